@@ -1,0 +1,264 @@
+/* https://, by libcurl, which is loaded when the first such URL is called: it and the libraries behind it
+ * cost more to load than a whole job does. */
+#include "base/clock.h"
+#include "base/str.h"
+#include "http/client_impl.h"
+#include <curl/curl.h>
+#include <dlfcn.h>
+#include <pthread.h>
+
+#define CURL_FUNCTIONS(X)                                                                                    \
+    X(curl_global_init)                                                                                      \
+    X(curl_easy_init)                                                                                        \
+    X(curl_easy_setopt)                                                                                      \
+    X(curl_easy_getinfo)                                                                                     \
+    X(curl_easy_reset)                                                                                       \
+    X(curl_easy_cleanup)                                                                                     \
+    X(curl_easy_strerror)                                                                                    \
+    X(curl_multi_init)                                                                                       \
+    X(curl_multi_cleanup)                                                                                    \
+    X(curl_multi_add_handle)                                                                                 \
+    X(curl_multi_remove_handle)                                                                              \
+    X(curl_multi_perform)                                                                                    \
+    X(curl_multi_poll)                                                                                       \
+    X(curl_multi_info_read)                                                                                  \
+    X(curl_slist_append)                                                                                     \
+    X(curl_slist_free_all)
+
+/* the checking macros of curl.h stand in the way of pointers of these names */
+#undef curl_easy_setopt
+#undef curl_easy_getinfo
+
+static struct {
+#define FIELD(name) __typeof__(name) *name;
+    CURL_FUNCTIONS(FIELD)
+#undef FIELD
+} lib;
+
+static pthread_once_t lib_once = PTHREAD_ONCE_INIT;
+static const char *lib_failure;
+
+static void load(void) {
+    void *handle = dlopen("libcurl.so.4", RTLD_NOW | RTLD_LOCAL);
+
+    if (!handle) {
+        lib_failure = "libcurl.so.4 is not installed (Debian: libcurl4)";
+        return;
+    }
+#define LOAD(name)                                                                                           \
+    *(void **)&lib.name = dlsym(handle, #name);                                                              \
+    if (!lib.name)                                                                                           \
+        lib_failure = "libcurl.so.4 is too old: it has no " #name;
+    CURL_FUNCTIONS(LOAD)
+#undef LOAD
+    if (!lib_failure && lib.curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+        lib_failure = "libcurl cannot be initialised";
+}
+
+typedef struct CurlState {
+    CURL *easy;
+    CURLM *multi;
+} CurlState;
+
+typedef struct CurlExchange {
+    HttpClient *client;
+    HttpCall *call;
+    CallSink sink;
+    size_t sent;
+    int64_t deadline;
+    int r; /* a callback's failure, with *err */
+    Err *err;
+} CurlExchange;
+
+static void progress(CurlExchange *x) {
+    if (x->call->stream && x->call->timeout_us)
+        x->deadline = clock_mono() + x->call->timeout_us;
+}
+
+static size_t on_write(char *data, size_t one, size_t len, void *arg) {
+    CurlExchange *x = arg;
+    const char *type = NULL;
+    long status = 0;
+
+    lib.curl_easy_getinfo(x->client->curl->easy, CURLINFO_RESPONSE_CODE, &status);
+    lib.curl_easy_getinfo(x->client->curl->easy, CURLINFO_CONTENT_TYPE, &type);
+    if (!x->call->answer_type)
+        x->call->answer_type = mem_strdup(x->client, type);
+    progress(x);
+    x->r = client_take(&x->sink, (int)status, data, one * len, x->err);
+    return x->r < 0 ? 0 : one * len;
+}
+
+static size_t on_read(char *buf, size_t one, size_t count, void *arg) {
+    CurlExchange *x = arg;
+    size_t size = MIN(one * count, x->call->body_len - x->sent);
+    ssize_t n;
+
+    progress(x);
+    if (size == 0)
+        return 0;
+    if (x->call->body) {
+        memcpy(buf, (const char *)x->call->body + x->sent, size);
+        n = (ssize_t)size;
+    } else {
+        n = x->call->body_read(x->call->arg, buf, size, x->err);
+        if (n == 0)
+            n = err_set(x->err, ERR_INVALID, "the body ended too early");
+    }
+    if (n < 0) {
+        x->r = (int)n;
+        return CURL_READFUNC_ABORT;
+    }
+    x->sent += (size_t)n;
+    return (size_t)n;
+}
+
+static int on_seek(void *arg, curl_off_t offset, int origin) {
+    CurlExchange *x = arg;
+
+    if (!x->call->body || origin != SEEK_SET)
+        return CURL_SEEKFUNC_CANTSEEK;
+    x->sent = (size_t)offset;
+    return CURL_SEEKFUNC_OK;
+}
+
+static struct curl_slist *add(struct curl_slist *list, const char *line) {
+    struct curl_slist *longer = lib.curl_slist_append(list, line);
+
+    if (!longer)
+        abort();
+    return longer;
+}
+
+static struct curl_slist *make_headers(const HttpClient *c, const HttpCall *call) {
+    _cleanup_talloc_ void *mem = talloc_new(NULL);
+    struct curl_slist *list = add(NULL, "Expect:");
+
+    if (c->token)
+        list = add(list, mem_printf(mem, "Authorization: Bearer %s", c->token));
+    list = add(list, call->content_type ? mem_printf(mem, "Content-Type: %s", call->content_type)
+                                        : "Content-Type:");
+    for (size_t i = 0; call->headers && call->headers[i]; i++)
+        list = add(list, call->headers[i]);
+    return list;
+}
+
+static void set_options(CurlExchange *x, const char *url, struct curl_slist *headers) {
+    CURL *e = x->client->curl->easy;
+    HttpCall *call = x->call;
+    bool body = call->body || call->body_read || call->body_len || strcmp(call->method, "POST") == 0 ||
+                strcmp(call->method, "PUT") == 0 || strcmp(call->method, "PATCH") == 0;
+
+    lib.curl_easy_setopt(e, CURLOPT_URL, url);
+    lib.curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "https");
+    lib.curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
+    lib.curl_easy_setopt(e, CURLOPT_HTTPHEADER, headers);
+    lib.curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_write);
+    lib.curl_easy_setopt(e, CURLOPT_WRITEDATA, x);
+    if (body) {
+        lib.curl_easy_setopt(e, CURLOPT_UPLOAD, 1L);
+        lib.curl_easy_setopt(e, CURLOPT_INFILESIZE_LARGE, (curl_off_t)call->body_len);
+        lib.curl_easy_setopt(e, CURLOPT_READFUNCTION, on_read);
+        lib.curl_easy_setopt(e, CURLOPT_READDATA, x);
+        lib.curl_easy_setopt(e, CURLOPT_SEEKFUNCTION, on_seek);
+        lib.curl_easy_setopt(e, CURLOPT_SEEKDATA, x);
+    }
+    if (strcmp(call->method, "HEAD") == 0)
+        lib.curl_easy_setopt(e, CURLOPT_NOBODY, 1L);
+    lib.curl_easy_setopt(e, CURLOPT_CUSTOMREQUEST, call->method);
+}
+
+static int curl_failure(CURLcode code, Err *err) {
+    switch (code) {
+    case CURLE_COULDNT_CONNECT:
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_SSL_CONNECT_ERROR:
+    case CURLE_PEER_FAILED_VERIFICATION:
+        return err_set_(err, ERR_HERE, ERR_UNAVAILABLE, (int)code, "%s", lib.curl_easy_strerror(code));
+    case CURLE_OPERATION_TIMEDOUT:
+        return err_set_(err, ERR_HERE, ERR_TIMEOUT, (int)code, "no answer in time");
+    default:
+        return err_set_(err, ERR_HERE, ERR_IO, (int)code, "%s", lib.curl_easy_strerror(code));
+    }
+}
+
+/* Waits until something can go on. */
+static int wait_multi(CurlExchange *x, Err *err) {
+    struct curl_waitfd extra = {.fd = x->client->wire.interrupt_fd, .events = CURL_WAIT_POLLIN};
+    int64_t left = x->deadline ? x->deadline - clock_mono() : 60 * US_PER_S;
+    uint64_t count;
+
+    if (left <= 0)
+        return err_set(err, ERR_TIMEOUT, "no answer in time");
+    lib.curl_multi_poll(x->client->curl->multi, &extra, 1, (int)MIN(left / 1000 + 1, INT64_C(60000)), NULL);
+    if (read(x->client->wire.interrupt_fd, &count, sizeof(count)) > 0)
+        return err_set(err, ERR_CANCELLED, "interrupted");
+    return 0;
+}
+
+static int run_multi(CurlExchange *x, Err *err) {
+    CURLM *multi = x->client->curl->multi;
+    int running = 1, queued, r;
+
+    while (lib.curl_multi_perform(multi, &running) == CURLM_OK && running) {
+        r = wait_multi(x, err);
+        if (r < 0)
+            return r;
+    }
+    for (CURLMsg *m; (m = lib.curl_multi_info_read(multi, &queued));)
+        if (m->msg == CURLMSG_DONE && m->data.result != CURLE_OK)
+            return x->r < 0 ? x->r : curl_failure(m->data.result, err);
+    return 0;
+}
+
+static int prepare(HttpClient *c, Err *err) {
+    pthread_once(&lib_once, load);
+    if (lib_failure)
+        return err_set(err, ERR_UNSUPPORTED, "%s", lib_failure);
+    if (c->curl) {
+        lib.curl_easy_reset(c->curl->easy);
+        return 0;
+    }
+    c->curl = mem_new(c, CurlState);
+    c->curl->easy = lib.curl_easy_init();
+    c->curl->multi = lib.curl_multi_init();
+    if (!c->curl->easy || !c->curl->multi)
+        abort();
+    return 0;
+}
+
+int curl_call(HttpClient *c, HttpCall *call, Err *err) {
+    CurlExchange x = {.client = c, .call = call, .err = err};
+    _cleanup_talloc_ char *url = mem_printf(NULL, "%s%s", c->url, call->path);
+    struct curl_slist *headers;
+    const char *type = NULL;
+    long status = 0;
+    int r = prepare(c, err);
+
+    if (r < 0)
+        return r;
+    x.sink = (CallSink){call, call->max_answer ? call->max_answer : (size_t)16 * 1024 * 1024};
+    x.deadline = call->timeout_us ? clock_mono() + call->timeout_us : 0;
+    headers = make_headers(c, call);
+    set_options(&x, url, headers);
+    lib.curl_multi_add_handle(c->curl->multi, c->curl->easy);
+    r = run_multi(&x, err);
+    lib.curl_easy_getinfo(c->curl->easy, CURLINFO_RESPONSE_CODE, &status);
+    lib.curl_easy_getinfo(c->curl->easy, CURLINFO_CONTENT_TYPE, &type);
+    call->status = (int)status;
+    talloc_free(call->answer_type);
+    call->answer_type = mem_strdup(c, type);
+    lib.curl_multi_remove_handle(c->curl->multi, c->curl->easy);
+    lib.curl_slist_free_all(headers);
+    return r < 0 ? err_wrap(err, "%s", c->url) : 0;
+}
+
+void curl_done(HttpClient *c) {
+    lib.curl_easy_cleanup(c->curl->easy);
+    lib.curl_multi_cleanup(c->curl->multi);
+    c->curl = NULL;
+}
+
+void curl_forget(HttpClient *c) {
+    c->curl = NULL; /* what libcurl holds is the parent's; the child leaves it alone */
+}

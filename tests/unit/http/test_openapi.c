@@ -1,0 +1,113 @@
+#include "support.h"
+
+static int handle(HttpRequest *req, Err *err) {
+    (void)err;
+    http_reply_empty(req, 204);
+    return 0;
+}
+
+static const HttpRoute table[] = {
+    {.method = HTTP_GET,
+     .path = "/api/builds/{id}/logs",
+     .roles = 1,
+     .handle = handle,
+     .tag = "builds",
+     .summary = "the log of a \"build\"",
+     .query = "offset: first byte; follow: go on, until it ends; plain",
+     .answer = "{\"type\":\"object\"}"},
+    {.method = HTTP_DELETE, .path = "/api/builds/{id}/logs", .handle = handle, .status = 204},
+    {.method = HTTP_POST,
+     .path = "/api/builds",
+     .handle = handle,
+     .accept = "application/json",
+     .request = "{\"type\":\"object\",\"required\":[\"ref\"]}",
+     .status = 202},
+    {.method = HTTP_GET, .path = "/files/{name}/{path*}", .handle = handle},
+    {.method = HTTP_GET, .path = "/api/openapi.json", .handle = http_handle_openapi},
+    {0},
+};
+
+static json_t *fetch(HttpServer *s) {
+    HttpClient *c = client_of(s);
+    _cleanup_buf_ Buf a = BUF_INIT;
+    json_t *doc = NULL;
+    Err err;
+
+    assert_int_equal(get(c, "/api/openapi.json", &a), 200);
+    if (json_read(a.data, a.len, &doc, &err) < 0)
+        fail_msg("%s in %s", err.msg, a.data);
+    talloc_free(c);
+    return doc;
+}
+
+static json_t *at(json_t *doc, const char *const *keys) {
+    for (; *keys; keys++) {
+        json_t *next = json_object_get(doc, *keys);
+
+        if (!next)
+            fail_msg("no \"%s\"", *keys);
+        doc = next;
+    }
+    return doc;
+}
+
+#define AT(doc, ...) at((doc), (const char *const[]){__VA_ARGS__, NULL})
+
+static void parameter_is(json_t *list, size_t i, const char *name, const char *in, const char *text) {
+    json_t *p = json_array_get(list, i);
+
+    assert_string_equal(json_string_value(json_object_get(p, "name")), name);
+    assert_string_equal(json_string_value(json_object_get(p, "in")), in);
+    assert_int_equal(json_is_true(json_object_get(p, "required")), strcmp(in, "path") == 0);
+    if (text)
+        assert_string_equal(json_string_value(json_object_get(p, "description")), text);
+    else
+        assert_null(json_object_get(p, "description"));
+}
+
+static void the_document_says_what_the_table_says(void **state) {
+    HttpServer *s = server_of((HttpServerOptions){.title = "T", .version = "1.2"}, table);
+    _cleanup_json_ json_t *doc = fetch(s);
+    json_t *op, *list;
+
+    (void)state;
+    assert_string_equal(json_string_value(AT(doc, "openapi")), "3.1.0");
+    assert_string_equal(json_string_value(AT(doc, "info", "title")), "T");
+    assert_int_equal(json_object_size(AT(doc, "paths")), 4);
+    assert_int_equal(json_object_size(AT(doc, "paths", "/api/builds/{id}/logs")), 2);
+    op = AT(doc, "paths", "/api/builds/{id}/logs", "get");
+    assert_string_equal(json_string_value(AT(op, "summary")), "the log of a \"build\"");
+    assert_string_equal(json_string_value(AT(op, "operationId")), "getApiBuildsIdLogs");
+    assert_string_equal(json_string_value(json_array_get(AT(op, "tags"), 0)), "builds");
+    list = AT(op, "parameters");
+    assert_int_equal(json_array_size(list), 4);
+    parameter_is(list, 0, "id", "path", NULL);
+    parameter_is(list, 1, "offset", "query", "first byte");
+    parameter_is(list, 2, "follow", "query", "go on, until it ends");
+    parameter_is(list, 3, "plain", "query", NULL);
+    assert_true(json_is_object(AT(op, "responses", "200", "content", "application/json", "schema")));
+    assert_string_equal(
+        json_string_value(AT(op, "responses", "default", "content", "application/json", "schema", "$ref")),
+        "#/components/schemas/Error");
+    assert_int_equal(json_array_size(AT(op, "security")), 1);
+    op = AT(doc, "paths", "/api/builds/{id}/logs", "delete");
+    assert_string_equal(json_string_value(AT(op, "responses", "204", "description")), "No Content");
+    assert_int_equal(json_array_size(AT(op, "security")), 0);
+    op = AT(doc, "paths", "/api/builds", "post");
+    assert_true(json_is_array(AT(op, "requestBody", "content", "application/json", "schema", "required")));
+    assert_true(json_is_object(AT(op, "responses", "202")));
+    list = AT(doc, "paths", "/files/{name}/{path}", "get", "parameters");
+    parameter_is(list, 0, "name", "path", NULL);
+    parameter_is(list, 1, "path", "path", "the rest of the path");
+    assert_string_equal(json_string_value(AT(doc, "components", "securitySchemes", "bearer", "scheme")),
+                        "bearer");
+    assert_true(json_is_object(AT(doc, "components", "schemas", "Error", "properties", "suggestions")));
+    http_server_stop(s, US_PER_S);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(the_document_says_what_the_table_says)};
+
+    signal(SIGPIPE, SIG_IGN);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,108 @@
+#include "store/rows.h"
+#include "store/store.h"
+
+#define SELECT                                                                                               \
+    "SELECT b.id, b.project_id, p.name, b.uuid, b.commit_hash, b.ref, b.branch, b.event, b.planner, "        \
+    "b.author,"                                                                                              \
+    " b.email, b.subject, b.pusher, b.env, b.state, b.reason, b.message, b.jobs_left, b.created_at,"         \
+    " b.started_at, b.finished_at FROM build b JOIN project p ON p.id = b.project_id"
+
+static void fill(DbStmt *st, const void *mem, void *row) {
+    Build *b = row;
+    const char **texts[] = {&b->project, &b->uuid,    &b->commit, &b->ref,    &b->branch,
+                            &b->event,   &b->planner, &b->author, &b->email,  &b->subject,
+                            &b->pusher,  &b->env,     &b->state,  &b->reason, &b->message};
+
+    b->id = db_int(st, 0);
+    b->project_id = db_int(st, 1);
+    for (size_t i = 0; i < ELEMENTS(texts); i++)
+        *texts[i] = row_text(st, (int)i + 2, mem);
+    b->jobs_left = db_int(st, 17);
+    b->created_at = db_int(st, 18);
+    b->started_at = db_int(st, 19);
+    b->finished_at = db_int(st, 20);
+}
+
+int store_build_insert(Db *db, Build *b, Err *err) {
+    int64_t id;
+    int r = db_query_int(
+        db, &id, err,
+        "INSERT INTO build (uuid, project_id, commit_hash, ref, branch, event, planner, author, email,"
+        " subject, pusher, env, state, reason, message, jobs_left, created_at, started_at, finished_at)"
+        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)"
+        " RETURNING id",
+        "sisssssssssssssiiii", b->uuid, b->project_id, b->commit, b->ref, b->branch, b->event, b->planner,
+        b->author, b->email, b->subject, b->pusher, b->env, b->state, b->reason, b->message, b->jobs_left,
+        b->created_at, b->started_at, b->finished_at);
+
+    if (r < 0)
+        return r;
+    b->id = id;
+    return db_exec(db, NULL, err,
+                   "UPDATE project SET builds_count = builds_count + 1, last_build_id = ?2 WHERE id = ?1",
+                   "ii", b->project_id, id);
+}
+
+int store_build_finished_at(Db *db, int64_t id, int64_t *ret, Err *err) {
+    return db_query_int(db, ret, err, "SELECT finished_at FROM build WHERE id = ?1", "i", id);
+}
+
+int store_build_load(Db *db, int64_t id, const void *mem, Build **ret, Err *err) {
+    return rows_one(db, mem, sizeof(Build), fill, "build", ret, err, SELECT " WHERE b.id = ?1", "i", id);
+}
+
+int store_builds(Db *db, int64_t project_id, int64_t before, int64_t limit, const void *mem, Build **ret,
+                 size_t *ret_count, Err *err) {
+    if (before <= 0)
+        before = INT64_MAX;
+    if (project_id)
+        return rows_all(db, mem, sizeof(Build), fill, ret, ret_count, err,
+                        SELECT " WHERE b.project_id = ?1 AND b.id < ?2 ORDER BY b.id DESC LIMIT ?3", "iii",
+                        project_id, before, limit);
+    return rows_all(db, mem, sizeof(Build), fill, ret, ret_count, err,
+                    SELECT " WHERE b.id < ?1 ORDER BY b.id DESC LIMIT ?2", "ii", before, limit);
+}
+
+int store_build_start(Db *db, int64_t id, int64_t now, bool *ret_changed, Err *err) {
+    int64_t changes = 0;
+    int r = db_exec(db, &changes, err,
+                    "UPDATE build SET state = 'running', started_at = ?2 WHERE id = ?1 AND state = 'queued'",
+                    "ii", id, now);
+
+    if (r < 0)
+        return r;
+    *ret_changed = changes == 1;
+    return 0;
+}
+
+int store_build_jobs_ended(Db *db, int64_t id, int64_t count, int64_t *ret_left, Err *err) {
+    return db_query_int(db, ret_left, err,
+                        "UPDATE build SET jobs_left = jobs_left - ?2 WHERE id = ?1 RETURNING jobs_left", "ii",
+                        id, count);
+}
+
+int store_build_finish(Db *db, int64_t id, const char *state, const char *reason, const char *message,
+                       int64_t now, Err *err) {
+    return rows_update(db, err, "the build has finished already",
+                       "UPDATE build SET state = ?2, reason = ?3, message = ?4, finished_at = ?5"
+                       " WHERE id = ?1 AND state IN ('queued', 'running')",
+                       "isssi", id, state, reason, message, now);
+}
+
+static void fill_tally(DbStmt *st, const void *mem, void *row) {
+    *(BuildTally *)row = (BuildTally){.failed = db_int(st, 0), .cancelled = db_int(st, 1)};
+}
+
+int store_build_tally(Db *db, int64_t id, BuildTally *ret, Err *err) {
+    _cleanup_talloc_ BuildTally *row = NULL;
+    int r = rows_one(
+        db, NULL, sizeof(BuildTally), fill_tally, "build", &row, err,
+        "SELECT COALESCE(SUM(CASE WHEN state = 'failed' THEN 1 ELSE 0 END), 0),"
+        " COALESCE(SUM(CASE WHEN state = 'cancelled' THEN 1 ELSE 0 END), 0) FROM job WHERE build_id = ?1",
+        "i", id);
+
+    if (r < 0)
+        return r;
+    *ret = *row;
+    return 0;
+}

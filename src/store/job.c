@@ -1,0 +1,216 @@
+#include "store/rows.h"
+#include "store/store.h"
+
+#define SELECT                                                                                               \
+    "SELECT id, build_id, position, uuid, name, kind, executor, arch, condition, spec, state, reason, "      \
+    "message,"                                                                                               \
+    " stop_reason, attempt, needs_left, priority, runner_id, lease_until, exit_code, created_at, queued_at," \
+    " started_at, finished_at FROM job"
+
+static void fill(DbStmt *st, const void *mem, void *row) {
+    Job *j = row;
+    const char **texts[] = {&j->uuid, &j->name,  &j->kind,   &j->executor, &j->arch,       &j->condition,
+                            &j->spec, &j->state, &j->reason, &j->message,  &j->stop_reason};
+    int64_t *numbers[] = {&j->attempt,   &j->needs_left, &j->priority,  &j->runner_id,  &j->lease_until,
+                          &j->exit_code, &j->created_at, &j->queued_at, &j->started_at, &j->finished_at};
+
+    j->id = db_int(st, 0);
+    j->build_id = db_int(st, 1);
+    j->position = db_int(st, 2);
+    for (size_t i = 0; i < ELEMENTS(texts); i++)
+        *texts[i] = row_text(st, (int)i + 3, mem);
+    for (size_t i = 0; i < ELEMENTS(numbers); i++)
+        *numbers[i] = db_int(st, (int)i + 14);
+}
+
+int store_job_insert(Db *db, Job *j, Err *err) {
+    int64_t id;
+    int r = db_query_int(
+        db, &id, err,
+        "INSERT INTO job (uuid, build_id, position, name, kind, executor, arch, condition, spec, state,"
+        " reason, message, needs_left, priority, created_at, queued_at, finished_at)"
+        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)"
+        " RETURNING id",
+        "siisssssssssiiiii", j->uuid, j->build_id, j->position, j->name, j->kind, j->executor, j->arch,
+        j->condition, j->spec, j->state, j->reason, j->message, j->needs_left, j->priority, j->created_at,
+        j->queued_at, j->finished_at);
+
+    if (r < 0)
+        return r;
+    j->id = id;
+    return 0;
+}
+
+int store_job_need_insert(Db *db, int64_t job_id, int64_t need_id, Err *err) {
+    return db_exec(db, NULL, err, "INSERT INTO job_need (job_id, need_id) VALUES (?1, ?2)", "ii", job_id,
+                   need_id);
+}
+
+int store_job_load(Db *db, int64_t id, const void *mem, Job **ret, Err *err) {
+    return rows_one(db, mem, sizeof(Job), fill, "job", ret, err, SELECT " WHERE id = ?1", "i", id);
+}
+
+int store_jobs_of_build(Db *db, int64_t build_id, const void *mem, Job **ret, size_t *ret_count, Err *err) {
+    return rows_all(db, mem, sizeof(Job), fill, ret, ret_count, err,
+                    SELECT " WHERE build_id = ?1 ORDER BY position", "i", build_id);
+}
+
+int store_job_at(Db *db, int64_t build_id, int64_t position, const void *mem, Job **ret, Err *err) {
+    return rows_one(db, mem, sizeof(Job), fill, "job", ret, err,
+                    SELECT " WHERE build_id = ?1 AND position = ?2", "ii", build_id, position);
+}
+
+int store_job_count(Db *db, int64_t build_id, int64_t *ret, Err *err) {
+    return db_query_int(db, ret, err, "SELECT COUNT(*) FROM job WHERE build_id = ?1", "i", build_id);
+}
+
+int store_job_by_name(Db *db, int64_t build_id, const char *name, const void *mem, Job **ret, Err *err) {
+    return rows_one(db, mem, sizeof(Job), fill, "job", ret, err, SELECT " WHERE build_id = ?1 AND name = ?2",
+                    "is", build_id, name);
+}
+
+int store_job_first_in_state(Db *db, int64_t build_id, const char *state, const void *mem, Job **ret,
+                             Err *err) {
+    return rows_one(db, mem, sizeof(Job), fill, "job", ret, err,
+                    SELECT " WHERE build_id = ?1 AND state = ?2 ORDER BY finished_at, position LIMIT 1", "is",
+                    build_id, state);
+}
+
+static void fill_need(DbStmt *st, const void *mem, void *row) {
+    *(JobNeed *)row = (JobNeed){.job_id = db_int(st, 0), .need_id = db_int(st, 1)};
+}
+
+int store_job_needs_of_build(Db *db, int64_t build_id, const void *mem, JobNeed **ret, size_t *ret_count,
+                             Err *err) {
+    return rows_all(
+        db, mem, sizeof(JobNeed), fill_need, ret, ret_count, err,
+        "SELECT n.job_id, n.need_id FROM job j JOIN job_need n ON n.job_id = j.id WHERE j.build_id = ?1"
+        " ORDER BY n.job_id, n.need_id",
+        "i", build_id);
+}
+
+static void fill_id(DbStmt *st, const void *mem, void *row) {
+    *(int64_t *)row = db_int(st, 0);
+}
+
+int store_job_unblock(Db *db, int64_t need_id, const void *mem, int64_t **ret, size_t *ret_count, Err *err) {
+    int r = db_exec(db, NULL, err,
+                    "UPDATE job SET needs_left = needs_left - 1 WHERE state = 'blocked' AND id IN"
+                    " (SELECT job_id FROM job_need WHERE need_id = ?1)",
+                    "i", need_id);
+
+    if (r < 0)
+        return r;
+    return rows_all(db, mem, sizeof(int64_t), fill_id, ret, ret_count, err,
+                    "SELECT j.id FROM job_need n JOIN job j ON j.id = n.job_id WHERE n.need_id = ?1"
+                    " AND j.needs_left = 0 AND j.state = 'blocked' ORDER BY j.id",
+                    "i", need_id);
+}
+
+int store_job_needs_outcome(Db *db, int64_t job_id, bool *ret_failed, bool *ret_cancelled, Err *err) {
+    int64_t bits;
+    int r = db_query_int(db, &bits, err,
+                         "SELECT COALESCE(MAX(CASE WHEN j.state = 'failed'"
+                         " OR (j.state = 'skipped' AND j.reason = 'dependency') THEN 1 ELSE 0 END), 0)"
+                         " + 2 * COALESCE(MAX(CASE WHEN j.state = 'cancelled' THEN 1 ELSE 0 END), 0)"
+                         " FROM job_need n JOIN job j ON j.id = n.need_id WHERE n.job_id = ?1",
+                         "i", job_id);
+
+    if (r < 0)
+        return r;
+    *ret_failed = bits & 1;
+    *ret_cancelled = bits & 2;
+    return 0;
+}
+
+static void fill_head(DbStmt *st, const void *mem, void *row) {
+    *(JobHead *)row = (JobHead){.id = db_int(st, 0), .priority = db_int(st, 1)};
+}
+
+int store_job_queue_head(Db *db, const char *executor, const char *arch, JobHead *ret, Err *err) {
+    _cleanup_talloc_ JobHead *row = NULL;
+    int r = rows_one(db, NULL, sizeof(JobHead), fill_head, "job", &row, err,
+                     "SELECT id, priority FROM job WHERE state = 'queued' AND executor = ?1 AND arch = ?2"
+                     " ORDER BY priority DESC, id LIMIT 1",
+                     "ss", executor, arch);
+
+    if (r < 0)
+        return r;
+    *ret = *row;
+    return 0;
+}
+
+int store_job_any_queued(Db *db, bool *ret, Err *err) {
+    int64_t any;
+    int r = db_query_int(db, &any, err, "SELECT EXISTS (SELECT 1 FROM job WHERE state = 'queued')", "");
+
+    if (r < 0)
+        return r;
+    *ret = any != 0;
+    return 0;
+}
+
+int store_job_queue(Db *db, int64_t id, int64_t now, Err *err) {
+    return rows_update(db, err, "the job is not blocked",
+                       "UPDATE job SET state = 'queued', queued_at = ?2 WHERE id = ?1 AND state = 'blocked'",
+                       "ii", id, now);
+}
+
+int store_job_end(Db *db, int64_t id, int64_t attempt, const char *state, const char *reason,
+                  const char *message, int64_t exit_code, int64_t now, Err *err) {
+    int r =
+        rows_update(db, err, "the job has ended already, or this attempt does not hold it any more",
+                    "UPDATE job SET state = ?3, reason = ?4, message = ?5, exit_code = ?6, finished_at = ?7,"
+                    " lease_until = 0 WHERE id = ?1 AND (?2 < 0 OR (attempt = ?2 AND state = 'running'))"
+                    " AND state IN ('blocked', 'queued', 'running')",
+                    "iisssii", id, attempt, state, reason, message, exit_code, now);
+
+    if (r < 0)
+        return r;
+    return db_exec(
+        db, NULL, err,
+        "UPDATE attempt SET state = ?2, reason = ?3, finished_at = ?4 WHERE job_id = ?1 AND finished_at = 0",
+        "issi", id, state, reason, now);
+}
+
+int store_job_request_stop(Db *db, int64_t id, const char *reason, Err *err) {
+    return db_exec(db, NULL, err,
+                   "UPDATE job SET stop_reason = ?2 WHERE id = ?1 AND state = 'running' AND stop_reason = ''",
+                   "is", id, reason);
+}
+
+/* ---- steps ---- */
+
+int store_step_put(Db *db, int64_t job_id, int64_t attempt, const Step *s, Err *err) {
+    return db_exec(
+        db, NULL, err,
+        "INSERT INTO step (job_id, attempt, position, name, state, exit_code, started_at, finished_at,"
+        " log_start, log_end) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
+        " ON CONFLICT (job_id, attempt, position) DO UPDATE SET state = excluded.state,"
+        " exit_code = excluded.exit_code, started_at = excluded.started_at,"
+        " finished_at = excluded.finished_at, log_start = excluded.log_start, log_end = excluded.log_end",
+        "iiissiiiii", job_id, attempt, s->position, s->name, s->state, s->exit_code, s->started_at,
+        s->finished_at, s->log_start, s->log_end);
+}
+
+static void fill_step(DbStmt *st, const void *mem, void *row) {
+    Step *s = row;
+
+    s->position = db_int(st, 0);
+    s->name = row_text(st, 1, mem);
+    s->state = row_text(st, 2, mem);
+    s->exit_code = db_int(st, 3);
+    s->started_at = db_int(st, 4);
+    s->finished_at = db_int(st, 5);
+    s->log_start = db_int(st, 6);
+    s->log_end = db_int(st, 7);
+}
+
+int store_steps(Db *db, int64_t job_id, int64_t attempt, const void *mem, Step **ret, size_t *ret_count,
+                Err *err) {
+    return rows_all(
+        db, mem, sizeof(Step), fill_step, ret, ret_count, err,
+        "SELECT position, name, state, exit_code, started_at, finished_at, log_start, log_end FROM step"
+        " WHERE job_id = ?1 AND attempt = ?2 ORDER BY position",
+        "ii", job_id, attempt);
+}

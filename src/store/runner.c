@@ -1,0 +1,47 @@
+#include "store/rows.h"
+#include "store/store.h"
+
+#define SELECT                                                                                               \
+    "SELECT id, uuid, name, arch, labels, executors, version, slots, created_at, last_seen FROM runner"
+
+static void fill(DbStmt *st, const void *mem, void *row) {
+    Runner *r = row;
+    const char **texts[] = {&r->uuid, &r->name, &r->arch, &r->labels, &r->executors, &r->version};
+
+    r->id = db_int(st, 0);
+    for (size_t i = 0; i < ELEMENTS(texts); i++)
+        *texts[i] = row_text(st, (int)i + 1, mem);
+    r->slots = db_int(st, 7);
+    r->created_at = db_int(st, 8);
+    r->last_seen = db_int(st, 9);
+}
+
+int store_runner_put(Db *db, Runner *runner, const void *mem, Err *err) {
+    Runner *row;
+    int r = rows_one(
+        db, mem, sizeof(Runner), fill, "runner", &row, err,
+        "INSERT INTO runner (uuid, name, arch, labels, executors, slots, version, created_at)"
+        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (name) DO UPDATE SET arch = excluded.arch,"
+        " labels = excluded.labels, executors = excluded.executors, slots = excluded.slots,"
+        " version = excluded.version RETURNING id, uuid, name, arch, labels, executors, version, slots,"
+        " created_at, last_seen",
+        "sssssisi", runner->uuid, runner->name, runner->arch, runner->labels, runner->executors,
+        runner->slots, runner->version, runner->created_at);
+
+    if (r < 0)
+        return r;
+    *runner = *row;
+    return 0;
+}
+
+int store_runner_by_id(Db *db, int64_t id, const void *mem, Runner **ret, Err *err) {
+    return rows_one(db, mem, sizeof(Runner), fill, "runner", ret, err, SELECT " WHERE id = ?1", "i", id);
+}
+
+int store_runners(Db *db, const void *mem, Runner **ret, size_t *ret_count, Err *err) {
+    return rows_all(db, mem, sizeof(Runner), fill, ret, ret_count, err, SELECT " ORDER BY name", "");
+}
+
+int store_runner_seen(Db *db, int64_t id, int64_t now, Err *err) {
+    return db_exec(db, NULL, err, "UPDATE runner SET last_seen = ?2 WHERE id = ?1", "ii", id, now);
+}

@@ -1,0 +1,238 @@
+/* The rows and what is done to them; all SQL is in this room, a file an entity. A function that changes
+ * something must be called between db_begin and db_commit of the caller, so that what belongs together is one
+ * transaction; readers may be called anywhere. Loaded rows live in the given talloc context. */
+#pragma once
+
+#include "db/db.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Opens the database and brings its tables up to date. */
+_must_check_ int store_open(const void *mem, const DbOptions *options, Db **ret, Err *err);
+
+/* ---- project ---- */
+typedef struct Project {
+    int64_t id;
+    const char *uuid, *name, *slug, *source, *path, *url;
+    int64_t builds_count, last_build_id, created_at;
+} Project;
+/* Fills in id and slug (in mem): the name made a label of a host name (lower case, '-' for what is not a
+ * letter or digit, at most 50), with four random characters more when another project has that. ERR_EXISTS:
+ * the name is taken. */
+_must_check_ int store_project_insert(Db *db, Project *p, const void *mem, Err *err);
+_must_check_ int store_project_by_name(Db *db, const char *name, const void *mem, Project **ret, Err *err);
+_must_check_ int store_project_by_id(Db *db, int64_t id, const void *mem, Project **ret, Err *err);
+_must_check_ int store_projects(Db *db, const void *mem, Project **ret, size_t *ret_count,
+                                Err *err); /* by name */
+_must_check_ int store_builds_total(Db *db, int64_t project_id, int64_t *ret,
+                                    Err *err); /* 0: of all projects */
+
+/* ---- ref, trigger ---- */
+_must_check_ int store_ref_get(Db *db, int64_t project_id, const char *name, const void *mem,
+                               const char **ret_commit, Err *err); /* NULL when unknown */
+_must_check_ int store_ref_set(Db *db, int64_t project_id, const char *name, const char *commit, Err *err);
+_must_check_ int store_ref_delete(Db *db, int64_t project_id, const char *name, Err *err);
+typedef struct RefRow {
+    const char *name, *commit;
+} RefRow;
+_must_check_ int store_refs(Db *db, int64_t project_id, const void *mem, RefRow **ret, size_t *ret_count,
+                            Err *err);
+
+typedef struct Trigger {
+    int64_t project_id, build_id;
+    const char *delivery; /* NULL: none */
+    const char *kind;     /* "push", "tag", "found" (by comparing refs), "delete", "manual" */
+    const char *ref, *old_rev, *new_rev, *pusher, *outcome;
+} Trigger;
+_must_check_ int store_trigger_insert(Db *db, const Trigger *t, int64_t *ret_id, Err *err);
+/* The newest push that brought the ref to new_rev: its build_id (0: none), kind and old_rev. ERR_NOT_FOUND.
+ */
+_must_check_ int store_trigger_last(Db *db, int64_t project_id, const char *ref, const char *new_rev,
+                                    const void *mem, Trigger **ret, Err *err);
+
+/* ---- build ---- */
+typedef struct Build {
+    int64_t id, project_id;
+    const char *project; /* its name */
+    const char *uuid, *commit, *ref, *branch, *event, *planner, *author, *email, *subject, *pusher, *env;
+    const char *state, *reason, *message;
+    int64_t jobs_left, created_at, started_at, finished_at;
+} Build;
+_must_check_ int store_build_insert(Db *db, Build *b, Err *err); /* fills in id; counts it in its project */
+/* When it finished; 0: it has not. ERR_NOT_FOUND. */
+_must_check_ int store_build_finished_at(Db *db, int64_t id, int64_t *ret, Err *err);
+_must_check_ int store_build_load(Db *db, int64_t id, const void *mem, Build **ret, Err *err);
+/* Newest first; project_id 0: all; before 0: from the newest. */
+_must_check_ int store_builds(Db *db, int64_t project_id, int64_t before, int64_t limit, const void *mem,
+                              Build **ret, size_t *ret_count, Err *err);
+/* queued → running, once; *ret_changed tells. */
+_must_check_ int store_build_start(Db *db, int64_t id, int64_t now, bool *ret_changed, Err *err);
+_must_check_ int store_build_jobs_ended(Db *db, int64_t id, int64_t count, int64_t *ret_left, Err *err);
+/* How the jobs of a build stand. */
+typedef struct BuildTally {
+    int64_t failed, cancelled;
+} BuildTally;
+_must_check_ int store_build_tally(Db *db, int64_t id, BuildTally *ret, Err *err);
+_must_check_ int store_build_finish(Db *db, int64_t id, const char *state, const char *reason,
+                                    const char *message, int64_t now, Err *err);
+
+/* ---- job ---- */
+typedef struct Job {
+    int64_t id, build_id;
+    int64_t position;
+    const char *uuid, *name, *kind, *executor, *arch, *condition, *spec, *state, *reason, *message,
+        *stop_reason;
+    int64_t attempt, needs_left, priority, runner_id, lease_until, exit_code;
+    int64_t created_at, queued_at, started_at, finished_at;
+} Job;
+_must_check_ int store_job_insert(Db *db, Job *j, Err *err); /* fills in id */
+_must_check_ int store_job_need_insert(Db *db, int64_t job_id, int64_t need_id, Err *err);
+_must_check_ int store_job_load(Db *db, int64_t id, const void *mem, Job **ret, Err *err);
+_must_check_ int store_jobs_of_build(Db *db, int64_t build_id, const void *mem, Job **ret, size_t *ret_count,
+                                     Err *err);
+/* The first job of the build that came to this state. */
+_must_check_ int store_job_first_in_state(Db *db, int64_t build_id, const char *state, const void *mem,
+                                          Job **ret, Err *err);
+_must_check_ int store_job_by_name(Db *db, int64_t build_id, const char *name, const void *mem, Job **ret,
+                                   Err *err);
+_must_check_ int store_job_at(Db *db, int64_t build_id, int64_t position, const void *mem, Job **ret,
+                              Err *err);
+_must_check_ int store_job_count(Db *db, int64_t build_id, int64_t *ret, Err *err);
+/* Pairs (job, need) of a build, by job. */
+typedef struct JobNeed {
+    int64_t job_id, need_id;
+} JobNeed;
+_must_check_ int store_job_needs_of_build(Db *db, int64_t build_id, const void *mem, JobNeed **ret,
+                                          size_t *ret_count, Err *err);
+/* Takes one off the needs_left of the blocked jobs that need this one; gives the ids of those that have none
+ * left. */
+_must_check_ int store_job_unblock(Db *db, int64_t need_id, const void *mem, int64_t **ret, size_t *ret_count,
+                                   Err *err);
+/* How a job's needs ended: whether one failed (or was skipped for it), whether one was cancelled. */
+_must_check_ int store_job_needs_outcome(Db *db, int64_t job_id, bool *ret_failed, bool *ret_cancelled,
+                                         Err *err);
+
+/* The first queued job for one executor and architecture by priority, then age; ERR_NOT_FOUND when there is
+ * none. */
+typedef struct JobHead {
+    int64_t id, priority;
+} JobHead;
+_must_check_ int store_job_queue_head(Db *db, const char *executor, const char *arch, JobHead *ret, Err *err);
+_must_check_ int store_job_any_queued(Db *db, bool *ret, Err *err);
+/* queued → running as the next attempt, leased; ERR_CONFLICT when it was not queued. */
+_must_check_ int store_job_lease(Db *db, int64_t id, int64_t runner_id, int64_t until, int64_t now,
+                                 int64_t *ret_attempt, Err *err);
+/* Renews what this runner holds at this attempt; *ret_stop (in mem): NULL not held any more, "" goes on, else
+ * why to stop. */
+_must_check_ int store_job_renew(Db *db, int64_t id, int64_t attempt, int64_t runner_id, int64_t until,
+                                 const void *mem, const char **ret_stop, Err *err);
+_must_check_ int store_job_leases(Db *db, int64_t runner_id, const void *mem, Job **ret, size_t *ret_count,
+                                  Err *err);
+_must_check_ int store_job_lease_count(Db *db, int64_t runner_id, int64_t *ret, Err *err);
+/* Running jobs whose lease ended before `now`, at most limit. */
+_must_check_ int store_job_expired(Db *db, int64_t now, int64_t limit, const void *mem, Job **ret,
+                                   size_t *ret_count, Err *err);
+/* No running job's lease ends before `until`: after the server itself was away. */
+_must_check_ int store_job_leases_extend(Db *db, int64_t until, Err *err);
+_must_check_ int store_job_next_expiry(Db *db, int64_t *ret, Err *err); /* 0: nothing runs */
+/* Any state but an ended one → an ended one; attempt < 0: whatever it is. ERR_CONFLICT when the guard does
+ * not hold. */
+_must_check_ int store_job_end(Db *db, int64_t id, int64_t attempt, const char *state, const char *reason,
+                               const char *message, int64_t exit_code, int64_t now, Err *err);
+_must_check_ int store_job_queue(Db *db, int64_t id, int64_t now, Err *err); /* blocked → queued */
+/* running at this attempt → queued again (its lease was lost). */
+_must_check_ int store_job_requeue(Db *db, int64_t id, int64_t attempt, const char *reason, int64_t now,
+                                   Err *err);
+_must_check_ int store_job_request_stop(Db *db, int64_t id, const char *reason, Err *err);
+
+typedef struct Step {
+    int64_t position;
+    const char *name, *state;
+    int64_t exit_code, started_at, finished_at, log_start, log_end;
+} Step;
+_must_check_ int store_step_put(Db *db, int64_t job_id, int64_t attempt, const Step *s, Err *err);
+_must_check_ int store_steps(Db *db, int64_t job_id, int64_t attempt, const void *mem, Step **ret,
+                             size_t *ret_count, Err *err);
+
+/* ---- artifact ---- */
+typedef struct Artifact {
+    int64_t id, build_id, job_id;
+    const char *path, *sha256, *job;
+    int64_t size, created_at;
+} Artifact;
+_must_check_ int store_artifact_put(Db *db, const Artifact *a, Err *err);
+_must_check_ int store_artifacts(Db *db, int64_t build_id, const void *mem, Artifact **ret, size_t *ret_count,
+                                 Err *err);
+/* The newest one of that path among the commit's builds. */
+_must_check_ int store_artifact_of_commit(Db *db, const char *commit, const char *path, const void *mem,
+                                          Artifact **ret, Err *err);
+_must_check_ int store_artifact_count(Db *db, int64_t build_id, int64_t *ret, Err *err);
+_must_check_ int store_artifact_load(Db *db, int64_t build_id, const char *path, const void *mem,
+                                     Artifact **ret, Err *err);
+
+/* ---- token ---- */
+typedef struct Token {
+    int64_t id, runner_id;
+    int64_t parent_id; /* of a session: the token that opened it */
+    const char *name, *role, *kind;
+    int64_t created_at, expires_at, revoked_at;
+} Token;
+_must_check_ int store_token_insert(Db *db, Token *t, const char *hash, Err *err); /* fills in id */
+_must_check_ int store_token_by_hash(Db *db, const char *hash, const void *mem, Token **ret, Err *err);
+_must_check_ int store_tokens(Db *db, const void *mem, Token **ret, size_t *ret_count,
+                              Err *err); /* sessions left out */
+/* And the sessions that it opened. ERR_NOT_FOUND. */
+_must_check_ int store_token_revoke(Db *db, int64_t id, int64_t now, Err *err);
+/* Forgets sessions that have expired. */
+_must_check_ int store_sessions_prune(Db *db, int64_t now, Err *err);
+
+/* ---- runner ---- */
+#define SERVER_RUNNER "server" /* the name of the server's own, which deploys */
+typedef struct Runner {
+    int64_t id;
+    const char *uuid, *name, *arch, *labels, *executors, *version; /* labels, executors: JSON */
+    int64_t slots, created_at, last_seen;
+} Runner;
+/* By name: a new row, or the old one with the new facts; fills in id and uuid. */
+_must_check_ int store_runner_put(Db *db, Runner *r, const void *mem, Err *err);
+_must_check_ int store_runner_by_id(Db *db, int64_t id, const void *mem, Runner **ret, Err *err);
+_must_check_ int store_runners(Db *db, const void *mem, Runner **ret, size_t *ret_count, Err *err);
+_must_check_ int store_runner_seen(Db *db, int64_t id, int64_t now, Err *err);
+
+/* ---- deployment ---- */
+typedef struct Deployment {
+    int64_t id, project_id, build_id, job_id;
+    const char *uuid, *project, *slug, *commit, *branch, *status, *sha256, *spec, *url, *message;
+    const char *subject, *author; /* of its build's commit */
+    int64_t size, created_at, started_at, completed_at;
+} Deployment;
+_must_check_ int store_deployment_insert(Db *db, Deployment *d, Err *err); /* fills in id */
+_must_check_ int store_deployment_by_job(Db *db, int64_t job_id, const void *mem, Deployment **ret, Err *err);
+_must_check_ int store_deployment_by_uuid(Db *db, const char *uuid, const void *mem, Deployment **ret,
+                                          Err *err);
+_must_check_ int store_deployment_live(Db *db, int64_t project_id, const void *mem, Deployment **ret,
+                                       Err *err); /* NULL */
+_must_check_ int store_deployments(Db *db, int64_t project_id, int64_t limit, const void *mem,
+                                   Deployment **ret, size_t *ret_count, Err *err); /* newest first; 0: all */
+/* Of every project the one that is live; however many there were. */
+_must_check_ int store_deployments_live(Db *db, const void *mem, Deployment **ret, size_t *ret_count,
+                                        Err *err);
+/* From one of the states before the end to `status`; fills what is not NULL. ERR_CONFLICT when it has ended.
+ */
+_must_check_ int store_deployment_set(Db *db, int64_t id, const char *status, const char *sha256,
+                                      int64_t size, const char *url, const char *message, int64_t now,
+                                      Err *err);
+/* pending → building: the build of it has begun. Fine when it deploys nothing. */
+_must_check_ int store_deployment_building(Db *db, int64_t build_id, int64_t now, Err *err);
+_must_check_ int store_deployment_supersede(Db *db, int64_t project_id, Err *err); /* live → superseded */
+
+/* ---- event ---- */
+typedef struct EventRow {
+    int64_t id, build_id;
+    const char *kind, *state;
+} EventRow;
+_must_check_ int store_event_insert(Db *db, const char *kind, int64_t build_id, const char *state,
+                                    int64_t now, Err *err);
+_must_check_ int store_events_after(Db *db, int64_t after, int64_t limit, const void *mem, EventRow **ret,
+                                    size_t *ret_count, Err *err);
+_must_check_ int store_event_last(Db *db, int64_t *ret, Err *err); /* 0: none */

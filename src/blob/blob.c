@@ -1,0 +1,80 @@
+#include "blob/blob.h"
+
+#include "base/file.h"
+#include "blob/inside.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <sodium.h>
+#include <sys/statvfs.h>
+
+static int open_folder(int root, const char *name, int *ret, Err *err) {
+    int fd;
+
+    if (mkdirat(root, name, 0755) < 0 && errno != EEXIST)
+        return err_errno(err, "create folder %s", name);
+    fd = openat(root, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return err_errno(err, "open folder %s", name);
+    *ret = fd;
+    return 0;
+}
+
+static int open_folders(Blob *b, const char *root, Err *err) {
+    int r = file_mkdirs(root, 0700, err);
+
+    if (r < 0)
+        return r;
+    b->root = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (b->root < 0)
+        return err_errno(err, "open folder");
+    r = file_remove_tree_at(b->root, "tmp", err);
+    if (r == 0)
+        r = open_folder(b->root, "tmp", &b->tmp, err);
+    if (r == 0)
+        r = open_folder(b->root, "logs", &b->logs, err);
+    if (r == 0)
+        r = open_folder(b->root, "objects", &b->objects, err);
+    if (r == 0)
+        r = open_folder(b->root, "artifacts", &b->artifacts, err);
+    return r;
+}
+
+int blob_open(const void *mem, const char *root, Bus *bus, Blob **ret, Err *err) {
+    Blob *b;
+    int r;
+
+    if (sodium_init() < 0)
+        return err_set(err, ERR_INTERNAL, "libsodium does not start");
+    b = mem_new(mem, Blob);
+    b->bus = bus;
+    b->root = b->logs = b->objects = b->artifacts = b->tmp = -1;
+    log_table_init(&b->table);
+    r = open_folders(b, root, err);
+    if (r < 0) {
+        blob_close(b);
+        return err_wrap(err, "blob store %s", root);
+    }
+    *ret = b;
+    return 0;
+}
+
+void blob_close(Blob *b) {
+    if (!b)
+        return;
+    log_table_done(&b->table);
+    mem_close_p(&b->tmp);
+    mem_close_p(&b->artifacts);
+    mem_close_p(&b->objects);
+    mem_close_p(&b->logs);
+    mem_close_p(&b->root);
+    talloc_free(b);
+}
+
+int blob_free_bytes(Blob *b, uint64_t *ret, Err *err) {
+    struct statvfs fs;
+
+    if (fstatvfs(b->root, &fs) < 0)
+        return err_errno(err, "free space of the blob store");
+    *ret = (uint64_t)fs.f_bavail * fs.f_frsize;
+    return 0;
+}

@@ -1,0 +1,58 @@
+/* Logs and artifacts on local disk, below one root:
+ *   logs/<job / 1000>/<job>-<attempt>.log, .idx   objects/<aa>/<sha256>   artifacts/<commit>/<path>   tmp/
+ * Artifacts are hard links of objects. Other back ends (S3) will stand behind the same functions. All
+ * functions are thread-safe. */
+#pragma once
+
+#include "base/err.h"
+#include "bus/bus.h"
+#include <stdint.h>
+#include <sys/types.h>
+
+typedef struct Blob Blob;
+
+/* Makes the folders that are missing, and removes what uploads that never ended have left. bus may be NULL.
+ */
+_must_check_ int blob_open(const void *mem, const char *root, Bus *bus, Blob **ret, Err *err);
+void blob_close(Blob *b);
+
+/* ---- logs: appended at (job, attempt, offset) ---- */
+/* Appends, skipping what is there already; a gap is ERR_CONFLICT. *ret_next: the size afterwards (filled in
+ * for a gap and a full disk too). Publishes BUS_LOG, so the caller holds no lock that a wake takes. A full
+ * disk is ERR_NO_SPACE and leaves the log as it was. Descriptors of busy logs are kept open, a bounded
+ * number. */
+_must_check_ int blob_log_append(Blob *b, int64_t job, int64_t attempt, uint64_t offset, const void *data,
+                                 size_t len, uint64_t *ret_next, Err *err);
+/* Bytes so far; 0 when there is none yet. Quick for a log that is being written. */
+_must_check_ int blob_log_size(Blob *b, int64_t job, int64_t attempt, uint64_t *ret_size, Err *err);
+/* Reads up to size bytes at offset through the descriptor that the busy log has open already: thousands of
+ * followers of one log cost one descriptor. 0: nothing there (yet). ERR_NOT_FOUND when there is no log yet.
+ */
+_must_check_ ssize_t blob_log_read(Blob *b, int64_t job, int64_t attempt, uint64_t offset, void *buf,
+                                   size_t size, Err *err);
+/* For reading; ERR_NOT_FOUND when there is none yet. The caller closes. */
+_must_check_ int blob_log_open(Blob *b, int64_t job, int64_t attempt, int *ret_fd, uint64_t *ret_size,
+                               Err *err);
+/* The offset of a line (from 0), by the index: a read of at most 64 KiB of log. Past the end: the size. */
+_must_check_ int blob_log_line(Blob *b, int64_t job, int64_t attempt, uint64_t line, uint64_t *ret_offset,
+                               Err *err);
+/* No more will come: closes what is kept open, publishes BUS_LOG. */
+void blob_log_end(Blob *b, int64_t job, int64_t attempt);
+
+/* ---- artifacts: content-addressed, sha256 checked when stored and when asked ---- */
+typedef struct BlobUpload BlobUpload;
+/* An upload is used by one thread at a time, and ended before blob_close. */
+_must_check_ int blob_upload_begin(Blob *b, BlobUpload **ret, Err *err);
+_must_check_ int blob_upload_write(BlobUpload *u, const void *data, size_t len, Err *err);
+/* Ends the upload: checks sha256 (hex, or NULL; another one is ERR_INVALID), files the object, links
+ * artifacts/<commit>/<path> in place of an older one. Frees u in any case. ret_sha: 65 bytes. path is checked
+ * (file_check_path); ERR_CONFLICT when it needs a folder where a file is, or the reverse. */
+_must_check_ int blob_upload_finish(BlobUpload *u, const char *commit, const char *path, const char *sha256,
+                                    char *ret_sha, uint64_t *ret_size, Err *err);
+void blob_upload_abort(BlobUpload *u);
+/* ERR_IO when the object's size is not the one that was kept. The caller closes. */
+_must_check_ int blob_object_open(Blob *b, const char *sha256, uint64_t size, int *ret_fd, Err *err);
+/* Reads the whole object and compares its sha256. */
+_must_check_ int blob_object_check(Blob *b, const char *sha256, Err *err);
+/* Bytes free on the root's file system. */
+_must_check_ int blob_free_bytes(Blob *b, uint64_t *ret, Err *err);

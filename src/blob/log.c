@@ -1,0 +1,156 @@
+#include "base/log.h"
+#include "base/file.h"
+#include "blob/inside.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+static void publish(Blob *b, int64_t job) {
+    if (b->bus)
+        bus_publish(b->bus, BUS_LOG, job);
+}
+
+/* All or nothing: what a full disk has taken of it is cut off again. Where even that fails, the next append
+ * writes over it. */
+static int write_whole(int fd, uint64_t at, const char *data, size_t len, Err *err) {
+    size_t done = 0;
+    int r = 0;
+
+    while (done < len && r == 0) {
+        ssize_t n = pwrite(fd, data + done, len - done, (off_t)(at + done));
+
+        if (n >= 0)
+            done += (size_t)n;
+        else if (errno != EINTR)
+            r = err_errno(err, "append to log");
+    }
+    if (r < 0 && ftruncate(fd, (off_t)at) < 0)
+        log_warn("blob", "cannot cut a log back to %llu bytes: %s", (unsigned long long)at, strerror(errno));
+    return r;
+}
+
+/* With the log's lock. */
+static int append(Log *log, uint64_t offset, const char *data, size_t len, Err *err) {
+    uint64_t size = atomic_load(&log->size), skip;
+    int r;
+
+    if (offset > size)
+        return err_set(err, ERR_CONFLICT, "log of job %lld: the offset is %llu, but the log ends at %llu",
+                       (long long)log->job, (unsigned long long)offset, (unsigned long long)size);
+    skip = size - offset;
+    if (skip >= len)
+        return 0;
+    r = write_whole(atomic_load(&log->fd), size, data + skip, len - skip, err);
+    if (r < 0)
+        return r;
+    atomic_store(&log->size, size + len - skip);
+    log_index_add(log, size, data + skip, len - skip);
+    return 1;
+}
+
+int blob_log_append(Blob *b, int64_t job, int64_t attempt, uint64_t offset, const void *data, size_t len,
+                    uint64_t *ret_next, Err *err) {
+    Log *log;
+    int r = log_get(b, job, attempt, true, &log, err);
+
+    if (r == -ERR_NO_SPACE)
+        *ret_next = 0; /* it could not even be created */
+    if (r < 0)
+        return r;
+    pthread_mutex_lock(&log->lock);
+    r = append(log, offset, data, len, err);
+    *ret_next = atomic_load(&log->size);
+    pthread_mutex_unlock(&log->lock);
+    log_put(log);
+    if (r > 0)
+        publish(b, job);
+    return MIN(r, 0);
+}
+
+int blob_log_size(Blob *b, int64_t job, int64_t attempt, uint64_t *ret_size, Err *err) {
+    Log *log = log_peek(b, job, attempt);
+    char name[LOG_NAME_MAX];
+    struct stat st;
+
+    if (log) {
+        *ret_size = atomic_load(&log->size);
+        log_put(log);
+        return 0;
+    }
+    log_name(name, job, attempt, "log");
+    if (fstatat(b->logs, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+        if (errno != ENOENT)
+            return err_errno(err, "log %s", name);
+        st.st_size = 0;
+    }
+    *ret_size = (uint64_t)st.st_size;
+    return 0;
+}
+
+static int no_log(int64_t job, int r, Err *err) {
+    return r == -ERR_NOT_FOUND ? err_set(err, ERR_NOT_FOUND, "job %lld has no log yet", (long long)job) : r;
+}
+
+ssize_t blob_log_read(Blob *b, int64_t job, int64_t attempt, uint64_t offset, void *buf, size_t size,
+                      Err *err) {
+    uint64_t end;
+    ssize_t n = 0;
+    Log *log;
+    int r = log_get(b, job, attempt, false, &log, err);
+
+    if (r < 0)
+        return no_log(job, r, err);
+    /* not what an append that may fail is writing just now */
+    end = atomic_load(&log->size);
+    if (offset < end) {
+        size_t want = (size_t)MIN(end - offset, (uint64_t)size);
+
+        do
+            n = pread(atomic_load(&log->fd), buf, want, (off_t)offset);
+        while (n < 0 && errno == EINTR);
+        if (n < 0)
+            n = err_errno(err, "read log of job %lld", (long long)job);
+    }
+    log_put(log);
+    return n;
+}
+
+int blob_log_open(Blob *b, int64_t job, int64_t attempt, int *ret_fd, uint64_t *ret_size, Err *err) {
+    char name[LOG_NAME_MAX];
+    uint64_t size;
+    int fd, r;
+
+    log_name(name, job, attempt, "log");
+    r = file_open_beneath(b->logs, name, O_RDONLY | O_NOCTTY | O_NONBLOCK, 0, &fd, err);
+    if (r < 0)
+        return no_log(job, r, err);
+    r = blob_log_size(b, job, attempt, &size, err);
+    if (r < 0) {
+        close(fd);
+        return r;
+    }
+    *ret_fd = fd;
+    *ret_size = size;
+    return 0;
+}
+
+int blob_log_line(Blob *b, int64_t job, int64_t attempt, uint64_t line, uint64_t *ret_offset, Err *err) {
+    Log *log;
+    int r = log_get(b, job, attempt, false, &log, err);
+
+    if (r < 0)
+        return no_log(job, r, err);
+    pthread_mutex_lock(&log->lock);
+    r = log_index_find(log, line, ret_offset, err);
+    pthread_mutex_unlock(&log->lock);
+    log_put(log);
+    return r;
+}
+
+void blob_log_end(Blob *b, int64_t job, int64_t attempt) {
+    Log *log = log_peek(b, job, attempt);
+
+    if (log)
+        log_put_ended(log);
+    publish(b, job);
+}

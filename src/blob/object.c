@@ -1,0 +1,266 @@
+/* Artifacts: content-addressed objects, and the names that they have as hard links. */
+#include "base/file.h"
+#include "base/id.h"
+#include "base/str.h"
+#include "blob/inside.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <sodium.h>
+#include <string.h>
+
+#define SHA_SIZE crypto_hash_sha256_BYTES
+#define SHA_HEX (2 * SHA_SIZE + 1)
+#define OBJECT_NAME_MAX (3 + SHA_HEX) /* "ab/" in front */
+
+struct BlobUpload {
+    Blob *blob;
+    char name[33]; /* in tmp/; "" when it is no longer there */
+    int fd;
+    bool failed;
+    uint64_t size;
+    crypto_hash_sha256_state sha;
+};
+
+/* ---- uploading ---- */
+
+int blob_upload_begin(Blob *b, BlobUpload **ret, Err *err) {
+    BlobUpload *u = mem_new(NULL, BlobUpload);
+
+    u->blob = b;
+    id_random(u->name, sizeof(u->name) - 1);
+    crypto_hash_sha256_init(&u->sha);
+    /* nobody may change an object in place: it may have many names */
+    u->fd = openat(b->tmp, u->name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0444);
+    if (u->fd < 0) {
+        talloc_free(u);
+        return err_errno(err, "upload");
+    }
+    *ret = u;
+    return 0;
+}
+
+int blob_upload_write(BlobUpload *u, const void *data, size_t len, Err *err) {
+    int r = file_write_all(u->fd, data, len, err);
+
+    if (r < 0) {
+        u->failed = true;
+        return err_wrap(err, "upload");
+    }
+    u->size += len;
+    crypto_hash_sha256_update(&u->sha, data, len);
+    return 0;
+}
+
+void blob_upload_abort(BlobUpload *u) {
+    if (!u)
+        return;
+    close(u->fd);
+    if (u->name[0])
+        unlinkat(u->blob->tmp, u->name, 0);
+    talloc_free(u);
+}
+
+DEFINE_CLEANUP(BlobUpload *, blob_upload_abort)
+
+static int check_sha(BlobUpload *u, const char *expected, char *ret_sha, Err *err) {
+    unsigned char sha[SHA_SIZE], other[SHA_SIZE];
+
+    crypto_hash_sha256_final(&u->sha, sha);
+    str_hex(sha, sizeof(sha), ret_sha);
+    if (!expected)
+        return 0;
+    if (strlen(expected) != 2 * SHA_SIZE || !str_unhex(expected, other, sizeof(other)))
+        return err_set(err, ERR_INVALID, "sha256: expected 64 hex digits");
+    if (memcmp(sha, other, sizeof(sha)) != 0)
+        return err_set(err, ERR_INVALID, "sha256 of what has arrived is %s, expected %s", ret_sha, expected);
+    return 0;
+}
+
+/* ---- objects ---- */
+
+static void object_name(char out[OBJECT_NAME_MAX], const char *sha) {
+    snprintf(out, OBJECT_NAME_MAX, "%.2s/%s", sha, sha);
+}
+
+/* Puts the upload in the object's place, over one that may be there. */
+static int object_put(BlobUpload *u, const char *name, Err *err) {
+    if (renameat(u->blob->tmp, u->name, u->blob->objects, name) < 0)
+        return err_errno(err, "file object");
+    u->name[0] = '\0';
+    return 0;
+}
+
+/* Files the upload as an object. One that is there stays, unless its size shows that it is damaged. */
+static int object_file(BlobUpload *u, const char *name, Err *err) {
+    struct stat st;
+    int r;
+
+    if (fstatat(u->blob->objects, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
+        (uint64_t)st.st_size == u->size)
+        return 0;
+    r = file_mkdirs_beneath(u->blob->objects, name, err);
+    return r < 0 ? r : object_put(u, name, err);
+}
+
+/* ---- names ---- */
+
+static int path_conflict(const char *path, const Err *cause, Err *err) {
+    Err copy = *cause;
+
+    if (copy.sys == ENOTDIR)
+        return err_set(err, ERR_CONFLICT, "artifact \"%s\": a file stands where it needs a folder", path);
+    *err = copy;
+    return err_wrap(err, "artifact \"%s\"", path);
+}
+
+/* The folder that the artifact's name is in, made where it is missing, no link followed. */
+static int open_parent(Blob *b, const char *path, int *ret_fd, Err *err) {
+    _cleanup_talloc_ char *parent = mem_strndup(NULL, path, (size_t)(strrchr(path, '/') - path));
+    int r = file_mkdirs_beneath(b->artifacts, path, err);
+
+    if (r == 0)
+        r = file_open_beneath(b->artifacts, parent, O_PATH | O_DIRECTORY, 0, ret_fd, err);
+    return r;
+}
+
+/* An object has only so many links (65,000 on ext4); then the upload, its equal, takes its place. */
+static int link_temp(BlobUpload *u, const char *name, const char *temp, Err *err) {
+    Blob *b = u->blob;
+    int r;
+
+    if (linkat(b->objects, name, b->tmp, temp, 0) == 0)
+        return 0;
+    if (errno != EMLINK || !u->name[0])
+        return err_errno(err, "link artifact");
+    r = object_put(u, name, err);
+    if (r == 0 && linkat(b->objects, name, b->tmp, temp, 0) < 0)
+        r = err_errno(err, "link artifact");
+    return r;
+}
+
+/* Made beside and renamed, so that the name is never without a file. */
+static int artifact_link(BlobUpload *u, const char *name, const char *path, Err *err) {
+    Blob *b = u->blob;
+    _cleanup_close_ int parent = -1;
+    char temp[33];
+    int r = open_parent(b, path, &parent, err);
+
+    if (r < 0)
+        return path_conflict(path, err, err);
+    id_random(temp, sizeof(temp) - 1);
+    r = link_temp(u, name, temp, err);
+    if (r < 0)
+        return r;
+    if (renameat(b->tmp, temp, parent, strrchr(path, '/') + 1) < 0)
+        r = errno == EISDIR || errno == ENOTEMPTY || errno == EEXIST
+                ? err_set(err, ERR_CONFLICT, "artifact \"%s\": a folder of that name is there", path)
+                : err_errno(err, "artifact \"%s\"", path);
+    /* also after success: renaming to another link of the same file does nothing at all (rename(2)) */
+    unlinkat(b->tmp, temp, 0);
+    return r;
+}
+
+int blob_upload_finish(BlobUpload *u, const char *commit, const char *path, const char *sha256, char *ret_sha,
+                       uint64_t *ret_size, Err *err) {
+    _cleanup_(mem_blob_upload_abort_p) _unused_ BlobUpload *end = u;
+    _cleanup_talloc_ char *full = NULL;
+    char name[OBJECT_NAME_MAX], sha[SHA_HEX];
+    int r;
+
+    if (u->failed)
+        return err_set(err, ERR_IO, "upload: a write has failed");
+    if (!str_is_name(commit, 64))
+        return err_set(err, ERR_INVALID, "commit \"%.80s\": not a plain name", commit);
+    r = file_check_path(path, err);
+    if (r == 0)
+        r = check_sha(u, sha256, sha, err);
+    if (r < 0)
+        return r;
+    object_name(name, sha);
+    full = mem_printf(NULL, "%s/%s", commit, path);
+    r = object_file(u, name, err);
+    if (r == 0)
+        r = artifact_link(u, name, full, err);
+    if (r < 0)
+        return r;
+    memcpy(ret_sha, sha, sizeof(sha));
+    *ret_size = u->size;
+    return 0;
+}
+
+/* ---- reading ---- */
+
+static int object_open(Blob *b, const char *sha256, int *ret_fd, struct stat *st, Err *err) {
+    unsigned char sha[SHA_SIZE];
+    char hex[SHA_HEX], name[OBJECT_NAME_MAX];
+    int fd, r;
+
+    if (strlen(sha256) != 2 * SHA_SIZE || !str_unhex(sha256, sha, sizeof(sha)))
+        return err_set(err, ERR_INVALID, "sha256: expected 64 hex digits");
+    str_hex(sha, sizeof(sha), hex);
+    object_name(name, hex);
+    r = file_open_beneath(b->objects, name, O_RDONLY | O_NOCTTY | O_NONBLOCK, 0, &fd, err);
+    if (r == -ERR_NOT_FOUND)
+        return err_set(err, ERR_NOT_FOUND, "object %s is not there", hex);
+    if (r < 0)
+        return r;
+    if (fstat(fd, st) < 0 || !S_ISREG(st->st_mode)) {
+        close(fd);
+        return err_set(err, ERR_IO, "object %s is not a file", hex);
+    }
+    *ret_fd = fd;
+    return 0;
+}
+
+int blob_object_open(Blob *b, const char *sha256, uint64_t size, int *ret_fd, Err *err) {
+    struct stat st;
+    int fd = -1, r = object_open(b, sha256, &fd, &st, err);
+
+    if (r < 0)
+        return r;
+    if ((uint64_t)st.st_size != size) {
+        close(fd);
+        return err_set(err, ERR_IO, "object %s has %llu bytes, expected %llu: it is damaged", sha256,
+                       (unsigned long long)st.st_size, (unsigned long long)size);
+    }
+    *ret_fd = fd;
+    return 0;
+}
+
+static int hash_file(int fd, char ret_sha[SHA_HEX], Err *err) {
+    enum { PIECE = 256 * 1024 };
+    _cleanup_free_ unsigned char *buf = malloc(PIECE);
+    crypto_hash_sha256_state state;
+    unsigned char sha[SHA_SIZE];
+    ssize_t n;
+
+    if (!buf)
+        abort();
+    crypto_hash_sha256_init(&state);
+    while ((n = read(fd, buf, PIECE)) != 0) {
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return err_errno(err, "read");
+        crypto_hash_sha256_update(&state, buf, (size_t)n);
+    }
+    crypto_hash_sha256_final(&state, sha);
+    str_hex(sha, sizeof(sha), ret_sha);
+    return 0;
+}
+
+int blob_object_check(Blob *b, const char *sha256, Err *err) {
+    _cleanup_close_ int fd = -1;
+    char sha[SHA_HEX];
+    struct stat st;
+    int r = object_open(b, sha256, &fd, &st, err);
+
+    if (r < 0)
+        return r;
+    r = hash_file(fd, sha, err);
+    if (r < 0)
+        return err_wrap(err, "object %s", sha256);
+    if (strcasecmp(sha, sha256) != 0)
+        return err_set(err, ERR_IO, "object %s: its sha256 is %s: it is damaged", sha256, sha);
+    return 0;
+}

@@ -1,0 +1,240 @@
+#include "pipeline/lang.h"
+
+#include "base/str.h"
+
+#define KEYS(table) .keys = (table), .count = sizeof(table) / sizeof((table)[0])
+
+static const char *const executors[] = {"sandbox", "shell", NULL};
+
+#define ENV_ALSO "environment variables vars"
+
+static const LangKey file_keys[] = {
+    {"env", LANG_ENV, offsetof(PipeFile, env), .unset = "none", .also = ENV_ALSO,
+     .help = "Environment of every step of every job. A deploy has its own."},
+    {"jobs", LANG_MAP, offsetof(PipeFile, jobs), .level = &lang_job, .max = LANG_MAX_JOBS,
+     .expected = "a mapping of names to jobs", .unset = "none", .also = "job pipeline workflow stages tasks",
+     .help = "The jobs of a build, by name. They run at the same time as far as `needs` and runners allow. "
+             "Required, unless the file only deploys."},
+    {"deploy", LANG_PART, offsetof(PipeFile, deploy), .level = &lang_deploy, .unset = "nothing is deployed",
+     .also = "deployment release", .help = "What to run, and show at the project's URL, after a build."},
+};
+
+const LangLevel lang_file = {
+    .noun = "",
+    .heading = "The file",
+    .help = "The keys at the top level.",
+    .expected = "a mapping with \"jobs\" or \"deploy\"",
+    KEYS(file_keys),
+    .size = sizeof(PipeFile),
+};
+
+static const LangKey job_keys[] = {
+    {"needs", LANG_NAMES, offsetof(PipeJob, needs), .expected = "a job's name or a list of them",
+     .unset = "none", .also = "depends_on depends-on dependsOn depends dependencies requires after",
+     .help =
+         "Jobs that must have ended before this one starts. It starts when all went well, unless `if` says "
+         "otherwise."},
+    {"steps", LANG_LIST, offsetof(PipeJob, steps), .level = &lang_step, .required = true,
+     .max = LANG_MAX_STEPS, .expected = "a list of steps", .also = "script scripts commands run tasks",
+     .help = "What the job does, one after the other, in one workspace. The first that fails ends the job, "
+             "but for steps whose `if` says otherwise."},
+    {"env", LANG_ENV, offsetof(PipeJob, env), .unset = "none", .also = ENV_ALSO,
+     .help = "Environment of the job's steps, over that of the file."},
+    {"timeout", LANG_DURATION, offsetof(PipeJob, timeout), .unset = "the server's",
+     .also = "timeout-minutes timeout_minutes", .help = "The job is stopped, and failed, after this time."},
+    {"artifacts", LANG_MAPPING, offsetof(PipeJob, artifacts), .level = &lang_artifacts, .unset = "none",
+     .expected = "a list of patterns", .also = "artefacts outputs upload",
+     .help = "Files of the workspace that are kept when the job went well: a pattern, a list of them, or a "
+             "mapping."},
+    {"if", LANG_CONDITION, offsetof(PipeJob, condition), .unset = "`success()`",
+     .also = "when condition only rules", .help = "Whether the job runs: see [Conditions](#conditions)."},
+    {"checkout", LANG_BOOL, offsetof(PipeJob, checkout), .fallback = "true", .also = "clone",
+     .help =
+         "Whether the workspace holds the commit's files; without, it is empty, and the job starts sooner."},
+    {"network", LANG_BOOL, offsetof(PipeJob, network), .fallback = "true", .also = "internet",
+     .help = "Whether the steps reach the network."},
+    {"runs-on", LANG_MAPPING, offsetof(PipeJob, runs_on), .level = &lang_runs_on, .unset = "any runner",
+     .also = "runs_on runner tags platform agent", .help = "Which runners may take the job."},
+    {"resources", LANG_MAPPING, offsetof(PipeJob, resources), .level = &lang_resources,
+     .unset = "the runner's", .also = "limits", .help = "What the job may use at most."},
+};
+
+const LangLevel lang_job = {
+    .noun = "job",
+    .heading = "`jobs.NAME`",
+    .help = "A name has letters, digits, `_`, `-` and dots, and at most 100 characters.",
+    .expected = "a mapping with \"steps\"",
+    KEYS(job_keys),
+    .size = sizeof(PipeJob),
+};
+
+static const LangKey step_keys[] = {
+    {"run", LANG_TEXT, offsetof(PipeStep, run), .required = true, .expected = "a command",
+     .also = "script command commands cmd sh",
+     .help = "The command or, in several lines, the script. The shell is "
+             "`sh -e`: the first command that fails ends the step."},
+    {"name", LANG_TEXT, offsetof(PipeStep, name), .unset = "the first line of `run`",
+     .also = "title label displayName", .help = "What the step is called in logs and messages."},
+    {"env", LANG_ENV, offsetof(PipeStep, env), .unset = "none", .also = ENV_ALSO,
+     .help = "Environment of this step, over that of the job."},
+    {"timeout", LANG_DURATION, offsetof(PipeStep, timeout), .unset = "the job's",
+     .also = "timeout-minutes timeout_minutes", .help = "The step is stopped, and failed, after this time."},
+    {"working-directory", LANG_FOLDER, offsetof(PipeStep, folder), .unset = "the workspace",
+     .also = "working_directory workingDirectory workdir work-dir directory dir cwd",
+     .help = "The folder of the workspace to run in."},
+    {"if", LANG_CONDITION, offsetof(PipeStep, condition), .unset = "`success()`",
+     .also = "when condition only",
+     .help = "Whether the step runs: `always()` also after a failed step, `failure()` only then."},
+};
+
+const LangLevel lang_step = {
+    .noun = "step",
+    .heading = "`jobs.NAME.steps`",
+    .help = "A step is a mapping, or just its command: `- make` is `- run: make`.",
+    .expected = "a command or a mapping with \"run\"",
+    .short_key = "run",
+    KEYS(step_keys),
+    .size = sizeof(PipeStep),
+};
+
+static const LangKey artifacts_keys[] = {
+    {"paths", LANG_PATTERNS, offsetof(PipeArtifacts, paths), .required = true, .also = "path files",
+     .help = "Patterns of files, relative to the workspace: `*` any characters but `/`, `**` any, `?` one. "
+             "A pattern that ends in `/` means all below it."},
+};
+
+const LangLevel lang_artifacts = {
+    .heading = "`jobs.NAME.artifacts`",
+    .help = "`artifacts: [\"dist/**\"]` is `artifacts: {paths: [\"dist/**\"]}`.",
+    .expected = "a list of patterns",
+    .short_key = "paths",
+    KEYS(artifacts_keys),
+    .size = sizeof(PipeArtifacts),
+};
+
+static const LangKey runs_on_keys[] = {
+    {"executor", LANG_WORD, offsetof(PipeRunsOn, executor), .words = executors, .fallback = "sandbox",
+     .also = "type kind",
+     .help = "How the steps run: `sandbox` isolated from the machine and from other jobs; `shell` directly "
+             "on the machine, where the server allows it."},
+    {"arch", LANG_NAME, offsetof(PipeRunsOn, arch), .expected = "an architecture", .unset = "any",
+     .also = "architecture platform cpu",
+     .help = "The runner's architecture as `uname -m` prints it: `x86_64`, `aarch64`. "
+             "`amd64` and `arm64` are understood."},
+};
+
+const LangLevel lang_runs_on = {
+    .heading = "`jobs.NAME.runs-on`",
+    .help = "",
+    .expected = "a mapping with \"executor\" or \"arch\"",
+    KEYS(runs_on_keys),
+    .size = sizeof(PipeRunsOn),
+};
+
+static const LangKey resources_keys[] = {
+    {"memory", LANG_SIZE, offsetof(PipeResources, memory), .min = 1024 * 1024, .unset = "the runner's",
+     .also = "mem ram", .help = "Of all its processes together, with a unit: `512M`, `4G`."},
+    {"cpu", LANG_CPU, offsetof(PipeResources, cpu), .unset = "the runner's", .also = "cpus cores",
+     .help = "How many processors' time, also in parts: `1.5`."},
+    {"processes", LANG_INT, offsetof(PipeResources, processes), .min = 1, .max = 1000000,
+     .unset = "the runner's", .also = "pids procs threads",
+     .help = "How many processes and threads at the same time."},
+};
+
+const LangLevel lang_resources = {
+    .heading = "`resources`",
+    .help = "Of a job or of a deploy.",
+    .expected = "a mapping with \"memory\", \"cpu\" or \"processes\"",
+    KEYS(resources_keys),
+    .size = sizeof(PipeResources),
+};
+
+static const LangKey deploy_keys[] = {
+    {"branch", LANG_TEXT, offsetof(PipeDeploy, branch), .expected = "a branch's name", .fallback = "main",
+     .also = "branches ref on",
+     .help = "A build of this branch that was pushed or started by hand is deployed when all its jobs went "
+             "well."},
+    {"start", LANG_TEXT, offsetof(PipeDeploy, start), .required = true, .expected = "a command",
+     .also = "command cmd run startCommand start_command exec entrypoint",
+     .help = "The command that starts the program, in the folder of the release. It serves HTTP on `$PORT`."},
+    {"port", LANG_INT, offsetof(PipeDeploy, port), .min = 1, .max = 65535, .expected = "a port (1 to 65535)",
+     .unset = "a free one, as `$PORT`", .also = "ports listen",
+     .help = "The port that the program listens on, when it cannot take it from `$PORT`."},
+    {"health", LANG_MAPPING, offsetof(PipeDeploy, health), .level = &lang_health,
+     .expected = "a path or a mapping", .unset = "`/`", .also = "healthcheck health-check health_check ready",
+     .help = "How to see that the program is up: a path or a mapping. Only then does it get the traffic."},
+    {"env", LANG_ENV, offsetof(PipeDeploy, env), .unset = "none", .also = ENV_ALSO,
+     .help = "Environment of the program."},
+    {"job", LANG_NAME, offsetof(PipeDeploy, job), .expected = "a job's name",
+     .unset = "the only job that no other needs", .also = "from needs jobs",
+     .help = "The job whose workspace becomes the release."},
+    {"files", LANG_PATTERNS, offsetof(PipeDeploy, files), .fallback = "**", .also = "paths include publish",
+     .help = "Which files of that workspace: a pattern or a list of them. `.git` is never among them."},
+    {"network", LANG_BOOL, offsetof(PipeDeploy, network), .fallback = "true", .also = "internet",
+     .help = "Whether the program may open connections to others."},
+    {"resources", LANG_MAPPING, offsetof(PipeDeploy, resources), .level = &lang_resources,
+     .unset = "the server's", .also = "limits", .help = "What the program may use at most."},
+};
+
+const LangLevel lang_deploy = {
+    .noun = "deploy",
+    .heading = "`deploy`",
+    .help = "",
+    .expected = "a mapping with \"start\"",
+    KEYS(deploy_keys),
+    .size = sizeof(PipeDeploy),
+};
+
+static const LangKey health_keys[] = {
+    {"path", LANG_URL_PATH, offsetof(PipeHealth, path), .fallback = "/", .also = "url uri endpoint",
+     .help = "The program is up when a `GET` of it is answered with 200 to 399."},
+    {"timeout", LANG_DURATION, offsetof(PipeHealth, timeout), .fallback = "30s", .also = "wait deadline",
+     .help = "A release that is not up after this time has failed; the one before stays live."},
+};
+
+const LangLevel lang_health = {
+    .heading = "`deploy.health`",
+    .help = "`health: /up` is `health: {path: /up}`.",
+    .expected = "a path or a mapping",
+    .short_key = "path",
+    KEYS(health_keys),
+    .size = sizeof(PipeHealth),
+};
+
+const LangLevel *const lang_levels[] = {&lang_file,      &lang_job,     &lang_step,
+                                        &lang_artifacts, &lang_runs_on, &lang_resources,
+                                        &lang_deploy,    &lang_health,  NULL};
+
+const LangKey *lang_key(const LangLevel *level, const char *name) {
+    for (size_t i = 0; i < level->count; i++)
+        if (strcmp(level->keys[i].name, name) == 0)
+            return &level->keys[i];
+    return NULL;
+}
+
+/* Whether the space-separated list holds the word. */
+static bool words_hold(const char *list, const char *word) {
+    size_t len = strlen(word);
+
+    for (const char *p = list; p && *p; p += strspn(p, " ")) {
+        size_t n = strcspn(p, " ");
+
+        if (n == len && memcmp(p, word, n) == 0)
+            return true;
+        p += n;
+    }
+    return false;
+}
+
+const char *lang_nearest(const LangLevel *level, const char *name) {
+    const char *words[32] = {NULL};
+
+    if (strlen(name) > LANG_MAX_NAME)
+        return NULL;
+    for (size_t i = 0; i < level->count && i < ELEMENTS(words) - 1; i++) {
+        words[i] = level->keys[i].name;
+        if (words_hold(level->keys[i].also, name))
+            return words[i];
+    }
+    return str_nearest(name, words);
+}

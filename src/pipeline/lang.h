@@ -1,0 +1,150 @@
+/* The pipeline language: what `.pelton.yml` may say, as constant tables. A level is a mapping of the file
+ * (the top, a job, a step …) with a table of its keys; a key has a type. The reader (read.h) checks a file
+ * against the tables and fills the structs below; the reference in docs/pipeline.md is written from them
+ * (reference.c). A new key is a line in a table and a field in a struct. */
+#pragma once
+
+#include "base/yaml.h"
+#include <stddef.h>
+
+#define LANG_MAX_JOBS 10000
+#define LANG_MAX_STEPS 100000 /* of all jobs together */
+#define LANG_MAX_ENV 1000     /* variables of one `env` */
+#define LANG_MAX_NAME 100
+#define LANG_MAX_TIMEOUT (INT64_C(30) * 24 * 3600 * 1000000)
+
+/* What may stand behind a key, and what the reader makes of it in the key's field. */
+typedef enum LangType {
+    LANG_TEXT,      /* const YamlNode *: any scalar but an empty one */
+    LANG_NAME,      /* const YamlNode *: a plain name */
+    LANG_WORD,      /* const YamlNode *: one of key->words */
+    LANG_CONDITION, /* const YamlNode *: an expression that was checked */
+    LANG_URL_PATH,  /* const YamlNode *: "/health" */
+    LANG_BOOL,      /* bool */
+    LANG_INT,       /* int64_t within key->min..max */
+    LANG_DURATION,  /* int64_t µs, more than 0 */
+    LANG_SIZE,      /* int64_t bytes, at least key->min */
+    LANG_CPU,       /* int64_t thousandths */
+    LANG_FOLDER,    /* const char *: a path inside the workspace; "" the workspace */
+    LANG_ENV,       /* const YamlNode *: a mapping of names to scalars */
+    LANG_NAMES,     /* LangNodes: one name or a list of them */
+    LANG_PATTERNS,  /* LangPaths: one pattern or a list of them, each inside the workspace */
+    LANG_MAPPING,   /* a struct of key->level, embedded */
+    LANG_PART, /* pointer to a struct of key->level that begins with const YamlNode * (the mapping); NULL:
+                  absent */
+    LANG_LIST, /* LangItems: a list of structs of key->level */
+    LANG_MAP,  /* LangItems: structs of key->level by name, each begins with const YamlNode * (the name) */
+    LANG_TYPES
+} LangType;
+
+typedef struct LangLevel LangLevel;
+
+typedef struct LangKey {
+    const char *name;
+    LangType type;
+    size_t offset;            /* of the field in the level's struct */
+    const LangLevel *level;   /* of MAPPING, PART, LIST and MAP */
+    const char *const *words; /* of WORD, NULL-terminated */
+    int64_t min, max;         /* of INT and SIZE */
+    bool required;
+    const char *expected; /* "a list of steps", for messages; NULL: the type's */
+    const char *fallback; /* the default, read like a value of the file; NULL: zero */
+    const char *unset;    /* what holds without the key, for the reference, when there is no fallback */
+    const char *also;     /* other systems' words for it, "a b c": "did you mean" answers to them */
+    const char *help;
+} LangKey;
+
+struct LangLevel {
+    const char *noun;      /* "job": in messages, with its name or number; a mapping's own key otherwise */
+    const char *heading;   /* "jobs.NAME" */
+    const char *help;      /* a sentence or two for the reference */
+    const char *expected;  /* "a command or a mapping" */
+    const char *short_key; /* the key that a plain value stands for: `- make` is `- run: make` */
+    const LangKey *keys;
+    size_t count;
+    size_t size; /* of the level's struct */
+};
+
+typedef struct LangNodes {
+    const YamlNode **items;
+    size_t count;
+} LangNodes;
+
+typedef struct LangPaths {
+    const char **items;
+    size_t count;
+} LangPaths;
+
+typedef struct LangItems {
+    void *items;
+    size_t count;
+} LangItems;
+
+typedef struct PipeStep {
+    const YamlNode *run, *name, *env, *condition;
+    int64_t timeout;
+    const char *folder;
+} PipeStep;
+
+typedef struct PipeResources {
+    int64_t memory, cpu, processes;
+} PipeResources;
+
+typedef struct PipeArtifacts {
+    LangPaths paths;
+} PipeArtifacts;
+
+typedef struct PipeRunsOn {
+    const YamlNode *executor, *arch;
+} PipeRunsOn;
+
+typedef struct PipeJob {
+    const YamlNode *name;
+    LangNodes needs;
+    LangItems steps; /* of PipeStep */
+    const YamlNode *env, *condition;
+    int64_t timeout;
+    PipeArtifacts artifacts;
+    bool checkout, network;
+    PipeRunsOn runs_on;
+    PipeResources resources;
+    size_t *need; /* indices of the jobs that `needs` names (graph.c) */
+    size_t need_count, dependents;
+} PipeJob;
+
+typedef struct PipeHealth {
+    const YamlNode *path;
+    int64_t timeout;
+} PipeHealth;
+
+typedef struct PipeDeploy {
+    const YamlNode *node;
+    const YamlNode *branch, *start, *env, *job;
+    int64_t port;
+    PipeHealth health;
+    LangPaths files;
+    bool network;
+    PipeResources resources;
+    size_t job_index; /* whose workspace becomes the release (graph.c) */
+} PipeDeploy;
+
+typedef struct PipeFile {
+    const YamlNode *env;
+    LangItems jobs; /* of PipeJob */
+    PipeDeploy *deploy;
+} PipeFile;
+
+extern const LangLevel lang_file, lang_job, lang_step, lang_artifacts, lang_runs_on, lang_resources,
+    lang_deploy, lang_health;
+
+/* Every level, in the order of the reference; NULL-terminated. */
+extern const LangLevel *const lang_levels[];
+
+/* The key of the level, or NULL. */
+const LangKey *lang_key(const LangLevel *level, const char *name);
+/* The name that was probably meant: the nearest right word, or the one for another system's word; or NULL. */
+const char *lang_nearest(const LangLevel *level, const char *name);
+
+static inline const char *lang_text(const YamlNode *node) {
+    return node ? node->text : "";
+}

@@ -1,0 +1,66 @@
+/* From what a commit holds to the plan of a build: jobs with needs edges. Planners: `.pelton.yml`; detection
+ * (a Makefile). Later ones (stages, recipes, flakes) make the same Plan. */
+#pragma once
+
+#include "base/buf.h"
+#include "base/err.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct PlanContext {
+    const char *project, *branch, *ref, *commit;
+    const char *event; /* "push", "tag", "manual", "pull_request", "schedule" */
+    bool allow_shell;  /* the server lets pipelines use the shell executor */
+} PlanContext;
+
+typedef struct PlanJob {
+    const char *name;
+    const char *kind;      /* "steps", "deploy" */
+    const char *executor;  /* "sandbox", "shell"; "deploy" for a deploy */
+    const char *arch;      /* "" any */
+    const char *condition; /* evaluated when all needs have ended; "" = success() */
+    const char *spec;      /* SPEC of docs/runner-protocol.md as JSON text; see there for a deploy's */
+    size_t *needs;         /* indices into Plan.jobs, in any order; acyclic */
+    size_t need_count;
+    bool skip; /* its `if` is false whatever its needs do */
+} PlanJob;
+
+typedef struct Plan {
+    const char *planner; /* "pelton", "make" */
+    const char *file;    /* ".pelton.yml", "Makefile" */
+    PlanJob *jobs;
+    size_t count;
+    bool nothing; /* the pipeline is fine, and no job is for this event or branch: none, or all skip */
+} Plan;
+
+typedef struct PlanProblem {
+    int line, column;    /* from 1; 0: of the whole file */
+    const char *message; /* `unknown key "stesp" in job "test"; did you mean "steps"?` */
+} PlanProblem;
+
+typedef struct PlanProblems {
+    PlanProblem *items;
+    size_t count;
+} PlanProblems;
+
+/* The files that planners want to see of a commit, NULL-terminated: ".pelton.yml", ".pelton.yaml",
+ * "Makefile", … */
+extern const char *const plan_files[];
+
+/* contents[i] (NULL: absent) belongs to plan_files[i]. All problems are found at once: ERR_INVALID, err
+ * holding the first as "file:line:column: message" and *ret_problems all (both in mem). ERR_NOT_FOUND:
+ * nothing to build, saying what would be looked for. */
+_must_check_ int plan_make(const char *const *contents, const size_t *lens, const PlanContext *context,
+                           const void *mem, Plan **ret, PlanProblems **ret_problems, Err *err);
+/* file:line:column, the message, the line itself and a caret, for a terminal. */
+void plan_problems_print(const PlanProblems *problems, const char *file, const char *text, size_t len,
+                         bool colour, Buf *out);
+
+/* The language reference as Markdown tables: what docs/pipeline.md holds between its markers. */
+void pipeline_reference(Buf *out);
+
+/* ---- conditions ---- */
+typedef enum CondStatus { COND_SUCCESS, COND_FAILURE, COND_CANCELLED } CondStatus;
+/* Evaluates an `if` ("" is success()). status: of what came before. ERR_INVALID with the column. */
+_must_check_ int condition_eval(const char *text, const PlanContext *context, CondStatus status, bool *ret,
+                                Err *err);

@@ -1,0 +1,244 @@
+#include "pipeline/pipeline.h"
+
+#include "base/str.h"
+#include "pipeline/condition.h"
+#include "pipeline/read.h"
+#include "pipeline/spec.h"
+
+enum { FILE_YML, FILE_YAML, FILE_MAKE_FIRST };
+
+/* make takes the first of its three names that is there (GNU make manual, 3.2). */
+const char *const plan_files[] = {".pelton.yml", ".pelton.yaml", "GNUmakefile", "makefile", "Makefile", NULL};
+
+/* ---- reading ---- */
+
+static void check_executors(const PipeFile *file, const PlanContext *context, Problems *problems) {
+    const PipeJob *jobs = file->jobs.items;
+
+    for (size_t i = 0; i < file->jobs.count && !context->allow_shell; i++)
+        if (str_eq(lang_text(jobs[i].runs_on.executor), "shell"))
+            problems_at(
+                problems, jobs[i].runs_on.executor,
+                "executor \"shell\" of job \"%s\" is not allowed by this server (--allow-executor shell); "
+                "expected \"sandbox\"",
+                problems_show(problems, jobs[i].name->text));
+}
+
+/* The reader's message without the place, which is said before it. */
+static const char *without_place(const char *msg) {
+    const char *colon = str_after(msg, "line ") ? strstr(msg, ": ") : NULL;
+
+    return colon ? colon + 2 : msg;
+}
+
+static void read_file(const char *text, size_t len, const PlanContext *context, const void *mem,
+                      PipeFile *file, Problems *problems) {
+    LangReader r = {.mem = mem, .context = context, .problems = problems, .text = text, .len = len};
+    LangPlace top = {.level = &lang_file};
+    int line = 0, column = 0;
+    YamlNode *root = NULL;
+    Err err;
+
+    if (len > YAML_MAX_BYTES) {
+        problems_add(problems, 0, 0, "the file has %zu bytes; at most %d are read", len, YAML_MAX_BYTES);
+        return;
+    }
+    if (yaml_read(text, len, mem, &root, &line, &column, &err) < 0) {
+        problems_add(problems, line, column, "%s", without_place(err.msg));
+        return;
+    }
+    if (!root || yaml_is_null(root)) {
+        problems_add(problems, 0, 0, "the file is empty; expected \"jobs\" or \"deploy\"");
+        return;
+    }
+    r.place = &top;
+    lang_read(&r, &lang_file, root, file);
+    if (root->kind == YAML_MAPPING && !yaml_get(root, "jobs") && !yaml_get(root, "deploy"))
+        problems_at(problems, root, "nothing to do; expected \"jobs\" or \"deploy\"");
+    check_executors(file, context, problems);
+    graph_link(file, mem, problems);
+}
+
+/* ---- planning ---- */
+
+/* Whether the condition is false whatever the job's needs do. A job without needs starts after nothing that
+ * could fail. */
+static bool never(const YamlNode *condition, const PlanContext *context, bool has_needs) {
+    static const CondStatus all[] = {COND_SUCCESS, COND_CANCELLED, COND_FAILURE};
+    bool result = false;
+    size_t at;
+    Err err;
+
+    for (size_t i = 0; condition && i < (has_needs ? 3 : 2); i++)
+        if (condition_run(condition->text, context, all[i], &result, &at, &err) < 0 || result)
+            return false;
+    return condition != NULL;
+}
+
+/* Runners say what they are as uname -m does. */
+static const char *arch_word(const YamlNode *arch) {
+    const char *word = lang_text(arch);
+
+    if (str_eq(word, "amd64"))
+        return "x86_64";
+    return str_eq(word, "arm64") ? "aarch64" : word;
+}
+
+static const char *condition_word(const YamlNode *condition, const void *mem) {
+    size_t len;
+    const char *inner = condition_inner(lang_text(condition), &len);
+
+    return mem_strndup(mem, inner, len);
+}
+
+static PlanJob plan_job(const PipeJob *job, const PlanContext *context, SpecWriter *w,
+                        const LangPaths *release) {
+    return (PlanJob){
+        .name = job->name->text,
+        .kind = "steps",
+        .executor = job->runs_on.executor->text,
+        .arch = arch_word(job->runs_on.arch),
+        .condition = condition_word(job->condition, w->mem),
+        .spec = spec_job(w, job, release),
+        .needs = job->need,
+        .need_count = job->need_count,
+        .skip = never(job->condition, context, job->need_count > 0),
+    };
+}
+
+/* The job that checks out what a file without jobs deploys. */
+static PlanJob plan_release_job(const PipeDeploy *deploy, SpecWriter *w) {
+    PipeJob job = {.checkout = true, .network = false};
+
+    return (PlanJob){
+        .name = "release",
+        .kind = "steps",
+        .executor = "sandbox",
+        .arch = "",
+        .condition = "",
+        .spec = spec_job(w, &job, &deploy->files),
+    };
+}
+
+/* Needs all jobs before it. */
+static PlanJob plan_deploy_job(const Plan *plan, const PipeDeploy *deploy, SpecWriter *w) {
+    const PlanJob *from = &plan->jobs[deploy->job_index];
+    PlanJob job = {
+        .name = "deploy",
+        .kind = "deploy",
+        .executor = "deploy",
+        .arch = "",
+        .condition = from->skip ? "false" : "", /* no release without its job, even where skipped is well */
+        .spec = spec_deploy(w, deploy, from->name),
+        .needs = mem_array(w->mem, size_t, plan->count),
+        .need_count = plan->count,
+        .skip = from->skip,
+    };
+
+    for (size_t i = 0; i < plan->count; i++)
+        job.needs[i] = i;
+    return job;
+}
+
+static bool deploys(const PipeFile *file, const PlanContext *context) {
+    return file->deploy && (str_eq(context->event, "push") || str_eq(context->event, "manual")) &&
+           str_eq(context->branch, file->deploy->branch->text);
+}
+
+static void plan_jobs(const PipeFile *file, const PlanContext *context, SpecWriter *w, Plan *plan) {
+    const PipeJob *jobs = file->jobs.items;
+    bool deploy = deploys(file, context);
+
+    plan->jobs = mem_array(w->mem, PlanJob, file->jobs.count + 2);
+    for (; plan->count < file->jobs.count && w->total <= SPEC_MAX_TOTAL; plan->count++) {
+        bool release = deploy && plan->count == file->deploy->job_index;
+
+        plan->jobs[plan->count] =
+            plan_job(&jobs[plan->count], context, w, release ? &file->deploy->files : NULL);
+    }
+    if (deploy && plan->count == 0)
+        plan->jobs[plan->count++] = plan_release_job(file->deploy, w);
+    if (deploy && w->total <= SPEC_MAX_TOTAL) {
+        plan->jobs[plan->count] = plan_deploy_job(plan, file->deploy, w);
+        plan->count++;
+    }
+    plan->nothing = true;
+    for (size_t i = 0; i < plan->count && plan->nothing; i++)
+        plan->nothing = plan->jobs[i].skip;
+}
+
+static int fail(const char *file, Problems *problems, PlanProblems **ret_problems, Err *err) {
+    PlanProblems *all = problems_take(problems);
+    const PlanProblem *first = &all->items[0];
+
+    *ret_problems = all;
+    if (first->line > 0)
+        return err_set(err, ERR_INVALID, "%s:%d:%d: %s", file, first->line, first->column, first->message);
+    return err_set(err, ERR_INVALID, "%s: %s", file, first->message);
+}
+
+static int plan_pelton(const char *name, const char *text, size_t len, const PlanContext *context,
+                       const void *mem, Plan **ret, PlanProblems **ret_problems, Err *err) {
+    Problems problems = PROBLEMS(mem);
+    PipeFile file = {0};
+    SpecWriter w;
+    Plan *plan;
+
+    read_file(text, len, context, mem, &file, &problems);
+    if (problems.count)
+        return fail(name, &problems, ret_problems, err);
+    plan = mem_new(mem, Plan);
+    plan->planner = "pelton";
+    plan->file = name;
+    spec_init(&w, &file, mem);
+    plan_jobs(&file, context, &w, plan);
+    spec_done(&w);
+    if (w.total > SPEC_MAX_TOTAL) {
+        problems_add(&problems, 0, 0,
+                     "the plan of all jobs, with the file's env in each, is larger than %d MiB",
+                     SPEC_MAX_TOTAL / 1024 / 1024);
+        return fail(name, &problems, ret_problems, err);
+    }
+    *ret = plan;
+    return 0;
+}
+
+static int plan_makefile(const char *name, const void *mem, Plan **ret) {
+    SpecWriter w = {.mem = mem};
+    Plan *plan = mem_new(mem, Plan);
+
+    plan->planner = "make";
+    plan->file = name;
+    plan->jobs = mem_new(mem, PlanJob);
+    plan->count = 1;
+    plan->jobs[0] = (PlanJob){.name = "make",
+                              .kind = "steps",
+                              .executor = "sandbox",
+                              .arch = "",
+                              .condition = "",
+                              .spec = spec_make(&w)};
+    *ret = plan;
+    return 0;
+}
+
+int plan_make(const char *const *contents, const size_t *lens, const PlanContext *context, const void *mem,
+              Plan **ret, PlanProblems **ret_problems, Err *err) {
+    size_t file = contents[FILE_YML] ? FILE_YML : FILE_YAML;
+
+    if (contents[FILE_YML] && contents[FILE_YAML]) {
+        Problems problems = PROBLEMS(mem);
+
+        problems_add(&problems, 0, 0, "there is also a .pelton.yaml; keep one of the two");
+        return fail(plan_files[FILE_YML], &problems, ret_problems, err);
+    }
+    if (contents[file])
+        return plan_pelton(plan_files[file], contents[file], lens[file], context, mem, ret, ret_problems,
+                           err);
+    for (file = FILE_MAKE_FIRST; plan_files[file]; file++)
+        if (contents[file])
+            return plan_makefile(plan_files[file], mem, ret);
+    return err_set(
+        err, ERR_NOT_FOUND,
+        "nothing to build: no .pelton.yml and no Makefile at the root of %.8s; see docs/pipeline.md",
+        context->commit ? context->commit : "the commit");
+}

@@ -1,0 +1,32 @@
+/* What is wrong with a pipeline file, collected: all of it, in the file's order. */
+#pragma once
+
+#include "base/yaml.h"
+#include "pipeline/pipeline.h"
+
+#define PROBLEMS_MAX 1000 /* kept; what comes after is dropped */
+
+typedef struct Problems {
+    const void *mem;
+    PlanProblem *items;
+    size_t count;
+    size_t nearest_left; /* how much may still be spent on looking for near words (bytes × bytes) */
+} Problems;
+
+#define PROBLEMS(context) ((Problems){.mem = (context), .nearest_left = 20 * 1000 * 1000})
+
+void problems_add(Problems *p, int line, int column, const char *fmt, ...) _printf_(4, 5);
+/* At the node's place; of the whole file when node is NULL. */
+void problems_at(Problems *p, const YamlNode *node, const char *fmt, ...) _printf_(3, 4);
+/* In the order of the file, as the caller gets them. */
+PlanProblems *problems_take(Problems *p);
+
+/* The text as a message may show it: control characters escaped, cut to some 60 bytes; without the quotes. */
+const char *problems_show(Problems *p, const char *text);
+/* `; did you mean "word"?`, or "" when word is NULL. */
+const char *problems_meant(Problems *p, const char *word);
+/* str_nearest among many words (count of them), of foreign origin: gives up when it has cost too much. */
+const char *problems_nearest(Problems *p, const char *s, const char *const *words, size_t count);
+
+/* The text's line (from 1) without its line break; false when there is none. A line ends as YAML's do. */
+bool problems_line(const char *text, size_t len, int line, const char **ret, size_t *ret_len);

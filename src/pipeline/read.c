@@ -1,0 +1,126 @@
+#include "pipeline/read.h"
+
+#include "base/str.h"
+
+static void add_place(LangReader *r, const LangPlace *at, Buf *out) {
+    for (; at && at->up; at = at->up) {
+        if (out->len)
+            buf_adds(out, " of ");
+        if (at->number)
+            buf_addf(out, "%s %zu", at->level->noun, at->number);
+        else if (at->level->noun && at->name)
+            buf_addf(out, "%s \"%s\"", at->level->noun, problems_show(r->problems, at->name));
+        else
+            buf_adds(out, at->level->noun ? at->level->noun : at->name);
+    }
+}
+
+const char *lang_place(LangReader *r) {
+    _cleanup_buf_ Buf out = BUF_INIT;
+
+    add_place(r, r->place, &out);
+    return buf_dup(&out, r->mem);
+}
+
+static const char *in_place(LangReader *r) {
+    const char *place = lang_place(r);
+
+    return *place ? mem_printf(r->mem, " in %s", place) : " at the top level";
+}
+
+/* What the file has instead, for "got …". */
+static const char *got(LangReader *r, const YamlNode *node) {
+    if (node->kind != YAML_SCALAR || yaml_is_null(node))
+        return yaml_kind_word(node);
+    if (node->len == 0)
+        return "an empty string";
+    return mem_printf(r->mem, "\"%s\"", problems_show(r->problems, node->text));
+}
+
+void lang_expected(LangReader *r, const LangKey *key, const YamlNode *node) {
+    const char *place = lang_place(r);
+    const char *expected = key->expected ? key->expected : lang_types[key->type].expected;
+
+    problems_at(r->problems, node, "\"%s\"%s%s: expected %s, got %s", key->name, *place ? " of " : "", place,
+                expected, got(r, node));
+}
+
+static void read_defaults(LangReader *r, const LangLevel *level, void *target) {
+    for (size_t i = 0; i < level->count; i++) {
+        const LangKey *key = &level->keys[i];
+        void *field = (char *)target + key->offset;
+
+        if (key->type == LANG_MAPPING) {
+            read_defaults(r, key->level, field);
+        } else if (key->fallback) {
+            YamlNode *node = mem_new(r->mem, YamlNode);
+
+            *node = (YamlNode){.kind = YAML_SCALAR, .text = key->fallback, .len = strlen(key->fallback)};
+            lang_types[key->type].read(r, key, node, field);
+        }
+    }
+}
+
+static void unknown_key(LangReader *r, const LangLevel *level, const YamlNode *node) {
+    const char *nearest = lang_nearest(level, node->text);
+    _cleanup_buf_ Buf all = BUF_INIT;
+
+    for (size_t i = 0; i < level->count && !nearest; i++)
+        buf_addf(&all, "%s%s",
+                 i == 0                 ? "; expected "
+                 : i + 1 < level->count ? ", "
+                                        : " or ",
+                 level->keys[i].name);
+    problems_at(r->problems, node, "unknown key \"%s\"%s%s%s", problems_show(r->problems, node->text),
+                in_place(r), problems_meant(r->problems, nearest), buf_str(&all));
+}
+
+static void read_pair(LangReader *r, const LangLevel *level, const YamlPair *pair, void *target) {
+    const LangKey *key = lang_key(level, pair->key->text);
+
+    if (!key) {
+        unknown_key(r, level, pair->key);
+        return;
+    }
+    if (pair->value->kind == YAML_SCALAR && (yaml_is_null(pair->value) || pair->value->len == 0))
+        problems_at(r->problems, pair->key, "\"%s\"%s is empty; expected %s", key->name, in_place(r),
+                    key->expected ? key->expected : lang_types[key->type].expected);
+    else
+        lang_types[key->type].read(r, key, pair->value, (char *)target + key->offset);
+}
+
+static void check_required(LangReader *r, const LangLevel *level, const YamlNode *node) {
+    for (size_t i = 0; i < level->count; i++)
+        if (level->keys[i].required && !yaml_get(node, level->keys[i].name))
+            problems_at(r->problems, node, "missing key \"%s\"%s", level->keys[i].name, in_place(r));
+}
+
+/* Whether the node may stand for the level's short key: `- make`, `artifacts: [a, b]`. */
+static bool is_short(const LangLevel *level, const YamlNode *node) {
+    const LangKey *key = level->short_key ? lang_key(level, level->short_key) : NULL;
+
+    if (!key)
+        return false;
+    return node->kind == YAML_SCALAR || (node->kind == YAML_SEQUENCE && key->type == LANG_PATTERNS);
+}
+
+void lang_read(LangReader *r, const LangLevel *level, const YamlNode *node, void *target) {
+    const char *place;
+
+    read_defaults(r, level, target);
+    if (is_short(level, node)) {
+        const LangKey *key = lang_key(level, level->short_key);
+
+        lang_types[key->type].read(r, key, node, (char *)target + key->offset);
+        return;
+    }
+    if (node->kind != YAML_MAPPING) {
+        place = lang_place(r);
+        problems_at(r->problems, node, "%s%sexpected %s, got %s", place, *place ? ": " : "", level->expected,
+                    got(r, node));
+        return;
+    }
+    for (size_t i = 0; i < node->count; i++)
+        read_pair(r, level, &node->pairs[i], target);
+    check_required(r, level, node);
+}

@@ -1,0 +1,40 @@
+/* A file read and checked against the tables of lang.h. */
+#pragma once
+
+#include "pipeline/lang.h"
+#include "pipeline/problems.h"
+
+/* Where the reader is: a chain up to the file, for messages. */
+typedef struct LangPlace {
+    const struct LangPlace *up;
+    const LangLevel *level;
+    const char *name; /* the job's, or the key of a mapping; NULL: none */
+    size_t number;    /* of the step, from 1; 0: none */
+} LangPlace;
+
+typedef struct LangReader {
+    const void *mem;
+    const PlanContext *context;
+    Problems *problems;
+    const LangPlace *place;
+    const char *text; /* the file, for the column of a mistake inside a value */
+    size_t len;
+    size_t listed; /* items of lists so far */
+} LangReader;
+
+/* Fills target, a zeroed struct of the level, from the node; defaults first. Problems are collected, and what
+ * could not be read is left at its default. */
+void lang_read(LangReader *r, const LangLevel *level, const YamlNode *node, void *target);
+/* `step 2 of job "test"`; "" at the top. In the problems' memory. */
+const char *lang_place(LangReader *r);
+
+typedef struct LangTypeInfo {
+    const char *word;     /* for the reference: "duration" */
+    const char *expected; /* for messages: "a duration such as 90 (seconds), 30s, 10m or 1h30m" */
+    void (*read)(LangReader *r, const LangKey *key, const YamlNode *node, void *field);
+} LangTypeInfo;
+
+extern const LangTypeInfo lang_types[LANG_TYPES];
+
+/* `"steps" of job "test": expected a list of steps, got a number`, at the node. */
+void lang_expected(LangReader *r, const LangKey *key, const YamlNode *node);

@@ -1,0 +1,172 @@
+#include "pipeline/spec.h"
+
+#include "base/str.h"
+#include "pipeline/condition.h"
+
+#define NAME_MAX_BYTES 80 /* of a step's name made from its command */
+
+void spec_init(SpecWriter *w, const PipeFile *file, const void *mem) {
+    size_t count = file->env ? file->env->count : 0;
+
+    *w = (SpecWriter){.mem = mem, .env = file->env};
+    w->names = mem_array(NULL, NameEntry, count);
+    w->hidden = mem_array(NULL, size_t, count);
+    for (size_t i = 0; i < count; i++)
+        w->names[i] = (NameEntry){file->env->pairs[i].key->text, i};
+    names_sort(w->names, count);
+}
+
+void spec_done(SpecWriter *w) {
+    talloc_free(w->names);
+    talloc_free(w->hidden);
+    buf_done(&w->buf);
+}
+
+static const char *finish(SpecWriter *w) {
+    w->total += w->buf.len;
+    return w->total <= SPEC_MAX_TOTAL ? buf_dup(&w->buf, w->mem) : NULL;
+}
+
+static void write_pairs(JsonWriter *jw, const YamlNode *env) {
+    for (size_t i = 0; env && i < env->count; i++)
+        jw_strn(jw, env->pairs[i].key->text, env->pairs[i].value->text, env->pairs[i].value->len);
+}
+
+static void write_env(JsonWriter *jw, const YamlNode *env) {
+    jw_object(jw, "env");
+    write_pairs(jw, env);
+    jw_end_object(jw);
+}
+
+/* The file's variables that the job does not set itself, then the job's. */
+static void write_job_env(SpecWriter *w, JsonWriter *jw, const YamlNode *env) {
+    size_t count = w->env ? w->env->count : 0;
+
+    for (size_t i = 0; env && i < env->count; i++) {
+        const NameEntry *found = names_find(w->names, count, env->pairs[i].key->text);
+
+        if (found)
+            w->hidden[found->index] = w->jobs;
+    }
+    jw_object(jw, "env");
+    for (size_t i = 0; i < count; i++)
+        if (w->hidden[i] != w->jobs)
+            jw_strn(jw, w->env->pairs[i].key->text, w->env->pairs[i].value->text,
+                    w->env->pairs[i].value->len);
+    write_pairs(jw, env);
+    jw_end_object(jw);
+}
+
+static void write_condition(JsonWriter *jw, const YamlNode *condition) {
+    size_t len;
+    const char *inner = condition_inner(lang_text(condition), &len);
+
+    jw_strn(jw, "if", inner, len);
+}
+
+/* The name, or the command's first line, cut. */
+static void write_step_name(JsonWriter *jw, const PipeStep *step) {
+    const char *run = step->run->text + strspn(step->run->text, " \t\r\n");
+    size_t len = strcspn(run, "\r\n");
+    char cut[NAME_MAX_BYTES + 8];
+
+    if (step->name) {
+        jw_str(jw, "name", step->name->text);
+    } else if (len <= NAME_MAX_BYTES) {
+        jw_strn(jw, "name", run, len);
+    } else {
+        for (len = NAME_MAX_BYTES; ((unsigned char)run[len] & 0xC0) == 0x80;)
+            len--;
+        snprintf(cut, sizeof(cut), "%.*s…", (int)len, run);
+        jw_str(jw, "name", cut);
+    }
+}
+
+static void write_step(JsonWriter *jw, const PipeStep *step) {
+    jw_object(jw, NULL);
+    write_step_name(jw, step);
+    jw_str(jw, "run", step->run->text);
+    write_env(jw, step->env);
+    jw_int(jw, "timeout", step->timeout);
+    jw_str(jw, "working_directory", step->folder ? step->folder : "");
+    write_condition(jw, step->condition);
+    jw_end_object(jw);
+}
+
+static void write_paths(JsonWriter *jw, const char *key, const LangPaths *paths) {
+    jw_array(jw, key);
+    for (size_t i = 0; i < paths->count; i++)
+        jw_str(jw, NULL, paths->items[i]);
+    jw_end_array(jw);
+}
+
+static void write_resources(JsonWriter *jw, const PipeResources *resources) {
+    jw_object(jw, "resources");
+    jw_int(jw, "memory", resources->memory);
+    jw_int(jw, "cpu", resources->cpu);
+    jw_int(jw, "processes", resources->processes);
+    jw_end_object(jw);
+}
+
+const char *spec_job(SpecWriter *w, const PipeJob *job, const LangPaths *release) {
+    JsonWriter jw = JSON_WRITER(&w->buf);
+    const PipeStep *steps = job->steps.items;
+
+    w->jobs++;
+    buf_clear(&w->buf);
+    jw_object(&jw, NULL);
+    jw_str(&jw, "kind", "steps");
+    jw_str(&jw, "executor", job->runs_on.executor ? job->runs_on.executor->text : "sandbox");
+    jw_bool(&jw, "checkout", job->checkout);
+    jw_bool(&jw, "network", job->network);
+    write_job_env(w, &jw, job->env);
+    jw_int(&jw, "timeout", job->timeout);
+    jw_array(&jw, "steps");
+    for (size_t i = 0; i < job->steps.count; i++)
+        write_step(&jw, &steps[i]);
+    jw_end_array(&jw);
+    write_paths(&jw, "artifacts", &job->artifacts.paths);
+    jw_str(&jw, "artifacts_rule", "patterns");
+    if (release)
+        write_paths(&jw, "release", release);
+    else
+        jw_null(&jw, "release");
+    write_resources(&jw, &job->resources);
+    jw_end_object(&jw);
+    return finish(w);
+}
+
+const char *spec_deploy(SpecWriter *w, const PipeDeploy *deploy, const char *job) {
+    JsonWriter jw = JSON_WRITER(&w->buf);
+
+    buf_clear(&w->buf);
+    jw_object(&jw, NULL);
+    jw_str(&jw, "kind", "deploy");
+    jw_str(&jw, "executor", "deploy");
+    jw_int(&jw, "timeout", 0);
+    jw_object(&jw, "deploy");
+    jw_str(&jw, "start", deploy->start->text);
+    jw_int(&jw, "port", deploy->port);
+    jw_object(&jw, "health");
+    jw_str(&jw, "path", deploy->health.path->text);
+    jw_int(&jw, "timeout", deploy->health.timeout);
+    jw_end_object(&jw);
+    write_env(&jw, deploy->env);
+    jw_bool(&jw, "network", deploy->network);
+    write_resources(&jw, &deploy->resources);
+    jw_str(&jw, "job", job);
+    jw_end_object(&jw);
+    jw_end_object(&jw);
+    return finish(w);
+}
+
+const char *spec_make(SpecWriter *w) {
+    static const char spec[] = "{\"kind\":\"steps\",\"executor\":\"sandbox\",\"checkout\":true,\"network\":"
+                               "true,\"env\":{},\"timeout\":0,"
+                               "\"steps\":[{\"name\":\"make\",\"run\":\"make\",\"env\":{},\"timeout\":0,"
+                               "\"working_directory\":\"\",\"if\":\"\"}],"
+                               "\"artifacts\":[],\"artifacts_rule\":\"build-server\",\"release\":null,"
+                               "\"resources\":{\"memory\":0,\"cpu\":0,\"processes\":0}}";
+
+    return mem_strdup(w->mem, spec);
+}

@@ -1,0 +1,408 @@
+/* The types of values: how each is read and checked. A function leaves its field alone when the value is bad.
+ */
+#include "pipeline/read.h"
+
+#include "base/file.h"
+#include "base/str.h"
+#include "pipeline/condition.h"
+#include <ctype.h>
+#include <math.h>
+
+#define CPU_MAX 1024
+#define SIZE_MAX_BYTES (INT64_C(1) << 50)
+
+/* A scalar that says something. */
+static bool is_text(const YamlNode *node) {
+    return node->kind == YAML_SCALAR && !yaml_is_null(node) && node->text[strspn(node->text, " \t\r\n")];
+}
+
+static void read_text(LangReader *r, const LangKey *key, const YamlNode *node, void *field) {
+    if (is_text(node))
+        *(const YamlNode **)field = node;
+    else
+        lang_expected(r, key, node);
+}
+
+static void read_name(LangReader *r, const LangKey *key, const YamlNode *node, void *field) {
+    if (is_text(node) && str_is_name(node->text, LANG_MAX_NAME))
+        *(const YamlNode **)field = node;
+    else
+        lang_expected(r, key, node);
+}
+
+static void read_word(LangReader *r, const LangKey *key, const YamlNode *node, void *field) {
+    _cleanup_buf_ Buf all = BUF_INIT;
+    const char *shown = "", *meant = "";
+
+    for (size_t i = 0; key->words[i]; i++) {
+        if (is_text(node) && str_eq(node->text, key->words[i])) {
+            *(const YamlNode **)field = node;
+            return;
+        }
+        buf_addf(&all, "%s\"%s\"", i == 0 ? "" : key->words[i + 1] ? ", " : " or ", key->words[i]);
+    }
+    if (is_text(node)) {
+        shown = mem_printf(r->mem, "\"%s\"", problems_show(r->problems, node->text));
+        meant = problems_meant(r->problems, str_nearest(node->text, key->words));
+    } else {
+        shown = node->kind == YAML_SCALAR ? "nothing" : yaml_kind_word(node);
+    }
+    problems_at(r->problems, node, "\"%s\" of %s: expected %s, got %s%s", key->name, lang_place(r),
+                buf_str(&all), shown, meant);
+}
+
+/* The column in the file of a value's byte; the value's own when it is not written as it is read (escapes,
+ * lines). */
+static int column_of(const LangReader *r, const YamlNode *node, size_t at) {
+    const char *line;
+    size_t len, skip = 0;
+    int column = 1;
+
+    if (!problems_line(r->text, r->len, node->line, &line, &len))
+        return node->column;
+    for (size_t i = 0; i < len && column < node->column; skip = ++i)
+        if (i + 1 >= len || ((unsigned char)line[i + 1] & 0xC0) != 0x80)
+            column++;
+    if (node->quoted)
+        skip++;
+    if (skip + at > len || memcmp(line + skip, node->text, at) != 0)
+        return node->column;
+    column = node->column + (node->quoted ? 1 : 0);
+    for (size_t i = 0; i < at; i++)
+        if (((unsigned char)node->text[i] & 0xC0) != 0x80)
+            column++;
+    return column;
+}
+
+static void read_condition(LangReader *r, const LangKey *key, const YamlNode *node, void *field) {
+    bool unused;
+    size_t at;
+    Err err;
+
+    if (!is_text(node)) {
+        lang_expected(r, key, node);
+        return;
+    }
+    if (condition_run(node->text, NULL, COND_SUCCESS, &unused, &at, &err) < 0)
+        problems_add(r->problems, node->line, column_of(r, node, at), "condition of %s: %s", lang_place(r),
+                     err.msg);
+    else
+        *(const YamlNode **)field = node;
+}
+
+static void read_url_path(LangReader *r, const LangKey *key, const YamlNode *node, void *field) {
+    bool fine = is_text(node) && node->text[0] == '/' && node->len <= 1024;
+
+    for (size_t i = 0; fine && i < node->len; i++)
+        fine = isgraph((unsigned char)node->text[i]) != 0;
+    if (fine)
+        *(const YamlNode **)field = node;
+    else
+        lang_expected(r, key, node);
+}
+
+static void read_bool(LangReader *r, const LangKey *key, const YamlNode *node, void *field) {
+    if (node->kind != YAML_SCALAR || !yaml_as_bool(node, field))
+        lang_expected(r, key, node);
+}
+
+static void read_int(LangReader *r, const LangKey *key, const YamlNode *node, void *field) {
+    int64_t value;
+
+    if (node->kind == YAML_SCALAR && yaml_as_int(node, &value) && value >= key->min && value <= key->max)
+        *(int64_t *)field = value;
+    else
+        lang_expected(r, key, node);
+}
+
+static void read_duration(LangReader *r, const LangKey *key, const YamlNode *node, void *field) {
+    int64_t us;
+
+    if (is_text(node) && str_to_duration(node->text, &us) && us > 0 && us <= LANG_MAX_TIMEOUT)
+        *(int64_t *)field = us;
+    else
+        lang_expected(r, key, node);
+}
+
+static void read_size(LangReader *r, const LangKey *key, const YamlNode *node, void *field) {
+    uint64_t bytes;
+
+    if (!is_text(node) || !str_to_size(node->text, &bytes) || bytes > SIZE_MAX_BYTES)
+        lang_expected(r, key, node);
+    else if ((int64_t)bytes < key->min)
+        problems_at(r->problems, node, "\"%s\" of %s: %s bytes is less than %lld; a unit makes it more: 512M",
+                    key->name, lang_place(r), problems_show(r->problems, node->text), (long long)key->min);
+    else
+        *(int64_t *)field = (int64_t)bytes;
+}
+
+static void read_cpu(LangReader *r, const LangKey *key, const YamlNode *node, void *field) {
+    int64_t whole;
+    double cpus = 0;
+
+    if (node->kind == YAML_SCALAR && yaml_as_int(node, &whole))
+        cpus = (double)whole;
+    else if (node->kind == YAML_SCALAR && yaml_is_float(node))
+        cpus = strtod(node->text, NULL);
+    if (isfinite(cpus) && cpus >= 0.001 && cpus <= CPU_MAX)
+        *(int64_t *)field = (int64_t)(cpus * 1000 + 0.5);
+    else
+        lang_expected(r, key, node);
+}
+
+/* "./dist/" → "dist/": what people write and what means the same. */
+static const char *plain_path(const char *path) {
+    while (path[0] == '.' && path[1] == '/')
+        for (path += 2; *path == '/';)
+            path++;
+    return path;
+}
+
+/* A path or pattern inside the workspace, without a leading "./" and slashes at its end; NULL and a problem
+ * otherwise. */
+static const char *read_path(LangReader *r, const LangKey *key, const YamlNode *node) {
+    const char *path = plain_path(node->text), *place, *shown;
+    size_t len = strlen(path);
+    char *plain;
+    Err err;
+
+    while (len > 1 && path[len - 1] == '/')
+        len--;
+    plain = mem_strndup(r->mem, path, len);
+    if (len == 0 || str_eq(plain, "."))
+        return "";
+    if (file_check_path(plain, &err) >= 0)
+        return plain;
+    place = lang_place(r);
+    shown = problems_show(r->problems, node->text);
+    if (path[0] == '/')
+        problems_at(r->problems, node,
+                    "\"%s\" of %s: \"%s\" is absolute; expected a path inside the workspace", key->name,
+                    place, shown);
+    else if (strstr(plain, ".."))
+        problems_at(r->problems, node,
+                    "\"%s\" of %s: \"%s\" leaves the workspace; expected a path without \"..\"", key->name,
+                    place, shown);
+    else
+        problems_at(r->problems, node, "\"%s\" of %s: %s", key->name, place, err.msg);
+    return NULL;
+}
+
+static void read_folder(LangReader *r, const LangKey *key, const YamlNode *node, void *field) {
+    const char *path;
+
+    if (!is_text(node)) {
+        lang_expected(r, key, node);
+        return;
+    }
+    path = read_path(r, key, node);
+    if (path)
+        *(const char **)field = path;
+}
+
+static bool is_env_name(const YamlNode *node) {
+    const char *s = node->text;
+
+    if (node->len == 0 || node->len > 255 || isdigit((unsigned char)s[0]))
+        return false;
+    for (; *s; s++)
+        if (!isalnum((unsigned char)*s) && *s != '_')
+            return false;
+    return true;
+}
+
+static void check_variable(LangReader *r, const LangKey *key, const YamlPair *pair) {
+    bool named = is_env_name(pair->key);
+    const char *place, *of, *shown;
+
+    if (named && pair->value->kind == YAML_SCALAR)
+        return;
+    place = lang_place(r);
+    of = *place ? " of " : "";
+    shown = problems_show(r->problems, pair->key->text);
+    if (!named)
+        problems_at(
+            r->problems, pair->key,
+            "\"%s\"%s%s: \"%s\" is no variable's name; expected letters, digits and _, not a digit first",
+            key->name, of, place, shown);
+    else
+        problems_at(r->problems, pair->value, "variable \"%s\" in \"%s\"%s%s: expected a string, got %s",
+                    shown, key->name, of, place, yaml_kind_word(pair->value));
+}
+
+static void read_env(LangReader *r, const LangKey *key, const YamlNode *node, void *field) {
+    if (node->kind != YAML_MAPPING) {
+        lang_expected(r, key, node);
+        return;
+    }
+    if (node->count > LANG_MAX_ENV) {
+        problems_at(r->problems, node, "\"%s\" has more than %d variables", key->name, LANG_MAX_ENV);
+        return;
+    }
+    for (size_t i = 0; i < node->count; i++)
+        check_variable(r, key, &node->pairs[i]);
+    *(const YamlNode **)field = node;
+}
+
+/* One text or a list of them: calls `take` for each; the list must not be empty. */
+static void each_text(LangReader *r, const LangKey *key, const YamlNode *node, void *field,
+                      void (*take)(LangReader *, const LangKey *, const YamlNode *, void *)) {
+    if (node->kind == YAML_SCALAR && is_text(node)) {
+        take(r, key, node, field);
+        return;
+    }
+    if (node->kind != YAML_SEQUENCE) {
+        lang_expected(r, key, node);
+        return;
+    }
+    if (node->count == 0)
+        problems_at(r->problems, node, "\"%s\" of %s is empty; leave it out", key->name, lang_place(r));
+    for (size_t i = 0; i < node->count; i++) {
+        if (is_text(node->items[i]))
+            take(r, key, node->items[i], field);
+        else
+            problems_at(r->problems, node->items[i], "\"%s\" of %s: expected a string as item %zu, got %s",
+                        key->name, lang_place(r), i + 1,
+                        node->items[i]->kind == YAML_SCALAR ? "nothing" : yaml_kind_word(node->items[i]));
+    }
+}
+
+static void take_name(LangReader *r, const LangKey *key, const YamlNode *node, void *field) {
+    LangNodes *nodes = field;
+
+    mem_append(r->mem, nodes->items, nodes->count, node);
+}
+
+static void read_names(LangReader *r, const LangKey *key, const YamlNode *node, void *field) {
+    *(LangNodes *)field = (LangNodes){0};
+    each_text(r, key, node, field, take_name);
+}
+
+static void take_pattern(LangReader *r, const LangKey *key, const YamlNode *node, void *field) {
+    const char *path = read_path(r, key, node);
+    LangPaths *paths = field;
+
+    if (!path)
+        return;
+    if (!*path)
+        path = "**";
+    else if (str_ends(node->text, "/"))
+        path = mem_printf(r->mem, "%s/**", path);
+    mem_append(r->mem, paths->items, paths->count, path);
+}
+
+static void read_patterns(LangReader *r, const LangKey *key, const YamlNode *node, void *field) {
+    *(LangPaths *)field = (LangPaths){0};
+    each_text(r, key, node, field, take_pattern);
+}
+
+static void read_mapping(LangReader *r, const LangKey *key, const YamlNode *node, void *field) {
+    LangPlace place = {.up = r->place, .level = key->level, .name = key->level->noun ? NULL : key->name};
+
+    memset(field, 0, key->level->size);
+    r->place = &place;
+    lang_read(r, key->level, node, field);
+    r->place = place.up;
+}
+
+static void read_part(LangReader *r, const LangKey *key, const YamlNode *node, void *field) {
+    void *part = mem_zalloc(r->mem, key->level->size, key->name);
+
+    read_mapping(r, key, node, part);
+    *(const YamlNode **)part = node;
+    *(void **)field = part;
+}
+
+static void read_list(LangReader *r, const LangKey *key, const YamlNode *node, void *field) {
+    LangPlace place = {.up = r->place, .level = key->level};
+    LangItems *list = field;
+
+    if (node->kind != YAML_SEQUENCE) {
+        lang_expected(r, key, node);
+        return;
+    }
+    if (node->count == 0)
+        problems_at(r->problems, node, "\"%s\" of %s is empty; expected %s", key->name, lang_place(r),
+                    key->expected);
+    if (node->count > (size_t)key->max - r->listed) {
+        problems_at(r->problems, node, "more than %lld %ss in the file", (long long)key->max,
+                    key->level->noun);
+        return;
+    }
+    r->listed += node->count;
+    list->items = mem_zalloc(r->mem, node->count * key->level->size, key->name);
+    r->place = &place;
+    for (size_t i = 0; i < node->count; i++) {
+        place.number = i + 1;
+        if (node->items[i]->kind == YAML_SCALAR && !is_text(node->items[i]))
+            problems_at(r->problems, node->items[i], "%s is empty; expected %s", lang_place(r),
+                        key->level->expected);
+        else
+            lang_read(r, key->level, node->items[i], (char *)list->items + i * key->level->size);
+    }
+    r->place = place.up;
+    list->count = node->count;
+}
+
+static void read_item(LangReader *r, const LangKey *key, const YamlPair *pair, void *item) {
+    LangPlace place = {.up = r->place, .level = key->level};
+
+    if (!str_is_name(pair->key->text, LANG_MAX_NAME)) {
+        problems_at(r->problems, pair->key,
+                    "bad name \"%s\" of a %s; expected letters, digits, _, - and dots, at most %d",
+                    problems_show(r->problems, pair->key->text), key->level->noun, LANG_MAX_NAME);
+        return;
+    }
+    place.name = pair->key->text;
+    r->place = &place;
+    if (yaml_is_null(pair->value))
+        problems_at(r->problems, pair->key, "%s is empty; expected %s", lang_place(r), key->level->expected);
+    else
+        lang_read(r, key->level, pair->value, item);
+    r->place = place.up;
+}
+
+static void read_map(LangReader *r, const LangKey *key, const YamlNode *node, void *field) {
+    LangItems *map = field;
+
+    if (node->kind != YAML_MAPPING) {
+        lang_expected(r, key, node);
+        return;
+    }
+    if (node->count == 0)
+        problems_at(r->problems, node, "\"%s\" is empty; expected %s", key->name, key->expected);
+    if (node->count > (size_t)key->max) {
+        problems_at(r->problems, node, "more than %lld %ss", (long long)key->max, key->level->noun);
+        return;
+    }
+    map->items = mem_zalloc(r->mem, node->count * key->level->size, key->name);
+    for (size_t i = 0; i < node->count; i++) {
+        void *item = (char *)map->items + i * key->level->size;
+
+        read_item(r, key, &node->pairs[i], item);
+        *(const YamlNode **)item = node->pairs[i].key;
+    }
+    map->count = node->count;
+}
+
+const LangTypeInfo lang_types[LANG_TYPES] = {
+    [LANG_TEXT] = {"text", "a string", read_text},
+    [LANG_NAME] = {"name", "a name (letters, digits, _, - and dots)", read_name},
+    [LANG_WORD] = {"word", "a word", read_word},
+    [LANG_CONDITION] = {"condition", "a condition such as branch == \"main\"", read_condition},
+    [LANG_URL_PATH] = {"URL path", "a path of a URL such as /health", read_url_path},
+    [LANG_BOOL] = {"true or false", "true or false", read_bool},
+    [LANG_INT] = {"number", "a whole number", read_int},
+    [LANG_DURATION] = {"duration", "a duration such as 90 (seconds), 30s, 10m or 1h30m, at most 30d",
+                       read_duration},
+    [LANG_SIZE] = {"size", "a size such as 512M or 4G", read_size},
+    [LANG_CPU] = {"number", "a number of processors such as 2 or 0.5, at most 1024", read_cpu},
+    [LANG_FOLDER] = {"path", "a folder of the workspace", read_folder},
+    [LANG_ENV] = {"mapping", "a mapping of names to strings", read_env},
+    [LANG_NAMES] = {"name or list", "a name or a list of names", read_names},
+    [LANG_PATTERNS] = {"pattern or list", "a pattern or a list of patterns", read_patterns},
+    [LANG_MAPPING] = {"mapping", "a mapping", read_mapping},
+    [LANG_PART] = {"mapping", "a mapping", read_part},
+    [LANG_LIST] = {"list", "a list", read_list},
+    [LANG_MAP] = {"mapping", "a mapping", read_map},
+};

@@ -1,0 +1,134 @@
+/* The heart: what becomes of a trigger, a build, a job, an attempt. Every change is one transaction that
+ * names the state it comes from, with the events it causes in it; who waits is woken after the commit (see
+ * src/build/README.md for the state machine). All functions are thread-safe. */
+#pragma once
+
+#include "blob/blob.h"
+#include "bus/bus.h"
+#include "store/store.h"
+
+typedef struct BuildOptions {
+    int64_t lease_us;       /* how long a lease lasts without being renewed */
+    int64_t lost_after_us;  /* a fresh lease that its runner does not know of is lost after this long */
+    int64_t job_timeout_us; /* of a job that sets none */
+    int64_t max_attempts;   /* lost attempts until the job fails as `lost` */
+    bool allow_shell;       /* pipelines may use the shell executor */
+    const char *url;        /* of this server, for links: "http://127.0.0.1:8080" */
+} BuildOptions;
+
+/* What the room works with; filled in once by the server, then only read. */
+typedef struct Builds {
+    Db *db;
+    Bus *bus;
+    Blob *blob;
+    BuildOptions options;
+    struct Reaper *reaper;
+} Builds;
+
+/* ---- how builds come to be ---- */
+typedef struct BuildRequest {
+    const Project *project;
+    const char *commit;  /* 40 hex */
+    const char *ref;     /* "refs/heads/main", or "" for a bare commit */
+    const char *event;   /* "push", "tag", "manual" */
+    const char *pusher;  /* "" when unknown */
+    const char *env;     /* JSON object text of strings, or NULL */
+    const char *old_rev; /* push: what the ref was before; NULL otherwise */
+    bool found;          /* push: by comparing refs, not told by the hook */
+} BuildRequest;
+
+typedef struct BuildOutcome {
+    int64_t id;          /* 0: no build came of it */
+    const char *status;  /* the build's state, or "skipped" */
+    const char *message; /* why it is skipped or failed at once; "" otherwise */
+} BuildOutcome;
+
+/* Reads the commit, plans, stores trigger, build and jobs together. A pipeline with mistakes becomes a build
+ * that has failed (reason invalid). Nothing to build: id 0, "skipped". A push that was told
+ * already gives the build that it had; one that the ref has left behind meanwhile is built, not deployed.
+ * Strings in mem. Starts git when the commit is new to us: do not call on an epoll thread. */
+_must_check_ int build_create(Builds *b, const BuildRequest *request, const void *mem, BuildOutcome *ret,
+                              Err *err);
+/* A ref of a hosted repository went from old_rev to new_rev (40 zeros: was not, is no more). */
+_must_check_ int build_ref_changed(Builds *b, const Project *project, const char *ref, const char *old_rev,
+                                   const char *new_rev, const char *pusher, const void *mem,
+                                   BuildOutcome *ret, Err *err);
+/* Compares the refs of all hosted repositories with what was seen, and builds what nobody told us. Gives the
+ * number of refs found changed. */
+_must_check_ int build_catch_up(Builds *b, size_t *ret_count, Err *err);
+
+/* ---- how jobs are run ---- */
+typedef struct BuildClaim {
+    int64_t runner_id;
+    const char *const *executors; /* NULL-terminated */
+    const char *arch;
+    size_t max;
+} BuildClaim;
+
+typedef struct ClaimedJob {
+    Job job;
+    Build *build;
+    Project *project;
+} ClaimedJob;
+
+/* Leases the best queued jobs that fit; none: *ret_count 0. In mem. */
+_must_check_ int build_claim(Builds *b, const BuildClaim *claim, const void *mem, ClaimedJob **ret,
+                             size_t *ret_count, Err *err);
+
+typedef struct Attempt {
+    int64_t job, attempt;
+    const char *told; /* the order that its runner has for it already; NULL: none */
+} Attempt;
+
+typedef struct StopOrder {
+    Attempt attempt;
+    const char *reason; /* "user", "superseded", "timeout", "stale" */
+} StopOrder;
+
+/* Renews what the runner says it runs, tells what it must stop (once: an order that it has is not repeated),
+ * queues again what it should run and does not.
+ */
+_must_check_ int build_renew(Builds *b, int64_t runner_id, const Attempt *running, size_t count,
+                             const void *mem, StopOrder **ret, size_t *ret_count, Err *err);
+
+/* The runner holds nothing any more: its leases are lost at once. */
+_must_check_ int build_abandon(Builds *b, int64_t runner_id, Err *err);
+
+typedef struct JobReport {
+    Attempt attempt;
+    int64_t runner_id;
+    const char *state; /* "running", or an end: "success", "failed", "cancelled" */
+    const char *reason, *message;
+    int64_t exit_code;
+    int64_t log_size; /* of an end: bytes that the log must have; -1: not told */
+    const Step *steps;
+    size_t step_count;
+} JobReport;
+
+/* ERR_CONFLICT: the attempt does not hold the job. A log that is shorter than log_size: ERR_CONFLICT too,
+ * with *ret_next its size (else UINT64_MAX). The same end again is fine. *ret_stop: whether it should stop.
+ */
+_must_check_ int build_report(Builds *b, const JobReport *report, uint64_t *ret_next, bool *ret_stop,
+                              Err *err);
+/* Whether the attempt holds the job now, at this runner: ERR_CONFLICT ("stale") otherwise. Renews its lease.
+ */
+_must_check_ int build_check_attempt(Builds *b, Attempt attempt, int64_t runner_id, const void *mem,
+                                     Job **ret, Err *err);
+
+/* Files the row of an artifact whose bytes are kept already, as long as the attempt holds its job:
+ * ERR_CONFLICT
+ * ("stale") otherwise, and an artifact of that path stays what it was. */
+_must_check_ int build_keep_artifact(Builds *b, Attempt attempt, int64_t runner_id, const Artifact *artifact,
+                                     Err *err);
+
+/* ---- cancel ---- */
+/* Jobs that wait are cancelled at once; running ones are asked to stop and end when they have. ERR_CONFLICT
+ * when finished. */
+_must_check_ int build_cancel(Builds *b, int64_t build_id, const char *reason, Err *err);
+
+/* ---- leases that end ---- */
+/* The thread that ends leases; sleeps until one is due. Gives every running job a whole lease first, for the
+ * server was away; and again when it finds that the whole process slept. */
+_must_check_ int build_reaper_start(Builds *b, Err *err);
+void build_reaper_stop(Builds *b);
+void build_reaper_wake(Builds *b);

@@ -1,0 +1,306 @@
+/* From a request to rows: read the commit, plan, store trigger, build and jobs in one transaction. */
+#include "build/state.h"
+
+#include "base/clock.h"
+#include "base/id.h"
+#include "base/str.h"
+#include "git/git.h"
+#include "pipeline/pipeline.h"
+#include <assert.h>
+
+/* A pipeline file is at most what the reader takes. */
+#define MAX_FILE (1024 * 1024)
+#define MAX_FILES 16
+
+typedef struct Draft {
+    Builds *b;
+    const BuildRequest *request;
+    TALLOC_CTX *mem;
+    GitCommit *commit;
+    Plan *plan;          /* NULL: the pipeline has mistakes (problem), or nothing is to be built (nothing) */
+    const char *problem; /* the whole text for the build's message */
+    const char *nothing;
+    PushState push;
+} Draft;
+
+static const char *branch_of(const char *ref) {
+    const char *branch = str_after(ref, "refs/heads/");
+
+    /* a tag keeps its whole ref as its branch (document 3's contract) */
+    return branch ? branch : ref;
+}
+
+/* file: the first of plan_files that is there, which is the one that was read. */
+static const char *all_problems(const PlanProblems *problems, const char *file, const Err *first,
+                                const void *mem) {
+    _cleanup_buf_ Buf text = BUF_INIT;
+
+    if (!problems || problems->count == 0)
+        return mem_strdup(mem, first->msg);
+    for (size_t i = 0; i < MIN(problems->count, (size_t)20); i++) {
+        const PlanProblem *p = &problems->items[i];
+
+        if (i)
+            buf_addc(&text, '\n');
+        if (p->line)
+            buf_addf(&text, "%s, line %d, column %d: ", file, p->line, p->column);
+        else
+            buf_addf(&text, "%s: ", file);
+        buf_adds(&text, p->message);
+    }
+    return buf_dup(&text, mem);
+}
+
+static bool skip_asked(const GitCommit *commit) {
+    return commit->message && (strstr(commit->message, "[skip ci]") || strstr(commit->message, "[ci skip]"));
+}
+
+static int plan_files_of(Draft *d, const GitFile *files, Err *err) {
+    const char *contents[MAX_FILES];
+    size_t lens[MAX_FILES];
+    PlanContext context = {.project = d->request->project->name,
+                           .branch = branch_of(d->request->ref),
+                           .ref = d->request->ref,
+                           .commit = d->request->commit,
+                           .event = d->request->event,
+                           .allow_shell = d->b->options.allow_shell};
+    PlanProblems *problems = NULL;
+    const char *file = NULL;
+    int r;
+
+    for (size_t i = 0; plan_files[i]; i++) {
+        assert(i < MAX_FILES);
+        contents[i] = files[i].content;
+        lens[i] = files[i].len;
+        if (contents[i] && !file)
+            file = plan_files[i];
+    }
+    r = plan_make(contents, lens, &context, d->mem, &d->plan, &problems, err);
+    if (r == -ERR_INVALID)
+        d->problem = all_problems(problems, file, err, d->mem);
+    else if (r == -ERR_NOT_FOUND)
+        d->nothing = mem_strdup(d->mem, err->msg);
+    else if (r < 0)
+        return err_wrap(err, "plan %s", d->request->project->name);
+    else if (d->plan->nothing)
+        d->nothing = mem_printf(d->mem, "nothing to build: %s has no job for this %s", d->plan->file,
+                                d->request->event);
+    return 0;
+}
+
+static int draft(Draft *d, Err *err) {
+    const BuildRequest *request = d->request;
+    GitFile *files;
+    int r = git_commit_read(request->project->path, request->commit, plan_files, MAX_FILE, d->mem, &d->commit,
+                            &files, err);
+
+    if (r == -ERR_TOO_LARGE) {
+        d->problem = mem_strdup(d->mem, err->msg);
+        d->commit = mem_new(d->mem, GitCommit);
+        *d->commit = (GitCommit){request->commit, "", "", "", ""};
+        return 0;
+    }
+    if (r < 0)
+        return r;
+    if (str_eq(request->event, "push") && skip_asked(d->commit)) {
+        d->nothing = "the commit message asks to skip the build";
+        return 0;
+    }
+    return plan_files_of(d, files, err);
+}
+
+/* ---- rows ---- */
+
+static int insert_build(Tx *tx, const Draft *d, Build *build, Err *err) {
+    const BuildRequest *request = d->request;
+    bool failed = d->problem != NULL;
+    char uuid[ID_UUID_SIZE];
+    int r;
+
+    id_uuid(uuid);
+    *build = (Build){.uuid = mem_strdup(tx->mem, uuid),
+                     .project_id = request->project->id,
+                     .project = request->project->name,
+                     .commit = request->commit,
+                     .ref = request->ref,
+                     .branch = branch_of(request->ref),
+                     .event = request->event,
+                     .planner = d->plan ? d->plan->planner : "",
+                     .author = d->commit->author,
+                     .email = d->commit->email,
+                     .subject = d->commit->subject,
+                     .pusher = request->pusher,
+                     .env = request->env ? request->env : "{}",
+                     .state = failed ? "failed" : "queued",
+                     .reason = failed ? "invalid" : "",
+                     .message = failed ? d->problem : "",
+                     .jobs_left = d->plan ? (int64_t)d->plan->count : 0,
+                     .created_at = tx->now,
+                     .finished_at = failed ? tx->now : 0};
+    r = store_build_insert(tx->b->db, build, err);
+    if (r < 0)
+        return r;
+    r = tx_event(tx, "created", build->id, build->state, err);
+    return r < 0 || !failed ? r : tx_event(tx, "completed", build->id, build->state, err);
+}
+
+static int insert_deployment(Tx *tx, const Build *build, const Job *job, Err *err) {
+    char uuid[ID_UUID_SIZE];
+    Deployment d = {.project_id = build->project_id,
+                    .build_id = build->id,
+                    .job_id = job->id,
+                    .uuid = uuid,
+                    .commit = build->commit,
+                    .branch = build->branch,
+                    .status = "pending",
+                    .spec = job->spec,
+                    .created_at = tx->now};
+
+    id_uuid(uuid);
+    return store_deployment_insert(tx->b->db, &d, err);
+}
+
+static int insert_job(Tx *tx, const Build *build, const PlanJob *planned, size_t position, Job *job,
+                      Err *err) {
+    bool waits = planned->need_count > 0 || planned->skip;
+    char uuid[ID_UUID_SIZE];
+    int r;
+
+    id_uuid(uuid);
+    *job = (Job){.uuid = mem_strdup(tx->mem, uuid),
+                 .build_id = build->id,
+                 .position = (int64_t)position,
+                 .name = planned->name,
+                 .kind = planned->kind,
+                 .executor = planned->executor,
+                 .arch = planned->arch ? planned->arch : "",
+                 .condition = planned->condition ? planned->condition : "",
+                 .spec = planned->spec,
+                 .state = waits ? "blocked" : "queued",
+                 .reason = "",
+                 .message = "",
+                 .needs_left = (int64_t)planned->need_count,
+                 .created_at = tx->now,
+                 .queued_at = waits ? 0 : tx->now};
+    r = store_job_insert(tx->b->db, job, err);
+    if (r < 0)
+        return r;
+    return str_eq(job->kind, "deploy") ? insert_deployment(tx, build, job, err) : 0;
+}
+
+static int insert_needs(Tx *tx, const Plan *plan, const Job *jobs, Err *err) {
+    for (size_t i = 0; i < plan->count; i++) {
+        const PlanJob *planned = &plan->jobs[i];
+
+        for (size_t k = 0; k < planned->need_count; k++) {
+            int r = store_job_need_insert(tx->b->db, jobs[i].id, jobs[planned->needs[k]].id, err);
+
+            if (r < 0)
+                return r;
+        }
+    }
+    return 0;
+}
+
+/* Jobs that need nothing are queued by their insertion, unless their condition has a word in it. */
+static int start_first(Tx *tx, const Plan *plan, const Job *jobs, const Build *build, Err *err) {
+    for (size_t i = 0; i < plan->count; i++) {
+        int r;
+
+        if (plan->jobs[i].need_count > 0)
+            continue;
+        tx_queued(tx, jobs[i].executor);
+        if (str_empty(jobs[i].condition) && !plan->jobs[i].skip)
+            continue;
+        r = state_job_ready(tx, &jobs[i], build, err);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+/* What the branch has left behind is not to take the place of what it holds. */
+static bool must_not_deploy(const Draft *d, const PlanJob *planned) {
+    return d->push.late && str_eq(planned->kind, "deploy");
+}
+
+static int insert_jobs(Tx *tx, const Draft *d, const Build *build, Err *err) {
+    const Plan *plan = d->plan;
+    Job *jobs = mem_array(tx->mem, Job, plan->count);
+    int r;
+
+    for (size_t i = 0; i < plan->count; i++) {
+        if (must_not_deploy(d, &plan->jobs[i]))
+            plan->jobs[i].condition = "false";
+        r = insert_job(tx, build, &plan->jobs[i], i, &jobs[i], err);
+        if (r < 0)
+            return r;
+    }
+    r = insert_needs(tx, plan, jobs, err);
+    return r < 0 ? r : start_first(tx, plan, jobs, build, err);
+}
+
+static int reply_seen(Tx *tx, const PushState *push, BuildOutcome *ret, const void *mem, Err *err) {
+    Build *build;
+    int r;
+
+    *ret = (BuildOutcome){.id = push->build, .status = "skipped", .message = "seen already"};
+    if (!push->build)
+        return 0;
+    r = store_build_load(tx->b->db, push->build, mem, &build, err);
+    if (r >= 0)
+        ret->status = build->state;
+    return r;
+}
+
+static int insert_all(Tx *tx, Draft *d, const void *mem, BuildOutcome *ret, Err *err) {
+    const BuildRequest *request = d->request;
+    bool push = request->old_rev != NULL;
+    PushState *state = &d->push;
+    Build build = {0};
+    int r = 0;
+
+    if (push)
+        r = trigger_look(tx, request, state, err);
+    if (r < 0)
+        return r;
+    if (state->seen || (state->late && request->found)) /* where it is by now is found, or told, on its own */
+        return reply_seen(tx, state, ret, mem, err);
+    if (!d->nothing) {
+        r = insert_build(tx, d, &build, err);
+        if (r >= 0 && d->plan)
+            r = insert_jobs(tx, d, &build, err);
+    }
+    if (r >= 0 && push && !state->late)
+        r = store_ref_set(tx->b->db, request->project->id, request->ref, request->commit, err);
+    if (r >= 0)
+        r = trigger_insert(tx, request, build.id, build.id ? "build" : d->nothing, err);
+    if (r < 0)
+        return r;
+    *ret = (BuildOutcome){.id = build.id,
+                          .status = d->nothing ? "skipped" : build.state,
+                          .message = mem_strdup(mem, d->nothing   ? d->nothing
+                                                     : d->problem ? d->problem
+                                                                  : "")};
+    return 0;
+}
+
+int build_create(Builds *b, const BuildRequest *request, const void *mem, BuildOutcome *ret, Err *err) {
+    _cleanup_talloc_ TALLOC_CTX *scratch = talloc_new(NULL);
+    Draft d = {.b = b, .request = request, .mem = scratch};
+    BuildOutcome outcome;
+    Tx tx;
+    int r = draft(&d, err);
+
+    if (r < 0)
+        return r;
+    r = tx_begin(b, &tx, err);
+    if (r < 0)
+        return r;
+    r = insert_all(&tx, &d, mem, &outcome, err);
+    r = tx_end(&tx, r, err);
+    if (r < 0)
+        return err_wrap(err, "store the build of %s", request->project->name);
+    *ret = outcome;
+    return 0;
+}

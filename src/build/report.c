@@ -1,0 +1,136 @@
+/* What a job process tells of its attempt. */
+#include "build/state.h"
+
+#include "base/clock.h"
+#include "base/str.h"
+#include <inttypes.h>
+
+static int stale(Attempt a, Err *err) {
+    return err_set(err, ERR_CONFLICT, "attempt %" PRId64 " does not hold job %" PRId64 " any more", a.attempt,
+                   a.job);
+}
+
+static bool holds(const Job *job, Attempt a, int64_t runner_id) {
+    return job->attempt == a.attempt && job->runner_id == runner_id && str_eq(job->state, "running");
+}
+
+static int renew(Builds *b, const Job *job, int64_t now, const void *mem, Err *err) {
+    const char *stop;
+
+    return store_job_renew(b->db, job->id, job->attempt, job->runner_id, now + b->options.lease_us, mem,
+                           &stop, err);
+}
+
+/* A job process that speaks is alive, though its runner may be away: written when a third of the lease is
+ * over. */
+static int keep_alive(Builds *b, const Job *job, const void *mem, Err *err) {
+    int64_t now = clock_now();
+    int r;
+
+    if (job->lease_until - now > b->options.lease_us * 2 / 3)
+        return 0;
+    r = db_begin(b->db, err);
+    if (r < 0)
+        return r;
+    r = renew(b, job, now, mem, err);
+    if (r >= 0)
+        r = db_commit(b->db, err);
+    db_rollback(b->db);
+    return r;
+}
+
+int build_check_attempt(Builds *b, Attempt attempt, int64_t runner_id, const void *mem, Job **ret, Err *err) {
+    Job *job;
+    int r = store_job_load(b->db, attempt.job, mem, &job, err);
+
+    if (r < 0)
+        return r;
+    if (!holds(job, attempt, runner_id))
+        return stale(attempt, err);
+    r = keep_alive(b, job, mem, err);
+    if (r < 0)
+        return r;
+    *ret = job;
+    return 0;
+}
+
+static int put_steps(Tx *tx, const JobReport *report, Err *err) {
+    for (size_t i = 0; i < report->step_count; i++) {
+        int r =
+            store_step_put(tx->b->db, report->attempt.job, report->attempt.attempt, &report->steps[i], err);
+
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+static int apply(Tx *tx, const JobReport *report, const Job *job, Err *err) {
+    JobEnd end = {.state = report->state,
+                  .reason = report->reason,
+                  .message = report->message,
+                  .exit_code = report->exit_code};
+    int r = put_steps(tx, report, err);
+
+    if (r < 0)
+        return r;
+    if (str_eq(report->state, "running"))
+        r = renew(tx->b, job, tx->now, tx->mem, err);
+    if (r < 0)
+        return r;
+    if (str_eq(report->state, "running"))
+        return tx_event(tx, "updated", job->build_id, "running", err);
+    if (str_eq(report->state, "cancelled") && !str_empty(job->stop_reason))
+        end.reason = job->stop_reason;
+    return state_job_end(tx, job, report->attempt.attempt, &end, err);
+}
+
+static int check_log(Builds *b, const JobReport *report, uint64_t *ret_next, Err *err) {
+    uint64_t size;
+    int r;
+
+    if (report->log_size < 0 || str_eq(report->state, "running"))
+        return 0;
+    r = blob_log_size(b->blob, report->attempt.job, report->attempt.attempt, &size, err);
+    if (r < 0 || size >= (uint64_t)report->log_size)
+        return r;
+    *ret_next = size;
+    return err_set(err, ERR_CONFLICT, "the log has %" PRIu64 " of %" PRId64 " bytes", size, report->log_size);
+}
+
+int build_report(Builds *b, const JobReport *report, uint64_t *ret_next, bool *ret_stop, Err *err) {
+    Job *job;
+    Tx tx;
+    int r;
+
+    *ret_next = UINT64_MAX;
+    *ret_stop = false;
+    r = tx_begin(b, &tx, err);
+    if (r < 0)
+        return r;
+    r = store_job_load(b->db, report->attempt.job, tx.mem, &job, err);
+    if (r < 0)
+        return tx_end(&tx, r, err);
+    if (job->attempt != report->attempt.attempt || job->runner_id != report->runner_id)
+        return tx_end(&tx, stale(report->attempt, err), err);
+    if (!str_eq(job->state, "running")) /* said before, and our answer was lost */
+        return tx_end(&tx, str_eq(job->state, report->state) ? 0 : stale(report->attempt, err), err);
+    *ret_stop = !str_empty(job->stop_reason);
+    r = check_log(b, report, ret_next, err);
+    if (r >= 0)
+        r = apply(&tx, report, job, err);
+    return tx_end(&tx, r, err);
+}
+
+int build_keep_artifact(Builds *b, Attempt attempt, int64_t runner_id, const Artifact *artifact, Err *err) {
+    Job *job;
+    Tx tx;
+    int r = tx_begin(b, &tx, err);
+
+    if (r < 0)
+        return r;
+    r = store_job_load(b->db, attempt.job, tx.mem, &job, err);
+    if (r >= 0)
+        r = holds(job, attempt, runner_id) ? store_artifact_put(b->db, artifact, err) : stale(attempt, err);
+    return tx_end(&tx, r, err);
+}

@@ -1,0 +1,247 @@
+#include "build/state.h"
+
+#include "base/json.h"
+#include "base/str.h"
+#include "pipeline/pipeline.h"
+#include <inttypes.h>
+
+int state_deployment_end(Tx *tx, const Job *job, const JobEnd *end, Err *err) {
+    Deployment *d;
+    int r;
+
+    if (!str_eq(job->kind, "deploy"))
+        return 0;
+    r = store_deployment_by_job(tx->b->db, job->id, tx->mem, &d, err);
+
+    if (r < 0)
+        return r;
+    /* one that went live, or was told its end by the deployer, stays so */
+    if (!str_eq(d->status, "pending") && !str_eq(d->status, "building") && !str_eq(d->status, "deploying"))
+        return 0;
+    return store_deployment_set(
+        tx->b->db, d->id, str_eq(end->state, "failed") ? "failed" : "cancelled", NULL, 0, NULL,
+        str_empty(end->message) ? "the build did not come to its deploy" : end->message, tx->now, err);
+}
+
+/* Ends one job, without what follows from it. */
+static int end_one(Tx *tx, const Job *job, int64_t attempt, const JobEnd *end, Err *err) {
+    int r = store_job_end(tx->b->db, job->id, attempt, end->state, end->reason ? end->reason : "",
+                          end->message ? end->message : "", end->exit_code, tx->now, err);
+
+    if (r < 0)
+        return r;
+    r = state_deployment_end(tx, job, end, err);
+    if (r < 0)
+        return r;
+    if (attempt >= 0) {
+        Attempt a = {.job = job->id, .attempt = attempt};
+
+        mem_append(tx->mem, tx->ended, tx->ended_count, a);
+        tx_wake_runner(tx, job->runner_id);
+    }
+    return 0;
+}
+
+/* A deploy has nothing to start when the job that makes its release was skipped, however well that is. */
+static int check_release(Tx *tx, const Job *job, const char **ret_skip, Err *err) {
+    _cleanup_json_ json_t *spec = NULL;
+    json_t *deploy = NULL;
+    const char *name = NULL;
+    Job *maker;
+    int r = json_read(job->spec, strlen(job->spec), &spec, err);
+
+    if (r >= 0)
+        r = json_opt_object(spec, "deploy", &deploy, err);
+    if (r >= 0)
+        r = json_get_str(deploy, "job", &name, err);
+    if (r >= 0)
+        r = store_job_by_name(tx->b->db, job->build_id, name, tx->mem, &maker, err);
+    if (r < 0)
+        return err_wrap(err, "deploy of build %" PRId64, job->build_id);
+    if (!str_eq(maker->state, "success"))
+        *ret_skip = mem_printf(tx->mem, "job %s, which makes the release, did not run", maker->name);
+    return 0;
+}
+
+/* Decides a job whose needs have ended: *ret_skip tells that it will not run, and why. */
+static int decide(Tx *tx, const Job *job, const Build *build, const char **ret_skip, const char **ret_reason,
+                  Err *err) {
+    PlanContext context = {.project = build->project,
+                           .branch = build->branch,
+                           .ref = build->ref,
+                           .commit = build->commit,
+                           .event = build->event};
+    bool failed = false, cancelled = false, run;
+    CondStatus status;
+    int r = store_job_needs_outcome(tx->b->db, job->id, &failed, &cancelled, err);
+
+    if (r < 0)
+        return r;
+    status = failed ? COND_FAILURE : cancelled ? COND_CANCELLED : COND_SUCCESS;
+    r = condition_eval(job->condition, &context, status, &run, err);
+    if (r < 0)
+        return err_wrap(err, "condition of job %s", job->name);
+    *ret_skip = run                      ? NULL
+                : status == COND_SUCCESS ? "its condition is false"
+                                         : "a job that it needs did not succeed";
+    *ret_reason = status == COND_SUCCESS ? "" : "dependency";
+    return run && str_eq(job->kind, "deploy") ? check_release(tx, job, ret_skip, err) : 0;
+}
+
+/* A list of jobs that have just ended is worked off until nothing follows any more. */
+typedef struct Ended {
+    int64_t *ids;
+    size_t count;
+} Ended;
+
+static int ready(Tx *tx, const Job *job, const Build *build, Ended *ended, Err *err) {
+    const char *skip, *reason;
+    JobEnd end = {.state = "skipped", .exit_code = -1};
+    int r = decide(tx, job, build, &skip, &reason, err);
+
+    if (r < 0)
+        return r;
+    if (!skip) {
+        tx_queued(tx, job->executor);
+        return str_eq(job->state, "queued") ? 0 : store_job_queue(tx->b->db, job->id, tx->now, err);
+    }
+    end.reason = reason;
+    end.message = skip;
+    r = end_one(tx, job, -1, &end, err);
+    if (r < 0)
+        return r;
+    mem_append(tx->mem, ended->ids, ended->count, job->id);
+    return 0;
+}
+
+static int follow(Tx *tx, const Build *build, Ended *ended, Err *err) {
+    for (size_t i = 0; i < ended->count; i++) {
+        int64_t *free_ids;
+        size_t count;
+        int r = store_job_unblock(tx->b->db, ended->ids[i], tx->mem, &free_ids, &count, err);
+
+        if (r < 0)
+            return r;
+        for (size_t k = 0; k < count; k++) {
+            Job *job;
+
+            r = store_job_load(tx->b->db, free_ids[k], tx->mem, &job, err);
+            if (r >= 0)
+                r = ready(tx, job, build, ended, err);
+            if (r < 0)
+                return r;
+        }
+    }
+    return 0;
+}
+
+static int build_of(Tx *tx, int64_t build_id, Build **ret, Err *err) {
+    return store_build_load(tx->b->db, build_id, tx->mem, ret, err);
+}
+
+/* A build that did not succeed says what its first job to do so said. */
+static int explain(Tx *tx, int64_t build_id, const char *state, const char **ret_reason,
+                   const char **ret_message, Err *err) {
+    Job *first;
+    int r;
+
+    *ret_reason = *ret_message = "";
+    if (str_eq(state, "success"))
+        return 0;
+    r = store_job_first_in_state(tx->b->db, build_id, state, tx->mem, &first, err);
+    if (r < 0)
+        return r;
+    *ret_reason = first->reason;
+    *ret_message =
+        str_empty(first->message) ? "" : mem_printf(tx->mem, "job %s: %s", first->name, first->message);
+    return 0;
+}
+
+static int finish(Tx *tx, int64_t build_id, Err *err) {
+    BuildTally tally;
+    const char *state, *reason, *message;
+    int r = store_build_tally(tx->b->db, build_id, &tally, err);
+
+    if (r < 0)
+        return r;
+    state = tally.cancelled ? "cancelled" : tally.failed ? "failed" : "success";
+    r = explain(tx, build_id, state, &reason, &message, err);
+    if (r >= 0)
+        r = store_build_finish(tx->b->db, build_id, state, reason, message, tx->now, err);
+    if (r < 0)
+        return r;
+    return tx_event(tx, "completed", build_id, state, err);
+}
+
+static int count_down(Tx *tx, int64_t build_id, size_t ended, Err *err) {
+    int64_t left;
+    int r = store_build_jobs_ended(tx->b->db, build_id, (int64_t)ended, &left, err);
+
+    if (r < 0)
+        return r;
+    return left > 0 ? tx_event(tx, "updated", build_id, "running", err) : finish(tx, build_id, err);
+}
+
+/* What follows from the jobs in the list; the build is only read when another job may follow. */
+static int after(Tx *tx, int64_t build_id, Ended *ended, Err *err) {
+    Build *build;
+    int r = build_of(tx, build_id, &build, err);
+
+    if (r < 0)
+        return r;
+    if (build->jobs_left > (int64_t)ended->count) {
+        r = follow(tx, build, ended, err);
+        if (r < 0)
+            return r;
+    }
+    return count_down(tx, build_id, ended->count, err);
+}
+
+int state_job_end(Tx *tx, const Job *job, int64_t attempt, const JobEnd *end, Err *err) {
+    Ended ended = {0};
+    int r = end_one(tx, job, attempt, end, err);
+
+    if (r < 0)
+        return r;
+    mem_append(tx->mem, ended.ids, ended.count, job->id);
+    return after(tx, job->build_id, &ended, err);
+}
+
+int state_job_ready(Tx *tx, const Job *job, const Build *build, Err *err) {
+    Ended ended = {0};
+    int r = ready(tx, job, build, &ended, err);
+
+    if (r < 0 || ended.count == 0)
+        return r;
+    return after(tx, build->id, &ended, err);
+}
+
+int state_build_settle(Tx *tx, int64_t build_id, Err *err) {
+    Ended none = {0};
+
+    return after(tx, build_id, &none, err);
+}
+
+int state_job_lost(Tx *tx, const Job *job, Err *err) {
+    JobEnd lost = {.state = "failed", .reason = "lost", .exit_code = -1};
+    JobEnd stopped = {.state = "cancelled", .reason = job->stop_reason, .exit_code = -1};
+    Attempt a = {.job = job->id, .attempt = job->attempt};
+    int r;
+
+    if (!str_empty(job->stop_reason)) {
+        stopped.message = "it was to stop when its runner was lost";
+        return state_job_end(tx, job, job->attempt, &stopped, err);
+    }
+    if (job->attempt >= tx->b->options.max_attempts) {
+        lost.message =
+            mem_printf(tx->mem, "its runner was lost in each of %" PRId64 " attempts", job->attempt);
+        return state_job_end(tx, job, job->attempt, &lost, err);
+    }
+    r = store_job_requeue(tx->b->db, job->id, job->attempt, "lost", tx->now, err);
+    if (r < 0)
+        return r;
+    mem_append(tx->mem, tx->ended, tx->ended_count, a);
+    tx_queued(tx, job->kind);
+    tx_wake_runner(tx, job->runner_id);
+    return tx_event(tx, "updated", job->build_id, "running", err);
+}

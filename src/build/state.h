@@ -1,0 +1,61 @@
+/* Inside the room: the transitions. A Tx is one transaction and whom to wake when it is through. */
+#pragma once
+
+#include "build/build.h"
+
+typedef struct Tx {
+    Builds *b;
+    TALLOC_CTX *mem;
+    int64_t now;
+    bool queued;     /* a job became claimable for a runner */
+    bool deploy;     /* one for the deployer did */
+    bool events;     /* the event table has grown */
+    int64_t *builds; /* that changed */
+    size_t build_count;
+    int64_t *runners; /* that should look: a job to stop, a slot free */
+    size_t runner_count;
+    Attempt *ended; /* whose logs are whole */
+    size_t ended_count;
+} Tx;
+
+_must_check_ int tx_begin(Builds *b, Tx *tx, Err *err);
+/* Commits and wakes; on an error rolls back. Always ends the Tx. r: what happened so far (negative: only roll
+ * back). */
+_must_check_ int tx_end(Tx *tx, int r, Err *err);
+/* The job can be claimed now. */
+void tx_queued(Tx *tx, const char *executor);
+void tx_touch_build(Tx *tx, int64_t build_id);
+void tx_wake_runner(Tx *tx, int64_t runner_id);
+_must_check_ int tx_event(Tx *tx, const char *kind, int64_t build_id, const char *state, Err *err);
+
+typedef struct JobEnd {
+    const char *state, *reason, *message;
+    int64_t exit_code;
+} JobEnd;
+
+/* Ends a job and everything that follows: jobs that needed it are queued or skipped, its deployment ends, its
+ * build perhaps too. attempt < 0: it does not run. ERR_CONFLICT when the guard does not hold. */
+_must_check_ int state_job_end(Tx *tx, const Job *job, int64_t attempt, const JobEnd *end, Err *err);
+/* What the end of the job makes of its deployment: none for other jobs, none for one that is live. */
+_must_check_ int state_deployment_end(Tx *tx, const Job *job, const JobEnd *end, Err *err);
+/* A lost lease: queued again, or ended as `lost` after too many. */
+_must_check_ int state_job_lost(Tx *tx, const Job *job, Err *err);
+/* A job whose needs have all ended (or that has none): queued, or skipped by its condition; then what
+ * follows. */
+_must_check_ int state_job_ready(Tx *tx, const Job *job, const Build *build, Err *err);
+/* Ends the build when no job is left. */
+_must_check_ int state_build_settle(Tx *tx, int64_t build_id, Err *err);
+
+/* ---- triggers ---- */
+typedef struct PushState {
+    bool seen;     /* it was told before */
+    int64_t build; /* of the time before; 0: none came of it */
+    bool late;     /* the ref is elsewhere by now: its next push was told first, or is about to be */
+} PushState;
+
+_must_check_ int trigger_look(Tx *tx, const BuildRequest *push, PushState *ret, Err *err);
+/* The commit that the ref is at in the repository, NULL when it is gone. Starts git for a tag. */
+_must_check_ int trigger_ref_now(const Project *project, const char *ref, const void *mem, const char **ret,
+                                 Err *err);
+_must_check_ int trigger_insert(Tx *tx, const BuildRequest *request, int64_t build_id, const char *outcome,
+                                Err *err);

@@ -1,0 +1,74 @@
+/* What a push is to us. Hooks of pushes that follow each other closely come in any order, and a push may be
+ * told twice: by its hook and by comparing refs. The repository itself says where a ref is now. */
+#include "build/state.h"
+
+#include "base/str.h"
+#include "git/git.h"
+
+int trigger_ref_now(const Project *project, const char *ref, const void *mem, const char **ret, Err *err) {
+    const char *commit, *full;
+    int r = git_resolve(project->path, ref, mem, &commit, &full, err);
+
+    if (r < 0 && r != -ERR_NOT_FOUND)
+        return err_wrap(err, "look for %s", ref);
+    *ret = r < 0 || !str_eq(full, ref) ? NULL : commit;
+    return 0;
+}
+
+/* The trigger that brought the ref to this commit last, or NULL. */
+static int last_of(Tx *tx, const BuildRequest *push, Trigger **ret, Err *err) {
+    int r = store_trigger_last(tx->b->db, push->project->id, push->ref, push->commit, tx->mem, ret, err);
+
+    if (r < 0 && r != -ERR_NOT_FOUND)
+        return r;
+    if (r < 0)
+        *ret = NULL;
+    return 0;
+}
+
+/* From the same commit to the same one is the same push, as long as the ref has not left it; and comparing
+ * refs finds one push where there may have been several. */
+static bool same(const BuildRequest *push, const Trigger *last, const char *known, bool late) {
+    bool old = str_eq(last->old_rev, push->old_rev);
+
+    if (late)
+        return old;
+    return str_eq(known, push->commit) && (old || push->found || str_eq(last->kind, "found"));
+}
+
+int trigger_look(Tx *tx, const BuildRequest *push, PushState *ret, Err *err) {
+    const char *known, *now;
+    PushState state = {0};
+    Trigger *last;
+    int r = store_ref_get(tx->b->db, push->project->id, push->ref, tx->mem, &known, err);
+
+    if (r >= 0)
+        r = last_of(tx, push, &last, err);
+    /* in the transaction, so that of two pushes the one that sees the newer state is not undone by the other;
+     * a branch is one small file */
+    if (r >= 0)
+        r = trigger_ref_now(push->project, push->ref, tx->mem, &now, err);
+    if (r < 0)
+        return r;
+    state.late = !str_eq(now, push->commit);
+    if (last && same(push, last, known, state.late)) {
+        state.seen = true;
+        state.build = last->build_id;
+    }
+    *ret = state;
+    return 0;
+}
+
+int trigger_insert(Tx *tx, const BuildRequest *request, int64_t build_id, const char *outcome, Err *err) {
+    Trigger trigger = {.project_id = request->project->id,
+                       .build_id = build_id,
+                       .kind = request->found ? "found" : request->event,
+                       .ref = request->ref,
+                       .old_rev = request->old_rev ? request->old_rev : "",
+                       .new_rev = request->commit,
+                       .pusher = request->pusher,
+                       .outcome = outcome};
+    int64_t id;
+
+    return store_trigger_insert(tx->b->db, &trigger, &id, err);
+}

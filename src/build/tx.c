@@ -1,0 +1,69 @@
+#include "build/state.h"
+
+#include "base/clock.h"
+#include "base/str.h"
+
+int tx_begin(Builds *b, Tx *tx, Err *err) {
+    int r = db_begin(b->db, err);
+
+    if (r < 0)
+        return r;
+    *tx = (Tx){.b = b, .mem = talloc_new(NULL), .now = clock_now()};
+    return 0;
+}
+
+static void wake_all(Tx *tx) {
+    Bus *bus = tx->b->bus;
+
+    for (size_t i = 0; i < tx->ended_count; i++)
+        blob_log_end(tx->b->blob, tx->ended[i].job, tx->ended[i].attempt);
+    for (size_t i = 0; i < tx->build_count; i++)
+        bus_publish(bus, BUS_BUILD, tx->builds[i]);
+    if (tx->events)
+        bus_publish(bus, BUS_EVENT, 0);
+    if (tx->queued)
+        bus_publish(bus, BUS_QUEUE, 0);
+    if (tx->deploy)
+        bus_publish(bus, BUS_DEPLOY, 0);
+    for (size_t i = 0; i < tx->runner_count; i++)
+        bus_publish(bus, BUS_RUNNER, tx->runners[i]);
+}
+
+int tx_end(Tx *tx, int r, Err *err) {
+    if (r >= 0)
+        r = db_commit(tx->b->db, err);
+    if (r >= 0)
+        wake_all(tx);
+    db_rollback(tx->b->db);
+    talloc_free(tx->mem);
+    return r;
+}
+
+static void add_once(Tx *tx, int64_t **list, size_t *count, int64_t id) {
+    for (size_t i = 0; i < *count; i++)
+        if ((*list)[i] == id)
+            return;
+    mem_append(tx->mem, *list, *count, id);
+}
+
+void tx_queued(Tx *tx, const char *executor) {
+    if (str_eq(executor, "deploy"))
+        tx->deploy = true;
+    else
+        tx->queued = true;
+}
+
+void tx_touch_build(Tx *tx, int64_t build_id) {
+    add_once(tx, &tx->builds, &tx->build_count, build_id);
+}
+
+void tx_wake_runner(Tx *tx, int64_t runner_id) {
+    if (runner_id)
+        add_once(tx, &tx->runners, &tx->runner_count, runner_id);
+}
+
+int tx_event(Tx *tx, const char *kind, int64_t build_id, const char *state, Err *err) {
+    tx->events = true;
+    tx_touch_build(tx, build_id);
+    return store_event_insert(tx->b->db, kind, build_id, state, tx->now, err);
+}

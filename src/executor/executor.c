@@ -1,0 +1,54 @@
+#include "executor/executor.h"
+
+#include "base/str.h"
+#include "executor/tree.h"
+#include <errno.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+const ExecutorOps *const executors[] = {&executor_sandbox, &executor_shell, NULL};
+
+const ExecutorOps *executor_find(const char *name) {
+    for (size_t i = 0; executors[i]; i++)
+        if (str_eq(executors[i]->name, name))
+            return executors[i];
+    return NULL;
+}
+
+static void limit(int what, uint64_t value) {
+    struct rlimit l = {.rlim_cur = value, .rlim_max = value};
+
+    setrlimit((__rlimit_resource_t)what, &l);
+}
+
+/* A limit on processes counts all of the user's: only a user of the slot's own can have one by default. */
+int executor_before_exec(void *arg) {
+    ExecutorJob *job = arg;
+    const CgroupLimits *l = &job->cgroup.rlimits;
+
+    limit(RLIMIT_CORE, 0);
+    if (l->processes > 0 || job->drop_user)
+        limit(RLIMIT_NPROC, l->processes > 0 ? (uint64_t)l->processes : EXECUTOR_PROCESSES);
+    if (l->memory > 0)
+        limit(RLIMIT_AS, l->memory);
+    return cgroup_join(&job->cgroup);
+}
+
+/* Most steps leave nothing: then this is one system call. A group is killed at once, so that nothing can fork
+ * away; where there is none, and in a sandbox, whose end is that of its pid name space, all that is found is
+ * killed until nothing is. */
+void executor_stop_tree(ExecutorJob *job) {
+    pid_t pid;
+
+    do
+        pid = waitpid(-1, NULL, WNOHANG);
+    while (pid > 0 || (pid < 0 && errno == EINTR));
+    if (pid < 0)
+        return;
+    if (cgroup_kill(&job->cgroup)) {
+        tree_reap_all();
+        cgroup_renew(&job->cgroup);
+    } else {
+        tree_reap_all();
+    }
+}

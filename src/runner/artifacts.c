@@ -1,0 +1,185 @@
+#include "base/file.h"
+#include "base/str.h"
+#include "runner/process.h"
+#include "runner/release.h"
+#include "runner/walk.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <sodium/crypto_hash_sha256.h>
+#include <stdio.h>
+#include <string.h>
+
+#define RELEASE_PATH ".pelton/release.tar.zst"
+#define SAYINGS_MAX 20
+
+typedef struct Upload {
+    JobProcess *j;
+    void *mem;
+    Walk walk;
+    size_t stored, refused;
+    int64_t bytes;
+    Err err;
+    int result;
+} Upload;
+
+/* A file on its way: hashed first, then read again from its start for each try. */
+typedef struct Body {
+    int fd;
+    int64_t at;
+} Body;
+
+static ssize_t body_read(void *arg, void *buf, size_t size, Err *err) {
+    Body *b = arg;
+    ssize_t len;
+
+    do
+        len = pread(b->fd, buf, size, b->at);
+    while (len < 0 && errno == EINTR);
+    if (len < 0)
+        return err_errno(err, "read an artifact");
+    b->at += len;
+    return len;
+}
+
+static void body_rewind(void *arg) {
+    ((Body *)arg)->at = 0;
+}
+
+static int hash_file(int fd, char hex[65], int64_t *ret_size, Err *err) {
+    static unsigned char buffer[64 * 1024];
+    unsigned char hash[crypto_hash_sha256_BYTES];
+    crypto_hash_sha256_state state;
+    int64_t size = 0;
+    ssize_t len;
+
+    crypto_hash_sha256_init(&state);
+    while ((len = pread(fd, buffer, sizeof(buffer), size)) != 0) {
+        if (len < 0 && errno == EINTR)
+            continue;
+        if (len < 0)
+            return err_errno(err, "read");
+        crypto_hash_sha256_update(&state, buffer, (size_t)len);
+        size += len;
+    }
+    crypto_hash_sha256_final(&state, hash);
+    str_hex(hash, sizeof(hash), hex);
+    *ret_size = size;
+    return 0;
+}
+
+static int put(Upload *u, const char *path, int fd, Err *err) {
+    char hex[65], header[96];
+    const char *headers[] = {header, NULL};
+    Body body = {.fd = fd};
+    int64_t size = 0;
+    HttpCall call = {
+        .method = "PUT",
+        .content_type = "application/octet-stream",
+        .body_read = body_read,
+        .arg = &body,
+        .headers = headers,
+        .timeout_us = INT64_C(600) * 1000000,
+    };
+    int r = hash_file(fd, hex, &size, err);
+
+    if (r < 0)
+        return err_wrap(err, "%s", path);
+    call.body_len = (size_t)size;
+    snprintf(header, sizeof(header), "X-Content-SHA256: %s", hex);
+    call.path = mem_printf(u->mem, "/api/runner/jobs/%lld/artifacts/%s?attempt=%lld", (long long)u->j->id,
+                           str_url_encode(u->mem, path, true), (long long)u->j->attempt);
+    r = uploader_call(u->j->uploader, &call, body_rewind, err);
+    if (r == 0 && call.status / 100 != 2)
+        r = http_call_check(&call, err);
+    buf_done(&call.answer);
+    if (r < 0)
+        return err_wrap(err, "%s", path);
+    u->stored++;
+    u->bytes += size;
+    return 0;
+}
+
+static void refuse(Upload *u, const WalkFile *file) {
+    if (u->refused++ < SAYINGS_MAX)
+        job_say(u->j, "artifacts: %s is %s: left out", file->path,
+                S_ISLNK(file->mode) ? "a symbolic link" : "not a regular file");
+}
+
+static bool wanted(const JobSpec *s, const char *path) {
+    return s->artifacts_of_build_server ? walk_match_build_server(path) : walk_match(s->artifacts, path);
+}
+
+static int put_artifacts(Upload *u, Err *err) {
+    const JobSpec *s = u->j->spec;
+    _cleanup_close_ int root = open(u->j->workspace, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int r = 0, fd = -1;
+
+    if (root < 0)
+        return err_errno(err, "open the workspace");
+    for (size_t i = 0; r == 0 && i < u->walk.count; i++) {
+        const WalkFile *file = &u->walk.files[i];
+
+        if (!wanted(s, file->path))
+            continue;
+        if (!S_ISREG(file->mode)) {
+            refuse(u, file);
+            continue;
+        }
+        r = file_open_beneath(root, file->path, O_RDONLY | O_NONBLOCK, 0, &fd, err);
+        if (r == 0) {
+            r = put(u, file->path, fd, err);
+            mem_close(fd);
+        }
+    }
+    return r;
+}
+
+static int put_release(Upload *u, Err *err) {
+    _cleanup_close_ int fd = -1;
+    char path[PATH_MAX];
+    int r;
+
+    snprintf(path, sizeof(path), "%s/jobs", u->j->host->o.dir);
+    fd = open(path, O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return err_errno(err, "make a file in %s", path);
+    r = release_pack(u->j->workspace, &u->walk, u->j->spec->release, fd, err);
+    if (r == 0)
+        r = put(u, RELEASE_PATH, fd, err);
+    return r < 0 ? err_wrap(err, "release") : 0;
+}
+
+/* On the uploader's thread, while the main thread waits for signals. */
+static void upload_main(void *arg) {
+    Upload *u = arg;
+    const JobSpec *s = u->j->spec;
+    bool good = !u->j->state;
+
+    u->result = walk_tree(u->j->workspace, u->mem, &u->walk, &u->err);
+    if (u->result == 0 && (s->artifacts || (s->artifacts_of_build_server && good))) {
+        u->result = put_artifacts(u, &u->err);
+        if (u->result == 0 && u->refused > SAYINGS_MAX)
+            job_say(u->j, "artifacts: %zu more were left out", u->refused - SAYINGS_MAX);
+        if (u->result == 0)
+            job_say(u->j, "artifacts: %zu stored, %lld bytes", u->stored, (long long)u->bytes);
+    }
+    if (u->result == 0 && s->release && good)
+        u->result = put_release(u, &u->err);
+}
+
+int artifacts_run(JobProcess *j, Err *err) {
+    const JobSpec *s = j->spec;
+    Upload u = {.j = j, .mem = talloc_new(NULL)};
+
+    if (!s->artifacts && !s->artifacts_of_build_server && !(s->release && !j->state)) {
+        talloc_free(u.mem);
+        return 0;
+    }
+    j->ran = false;
+    uploader_run(j->uploader, upload_main, &u);
+    watch_uploader(j, &j->ran);
+    talloc_free(u.mem);
+    if (u.result < 0)
+        *err = u.err;
+    return u.result;
+}

@@ -1,0 +1,342 @@
+#include "runner/job.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "executor/sandbox.h"
+#include "executor/way.h"
+#include "runner/jobfile.h"
+#include "runner/process.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+
+/* ---- becoming a job process ---- */
+
+/* Everything but the filter: the runner's connection above all, for the server must see it end with the
+ * runner. */
+static void close_inherited(void) {
+    int kept = sandbox_seccomp_kept();
+
+    if (kept < 3) {
+        close_range(3, ~0u, 0);
+        return;
+    }
+    if (kept > 3)
+        close_range(3, (unsigned)kept - 1, 0);
+    close_range((unsigned)kept + 1, ~0u, 0);
+}
+
+static int become(const RunnerHost *host, int64_t id, int *ret_signal_fd, Err *err) {
+    sigset_t set;
+    int fd;
+
+    prctl(PR_SET_NAME, "pelton job");
+    mallopt(M_ARENA_MAX, 1); /* the uploader's thread is not worth an arena of its own */
+    if (host->o.title)
+        snprintf(host->o.title, host->o.title_size, "pelton job %lld", (long long)id);
+    setsid();
+    if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
+        return err_errno(err, "become a subreaper");
+    close_inherited();
+    sigemptyset(&set);
+    sigaddset(&set, JOB_SIGNAL_STOP);
+    sigaddset(&set, JOB_SIGNAL_STALE);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGCHLD);
+    fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (fd < 0)
+        return err_errno(err, "signalfd");
+    *ret_signal_fd = fd;
+    return 0;
+}
+
+/* log: of a job whose process died, when it is short. */
+static int start_uploader(JobProcess *j, const char *log, int64_t size, Err *err) {
+    char *spool = mem_array(j->mem, char, PATH_MAX);
+    UploaderOptions o = {
+        .server = j->host->o.server,
+        .server_file = j->host->o.server_file,
+        .token = j->host->token,
+        .job = j->id,
+        .attempt = j->attempt,
+        .spool = spool,
+        .spooled = size > 0 && !log,
+        .log = log,
+        .size = size,
+        /* the server says how much of an old log it has: nothing is sent twice that it need not */
+        .sent = size,
+    };
+
+    jobfile_path(j->host->o.dir, j->slot, ".log", spool);
+    return uploader_start(&o, &j->uploader, err);
+}
+
+/* ---- the workspace ---- */
+
+/* A folder that a job left empty serves the slot's next one, unless something about it was changed. */
+static bool workspace_is_good(const JobProcess *j, uid_t uid, gid_t gid) {
+    struct stat st;
+
+    return lstat(j->workspace, &st) == 0 && S_ISDIR(st.st_mode) && (st.st_mode & 07777) == 0755 &&
+           st.st_uid == uid && st.st_gid == gid && listxattr(j->workspace, NULL, 0) == 0;
+}
+
+static int make_workspace(JobProcess *j, Err *err) {
+    uid_t uid = j->run.drop_user ? j->run.uid : geteuid();
+    gid_t gid = j->run.drop_user ? j->run.gid : getegid();
+    int r;
+
+    if (workspace_is_good(j, uid, gid))
+        return 0;
+    r = file_remove_tree(j->workspace, err);
+    if (r < 0)
+        return r;
+    if (mkdir(j->workspace, 0755) < 0 || chmod(j->workspace, 0755) < 0)
+        return err_errno(err, "create %s", j->workspace);
+    if (j->run.drop_user && chown(j->workspace, uid, gid) < 0)
+        return err_errno(err, "chown %s", j->workspace);
+    return 0;
+}
+
+static bool is_empty(const char *path) {
+    struct dirent *entry;
+    bool empty = true;
+    DIR *dir = opendir(path);
+
+    if (!dir)
+        return false;
+    while (empty && (entry = readdir(dir)))
+        empty = str_eq(entry->d_name, ".") || str_eq(entry->d_name, "..");
+    closedir(dir);
+    return empty;
+}
+
+static void workspace_path(const RunnerHost *host, int slot, char path[PATH_MAX]) {
+    snprintf(path, PATH_MAX, "%s/work/slot-%d", host->o.dir, slot);
+}
+
+/* After a job of our own: what is left is an empty folder, an empty file. */
+static void clear_files(JobProcess *j) {
+    char path[PATH_MAX];
+    Err err;
+
+    if (!is_empty(j->workspace) && file_remove_tree(j->workspace, &err) < 0)
+        log_err("runner", "remove a workspace", &err);
+    if (j->uploader && !uploader_short_log(j->uploader)) {
+        jobfile_path(j->host->o.dir, j->slot, ".log", path);
+        unlink(path);
+    }
+    jobfile_clear(j->file_fd);
+}
+
+void job_remove(const RunnerHost *host, int slot) {
+    char path[PATH_MAX];
+    Err err;
+
+    workspace_path(host, slot, path);
+    if (file_remove_tree(path, &err) < 0)
+        log_err("runner", "remove a workspace", &err);
+    jobfile_path(host->o.dir, slot, ".log", path);
+    unlink(path);
+    /* last, for it is what is looked for when the runner starts */
+    jobfile_path(host->o.dir, slot, ".job", path);
+    unlink(path);
+}
+
+/* ---- one job ---- */
+
+/* The state may be below a folder that only root enters. */
+static int open_way(const JobProcess *j, Err *err) {
+    const char *repository = j->spec->repository_path;
+    const char *paths[] = {j->host->o.dir, repository && access(repository, X_OK) == 0 ? repository : NULL,
+                           NULL};
+
+    return j->run.drop_user ? way_open(paths, j->run.uid, j->run.gid, err) : 0;
+}
+
+static int prepare_executor(JobProcess *j, Err *err) {
+    const RunnerOptions *o = &j->host->o;
+    int r;
+
+    j->ops = executor_find(j->spec->executor);
+    if (!j->ops || (!o->allow_shell && j->ops == &executor_shell))
+        return err_set(err, ERR_INVALID, "this runner has no executor \"%s\"%s", j->spec->executor,
+                       j->ops ? " (it must be allowed)" : "");
+    j->run = (ExecutorJob){
+        .workspace = j->workspace,
+        .network = j->spec->network,
+        .drop_user = geteuid() == 0 && j->ops == &executor_sandbox,
+        .uid = o->job_uid_base + (uid_t)j->slot,
+        .gid = o->job_gid,
+        .cgroup = j->run.cgroup,
+    };
+    r = open_way(j, err);
+    if (r < 0)
+        return r;
+    if (j->ops == &executor_sandbox) {
+        j->run.etc = mem_printf(j->mem, "%s/etc", o->dir);
+        r = sandbox_etc_make(j->run.etc, err);
+        if (r < 0)
+            return r;
+    }
+    return cgroup_open(&j->host->cgroups, j->slot, &j->spec->limits, &j->run.cgroup, err);
+}
+
+static int prepare(JobProcess *j, const char *job, size_t len, Err *err) {
+    int r = spec_read(job, len, j->mem, &j->spec, err);
+
+    if (r < 0)
+        return r;
+    j->steps = mem_array(j->mem, StepResult, MAX(j->spec->step_count, 1));
+    if (j->spec->timeout_us > 0)
+        j->deadline = clock_mono() + j->spec->timeout_us;
+    r = prepare_executor(j, err);
+    if (r == 0)
+        r = make_workspace(j, err);
+    return r;
+}
+
+static void run(JobProcess *j, const char *job, size_t len) {
+    Err err;
+    int r = prepare(j, job, len, &err);
+
+    if (r < 0) {
+        job_say(j, "%s", err.msg);
+        job_fail(j, r == -ERR_INVALID ? "invalid" : "infrastructure", 0, "%s", err.msg);
+        return;
+    }
+    if (j->spec->checkout) {
+        r = checkout_run(j, &err);
+        if (r < 0 && !j->stale && !j->cancelled) {
+            job_say(j, "checkout: %s", err.msg);
+            job_fail(j, j->timed_out ? "timeout" : "infrastructure", 0, "checkout: %s", err.msg);
+            return;
+        }
+    }
+    steps_run(j);
+    if (!j->stale && !j->cancelled && artifacts_run(j, &err) < 0 && !j->stale && !j->cancelled) {
+        job_say(j, "artifacts: %s", err.msg);
+        job_fail(j, j->timed_out ? "timeout" : "infrastructure", 0, "artifacts: %s", err.msg);
+    }
+}
+
+/* A failure before the cancel stands. */
+static void conclude(JobProcess *j) {
+    static const char *const reasons[] = {
+        [JOB_STOP_USER] = "user", [JOB_STOP_SUPERSEDED] = "superseded", [JOB_STOP_TIMEOUT] = "timeout"};
+
+    if (j->state)
+        return;
+    j->state = j->cancelled ? "cancelled" : "success";
+    j->reason = j->cancelled ? reasons[j->stop] : NULL;
+}
+
+/* Keeps the result first: from now on it is delivered even if this process dies. */
+static void deliver(JobProcess *j) {
+    _cleanup_buf_ Buf report = BUF_INIT;
+    Err err;
+
+    conclude(j);
+    report_write(j, true, &report);
+    if (jobfile_finish(j->file_fd, report.data, report.len, uploader_short_log(j->uploader),
+                       (size_t)uploader_size(j->uploader), &err) < 0)
+        log_err("runner", "keep a result", &err);
+    uploader_finish(j->uploader, report.data, report.len);
+    watch_uploader(j, &j->delivered);
+}
+
+/* The job and its slot as they are known before anything is read. */
+static void init(JobProcess *j, const RunnerHost *host, int slot) {
+    char path[PATH_MAX];
+
+    *j = (JobProcess){
+        .host = host, .slot = slot, .deadline = INT64_MAX, .mem = talloc_new(NULL), .file_fd = -1};
+    j->run.cgroup = (Cgroup){.host = &host->cgroups, .tree_fd = -1, .join = {-1, -1, -1}};
+    workspace_path(host, slot, path);
+    j->workspace = mem_strdup(j->mem, path);
+}
+
+/* The uploader's thread ends with the process. What cannot even be begun is left to the server: the attempt
+ * is lost, and our log says why. */
+int job_main(const RunnerHost *host, int64_t id, int64_t attempt, int slot, const char *job, size_t len) {
+    JobProcess j;
+    Err err;
+    int r;
+
+    init(&j, host, slot);
+    j.id = id;
+    j.attempt = attempt;
+    r = become(host, id, &j.signal_fd, &err);
+    if (r == 0)
+        r = jobfile_create(host->o.dir, slot, id, attempt, job, len, &j.file_fd, &err);
+    if (r == 0)
+        r = start_uploader(&j, NULL, 0, &err);
+    if (r < 0) {
+        log_err("runner", "start a job", &err);
+        if (j.file_fd >= 0)
+            jobfile_clear(j.file_fd);
+        return 1;
+    }
+    run(&j, job, len);
+    if (!j.stale)
+        deliver(&j);
+    cgroup_close(&j.run.cgroup);
+    clear_files(&j);
+    return 0;
+}
+
+static int deliver_left(JobProcess *j, Err *err) {
+    char path[PATH_MAX];
+    struct stat st;
+    JobFile file = {0};
+    bool spooled;
+    int r;
+
+    jobfile_path(j->host->o.dir, j->slot, ".log", path);
+    spooled = stat(path, &st) == 0;
+    jobfile_path(j->host->o.dir, j->slot, ".job", path);
+    /* in this order: closing the file once more would drop the lock */
+    r = jobfile_read(path, j->mem, &file, err);
+    if (r == 0)
+        r = jobfile_take(path, &j->file_fd, err);
+    if (r == 0 && !file.result)
+        r = err_set(err, ERR_INVALID, "%s: has no result", path);
+    if (r < 0)
+        return r;
+    j->id = file.id;
+    j->attempt = file.attempt;
+    r = spooled ? start_uploader(j, NULL, st.st_size, err)
+                : start_uploader(j, file.log, (int64_t)file.log_len, err);
+    if (r < 0)
+        return r;
+    uploader_finish(j->uploader, file.result, strlen(file.result));
+    watch_uploader(j, &j->delivered);
+    return 0;
+}
+
+int job_deliver_main(const RunnerHost *host, int slot) {
+    JobProcess j;
+    Err err;
+    int r;
+
+    init(&j, host, slot);
+    r = become(host, 0, &j.signal_fd, &err);
+    if (r == 0)
+        r = deliver_left(&j, &err);
+    if (r < 0) {
+        log_err("runner", "deliver a result", &err);
+        return 1;
+    }
+    clear_files(&j);
+    return 0;
+}

@@ -1,0 +1,278 @@
+#include "runner/jobs.h"
+
+#include "base/log.h"
+#include "base/proc.h"
+#include "base/str.h"
+#include "runner/jobfile.h"
+#include <dirent.h>
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/pidfd.h>
+#include <sys/wait.h>
+
+typedef struct Running {
+    int64_t id, attempt;
+    int slot;
+    pid_t pid;
+    int pidfd;        /* of an adopted one; -1: a child of ours */
+    const char *told; /* the order that it was given last, a constant; NULL: none */
+    bool delivering;  /* only brings a result; still listed, for the lease has to last until the server has it
+                       */
+} Running;
+
+struct Jobs {
+    const RunnerHost *host;
+    pthread_mutex_t lock; /* the lease thread lists what the main thread changes */
+    Running *items;
+    size_t count;
+};
+
+Jobs *jobs_new(const void *mem, const RunnerHost *host) {
+    Jobs *j = mem_new(mem, Jobs);
+
+    j->host = host;
+    pthread_mutex_init(&j->lock, NULL);
+    return j;
+}
+
+static void add(Jobs *j, Running r) {
+    pthread_mutex_lock(&j->lock);
+    mem_append(j, j->items, j->count, r);
+    pthread_mutex_unlock(&j->lock);
+}
+
+static void drop(Jobs *j, size_t i) {
+    pthread_mutex_lock(&j->lock);
+    if (j->items[i].pidfd >= 0)
+        mem_close(j->items[i].pidfd);
+    j->items[i] = j->items[--j->count];
+    pthread_mutex_unlock(&j->lock);
+}
+
+/* A slot is a user and a control group of its own. More than the runner's `slots` can be in use for a moment:
+ * the server gives the next job when it has the result, before the process is gone. */
+static int free_slot(const Jobs *j) {
+    int slot = 0;
+
+    for (size_t i = 0; i < j->count; i++)
+        if (j->items[i].slot == slot) {
+            slot++;
+            i = (size_t)-1;
+        }
+    return slot;
+}
+
+static Running *find(Jobs *j, int64_t id, int64_t attempt) {
+    for (size_t i = 0; i < j->count; i++)
+        if (j->items[i].id == id && j->items[i].attempt == attempt)
+            return &j->items[i];
+    return NULL;
+}
+
+/* job NULL: only delivers what is left in the slot. */
+static void start_process(Jobs *j, Running r, const char *job, size_t len) {
+    r.pid = fork();
+    if (r.pid < 0) {
+        log_error("runner", "job %lld: fork: errno %d", (long long)r.id, errno);
+        return;
+    }
+    if (r.pid == 0)
+        _exit(job ? job_main(j->host, r.id, r.attempt, r.slot, job, len) : job_deliver_main(j->host, r.slot));
+    r.pidfd = -1;
+    r.delivering = !job;
+    add(j, r);
+}
+
+void jobs_start(Jobs *j, const json_t *job) {
+    _cleanup_free_ char *text = json_dumps(job, JSON_COMPACT);
+    Running r = {0};
+    Err err;
+
+    if (!text || json_get_i64(job, "id", &r.id, &err) < 0 ||
+        json_get_i64(job, "attempt", &r.attempt, &err) < 0) {
+        log_error("runner", "a job without id or attempt");
+        return;
+    }
+    if (find(j, r.id, r.attempt))
+        return;
+    r.slot = free_slot(j);
+    start_process(j, r, text, strlen(text));
+}
+
+static void send_signal(const Running *r, int sig, JobStop reason) {
+    siginfo_t info = {.si_signo = sig, .si_code = SI_QUEUE};
+
+    info.si_pid = getpid();
+    info.si_uid = getuid();
+    info.si_value.sival_int = (int)reason;
+    if (r->pidfd >= 0)
+        pidfd_send_signal(r->pidfd, sig, &info, 0);
+    else
+        sigqueue(r->pid, sig, info.si_value);
+}
+
+void jobs_stop(Jobs *j, const json_t *stop) {
+    static const char *const reasons[] = {
+        [JOB_STOP_USER] = "user", [JOB_STOP_SUPERSEDED] = "superseded", [JOB_STOP_TIMEOUT] = "timeout"};
+    int64_t id = 0, attempt = 0;
+    const char *reason = "user", *told = "stale";
+    JobStop number = JOB_STOP_USER;
+    Running *r;
+    Err err;
+
+    if (json_get_i64(stop, "job", &id, &err) < 0 || json_get_i64(stop, "attempt", &attempt, &err) < 0 ||
+        json_opt_str(stop, "reason", &reason, &err) < 0) {
+        log_err("runner", "a stop order", &err);
+        return;
+    }
+    r = find(j, id, attempt);
+    if (!r)
+        return;
+    for (size_t i = 0; i < ELEMENTS(reasons); i++) {
+        if (str_eq(reason, reasons[i])) {
+            number = (JobStop)i;
+            told = reasons[i];
+        }
+    }
+    pthread_mutex_lock(&j->lock);
+    r->told = told;
+    pthread_mutex_unlock(&j->lock);
+    send_signal(r, str_eq(reason, "stale") ? JOB_SIGNAL_STALE : JOB_SIGNAL_STOP, number);
+}
+
+/* What a dead process has left: its steps are killed; a result that was not delivered gets a process that
+ * does it; anything else is a lost attempt, which the server finds out from its not being listed. */
+static void clear_left(Jobs *j, int slot) {
+    _cleanup_talloc_ void *mem = talloc_new(NULL);
+    char path[PATH_MAX];
+    JobFile file;
+    Err err;
+
+    jobfile_path(j->host->o.dir, slot, ".job", path);
+    cgroup_sweep(&j->host->cgroups, slot);
+    if (jobfile_read(path, mem, &file, &err) == 0 && file.result)
+        start_process(j, (Running){.id = file.id, .attempt = file.attempt, .slot = slot}, NULL, 0);
+    else
+        job_remove(j->host, slot);
+}
+
+static void ended(Jobs *j, size_t i, int status) {
+    Running r = j->items[i];
+
+    drop(j, i);
+    if (status == 0 && r.pidfd < 0)
+        return;
+    if (r.pidfd < 0)
+        log_warn("runner", "job %lld attempt %lld: its process ended with status %d", (long long)r.id,
+                 (long long)r.attempt, status);
+    if (!r.delivering)
+        clear_left(j, r.slot);
+}
+
+void jobs_reap(Jobs *j) {
+    int status;
+    pid_t pid;
+
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+        for (size_t i = 0; i < j->count; i++)
+            if (j->items[i].pidfd < 0 && j->items[i].pid == pid) {
+                ended(j, i, proc_status(status));
+                break;
+            }
+}
+
+size_t jobs_poll(const Jobs *j, struct pollfd *fds, size_t max) {
+    size_t count = 0;
+
+    for (size_t i = 0; i < j->count && count < max; i++)
+        if (j->items[i].pidfd >= 0)
+            fds[count++] = (struct pollfd){.fd = j->items[i].pidfd, .events = POLLIN};
+    return count;
+}
+
+void jobs_ended(Jobs *j, int pidfd) {
+    for (size_t i = 0; i < j->count; i++)
+        if (j->items[i].pidfd == pidfd) {
+            ended(j, i, 0);
+            return;
+        }
+}
+
+/* The lock's holder is looked for again when its pidfd is open: only then is it known to be that process. One
+ * that has only just been born and has not written yet stays unknown, and the server takes it for lost; it
+ * hears so. */
+static bool adopt(Jobs *j, const char *path, int slot) {
+    _cleanup_talloc_ void *mem = talloc_new(NULL);
+    pid_t pid = jobfile_holder(path);
+    _cleanup_close_ int pidfd = pid > 0 ? pidfd_open(pid, 0) : -1;
+    JobFile file = {0};
+    Err err;
+
+    if (pidfd < 0 || jobfile_holder(path) != pid)
+        return false;
+    if (jobfile_read(path, mem, &file, &err) < 0)
+        log_err("runner", "adopt a job", &err);
+    log_info("runner", "job %lld attempt %lld goes on in process %d", (long long)file.id,
+             (long long)file.attempt, (int)pid);
+    add(j,
+        (Running){.id = file.id, .attempt = file.attempt, .slot = slot, .pid = pid, .pidfd = TAKE_FD(pidfd)});
+    return true;
+}
+
+static bool slot_in_use(const Jobs *j, int slot) {
+    for (size_t i = 0; i < j->count; i++)
+        if (j->items[i].slot == slot)
+            return true;
+    return false;
+}
+
+static int each_slot(Jobs *j, const char *folder, Err *err) {
+    char path[PATH_MAX];
+    struct dirent *entry;
+    DIR *dir;
+    int slot;
+
+    snprintf(path, sizeof(path), "%s/%s", j->host->o.dir, folder);
+    dir = opendir(path);
+    if (!dir)
+        return err_errno(err, "open %s", path);
+    while ((entry = readdir(dir))) {
+        if (!jobfile_name(entry->d_name, &slot) || slot_in_use(j, slot))
+            continue;
+        jobfile_path(j->host->o.dir, slot, ".job", path);
+        if (!adopt(j, path, slot))
+            clear_left(j, slot);
+    }
+    closedir(dir);
+    return 0;
+}
+
+int jobs_adopt(Jobs *j, Err *err) {
+    int r = each_slot(j, "jobs", err);
+
+    return r < 0 ? r : each_slot(j, "work", err);
+}
+
+void jobs_write(Jobs *j, JsonWriter *w) {
+    pthread_mutex_lock(&j->lock);
+    jw_array(w, "running");
+    for (size_t i = 0; i < j->count; i++) {
+        if (j->items[i].id == 0)
+            continue;
+        jw_object(w, NULL);
+        jw_int(w, "job", j->items[i].id);
+        jw_int(w, "attempt", j->items[i].attempt);
+        if (j->items[i].told)
+            jw_str(w, "told", j->items[i].told);
+        jw_end_object(w);
+    }
+    jw_end_array(w);
+    pthread_mutex_unlock(&j->lock);
+}
+
+size_t jobs_count(const Jobs *j) {
+    return j->count;
+}

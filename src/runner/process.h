@@ -1,0 +1,93 @@
+/* Inside of the job process. */
+#pragma once
+
+#include "executor/executor.h"
+#include "pipeline/pipeline.h"
+#include "runner/job.h"
+#include "runner/spec.h"
+#include "runner/uploader.h"
+
+typedef enum StepState {
+    STEP_WAITING,
+    STEP_RUNNING,
+    STEP_SUCCESS,
+    STEP_FAILED,
+    STEP_SKIPPED,
+    STEP_CANCELLED
+} StepState;
+
+typedef struct StepResult {
+    StepState state;
+    int exit_code;
+    int64_t started_at, finished_at; /* µs; 0: not yet */
+    int64_t log_start, log_end;      /* exactly what the step wrote */
+} StepResult;
+
+typedef struct JobProcess {
+    void *mem;
+    const RunnerHost *host;
+    int64_t id, attempt;
+    int slot;
+    JobSpec *spec;
+    const ExecutorOps *ops;
+    ExecutorJob run;
+    char *workspace;
+    int file_fd, signal_fd;
+    Uploader *uploader;
+    StepResult *steps;
+    /* what has come up: */
+    bool stale;     /* the attempt is not ours any more */
+    bool cancelled; /* asked to stop */
+    JobStop stop;
+    bool timed_out;      /* the job's own time is over */
+    bool delivered, ran; /* heard from the uploader */
+    int64_t deadline;    /* monotonic; of the job, or of its cleaning steps; INT64_MAX: none */
+    /* the result so far: */
+    const char *state, *reason;
+    int exit_code;
+    char message[512];
+    char last; /* last byte of the log */
+} JobProcess;
+
+/* ---- watch.c ---- */
+typedef enum WatchEnd {
+    WATCH_EXITED,
+    WATCH_TIMEOUT, /* its own or the job's time was over, and it was made to end */
+    WATCH_CANCELLED,
+    WATCH_STALE,
+    WATCH_BROKEN, /* its output could not be kept: disk full */
+} WatchEnd;
+
+typedef struct Watch {
+    pid_t pid;
+    int out;            /* read end of its output, non-blocking */
+    int64_t timeout_us; /* 0: none */
+    bool cleaning;      /* an always() step after a cancel: the cancel does not concern it */
+    int status;         /* filled in: exit status or 128 + signal */
+    Err err;            /* filled in: WATCH_BROKEN */
+    void (*ask)(ExecutorJob *job, pid_t pid, int sig);
+    void (*stop)(ExecutorJob *job);
+} Watch;
+
+/* Follows a started process to its end, and that of all it started, keeping its output. */
+WatchEnd watch_process(JobProcess *j, Watch *w);
+/* Waits for an event of the uploader that makes `done` (delivered, ran) true; false: stale. */
+bool watch_uploader(JobProcess *j, const bool *done);
+/* A pipe for a step's output. */
+_must_check_ int watch_pipe(int *ret_read, int *ret_write, Err *err);
+
+/* ---- log.c ---- */
+/* A line of our own in the job's log: "==> …". */
+void job_say(JobProcess *j, const char *fmt, ...) _printf_(2, 3);
+/* The job has failed; the first reason stands, and a cancel before it. */
+void job_fail(JobProcess *j, const char *reason, int exit_code, const char *fmt, ...) _printf_(4, 5);
+
+/* ---- report.c ---- */
+void report_write(const JobProcess *j, bool final, Buf *out);
+void report_send(JobProcess *j);
+
+/* ---- the parts ---- */
+_must_check_ int checkout_run(JobProcess *j, Err *err);
+void steps_run(JobProcess *j);
+/* Artifacts and the release, by the uploader's thread. */
+_must_check_ int artifacts_run(JobProcess *j, Err *err);

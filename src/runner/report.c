@@ -1,0 +1,55 @@
+#include "runner/process.h"
+
+#include "base/json.h"
+
+static const char *const state_words[] = {
+    [STEP_RUNNING] = "running", [STEP_SUCCESS] = "success",     [STEP_FAILED] = "failed",
+    [STEP_SKIPPED] = "skipped", [STEP_CANCELLED] = "cancelled",
+};
+
+static void write_step(JsonWriter *w, const JobProcess *j, size_t i) {
+    const StepResult *step = &j->steps[i];
+
+    jw_object(w, NULL);
+    jw_int(w, "position", (int64_t)i);
+    jw_str(w, "name", j->spec->steps[i].name);
+    jw_str(w, "state", state_words[step->state]);
+    if (step->state == STEP_SUCCESS || step->state == STEP_FAILED)
+        jw_int(w, "exit_code", step->exit_code);
+    if (step->started_at)
+        jw_int(w, "started_at", step->started_at);
+    if (step->finished_at)
+        jw_int(w, "finished_at", step->finished_at);
+    jw_int(w, "log_start", step->log_start);
+    jw_int(w, "log_end", step->state == STEP_RUNNING ? uploader_size(j->uploader) : step->log_end);
+    jw_end_object(w);
+}
+
+void report_write(const JobProcess *j, bool final, Buf *out) {
+    JsonWriter w = JSON_WRITER(out);
+
+    jw_object(&w, NULL);
+    jw_int(&w, "attempt", j->attempt);
+    jw_str(&w, "state", final ? j->state : "running");
+    if (final) {
+        if (j->reason)
+            jw_str(&w, "reason", j->reason);
+        if (j->message[0])
+            jw_str(&w, "message", j->message);
+        jw_int(&w, "exit_code", j->exit_code);
+        jw_int(&w, "log_size", uploader_size(j->uploader));
+    }
+    jw_array(&w, "steps");
+    for (size_t i = 0; j->spec && i < j->spec->step_count; i++)
+        if (j->steps[i].state != STEP_WAITING)
+            write_step(&w, j, i);
+    jw_end_array(&w);
+    jw_end_object(&w);
+}
+
+void report_send(JobProcess *j) {
+    _cleanup_buf_ Buf text = BUF_INIT;
+
+    report_write(j, false, &text);
+    uploader_report(j->uploader, text.data, text.len);
+}

@@ -1,0 +1,291 @@
+#include "runner/runner.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "executor/executor.h"
+#include "executor/sandbox.h"
+#include "runner/jobs.h"
+#include "runner/lease.h"
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+
+#define GRACE_US (10 * US_PER_S)
+#define POLL_MAX 1024
+#define WAIT_S 10
+
+typedef struct Runner {
+    RunnerHost host;
+    const char *request; /* the part of a lease's body that stays the same */
+    Jobs *jobs;
+    Lease *lease;
+    int signal_fd;
+} Runner;
+
+/* ---- what this host can do ---- */
+
+static bool in_list(const char *const *list, const char *word) {
+    for (; *list; list++)
+        if (str_eq(*list, word))
+            return true;
+    return false;
+}
+
+static void write_executors(const RunnerOptions *o, JsonWriter *w) {
+    Err err;
+
+    jw_array(w, "executors");
+    for (size_t i = 0; executors[i]; i++) {
+        if (o->executors && !in_list(o->executors, executors[i]->name))
+            continue;
+        if (executors[i] == &executor_shell && !o->allow_shell)
+            continue;
+        if (executors[i]->available(&err) < 0)
+            log_warn("runner", "no executor %s: %s", executors[i]->name, err.msg);
+        else
+            jw_str(w, NULL, executors[i]->name);
+    }
+    jw_end_array(w);
+}
+
+static void write_labels(const RunnerOptions *o, JsonWriter *w) {
+    char key[256];
+    const char *equals;
+
+    jw_object(w, "labels");
+    for (const char *const *label = o->labels; label && *label; label++) {
+        equals = strchr(*label, '=');
+        snprintf(key, sizeof(key), "%.*s", (int)strcspn(*label, "="), *label);
+        jw_str(w, key, equals ? equals + 1 : "true");
+    }
+    jw_end_object(w);
+}
+
+static const char *make_request(const RunnerOptions *o, const void *mem) {
+    _cleanup_buf_ Buf out = BUF_INIT;
+    JsonWriter w = JSON_WRITER(&out);
+    struct utsname host;
+
+    uname(&host);
+    jw_object(&w, NULL);
+    jw_str(&w, "arch", host.machine);
+    write_labels(o, &w);
+    write_executors(o, &w);
+    jw_int(&w, "slots", o->slots);
+    jw_str(&w, "version", o->version ? o->version : "");
+    jw_int(&w, "wait", WAIT_S);
+    return buf_dup(&out, mem);
+}
+
+/* On the lease thread. */
+static void lease_body(void *arg, Buf *out) {
+    Runner *r = arg;
+    JsonWriter w = {.out = out, .depth = 1}; /* within the object that `request` has begun */
+
+    buf_adds(out, r->request);
+    buf_addc(out, ',');
+    jobs_write(r->jobs, &w);
+    jw_end_object(&w);
+}
+
+/* ---- start ---- */
+
+static int read_token(RunnerHost *host, const void *mem, Err *err) {
+    _cleanup_buf_ Buf text = BUF_INIT;
+    int r;
+
+    if (host->o.token) {
+        host->token = mem_strdup(mem, host->o.token);
+        return 0;
+    }
+    if (!host->o.token_file)
+        return err_set(err, ERR_INVALID, "a runner needs a token or a token file");
+    r = file_read(host->o.token_file, 4096, &text, err);
+    if (r < 0)
+        return err_wrap(err, "read the token");
+    host->token = mem_strndup(mem, buf_str(&text), strcspn(buf_str(&text), "\r\n"));
+    return 0;
+}
+
+static int make_folders(const RunnerOptions *o, Err *err) {
+    const struct {
+        const char *name;
+        mode_t mode;
+    } folders[] = {{"", 0711}, {"/jobs", 0700}, {"/work", 0711}, {"/mirrors", 0711}};
+    char path[PATH_MAX];
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < ELEMENTS(folders); i++) {
+        snprintf(path, sizeof(path), "%s%s", o->dir, folders[i].name);
+        r = file_mkdirs(path, folders[i].mode, err);
+        if (r == 0 && chmod(path, folders[i].mode) < 0)
+            r = err_errno(err, "chmod %s", path);
+    }
+    return r;
+}
+
+/* What sandboxes need; a host that cannot have them still runs other executors. */
+static void prepare_sandbox(const RunnerOptions *o) {
+    char etc[PATH_MAX];
+    Err err;
+    int fd = -1;
+
+    snprintf(etc, sizeof(etc), "%s/etc", o->dir);
+    if (sandbox_etc_make(etc, &err) < 0 || sandbox_seccomp_open(&fd, &err) < 0)
+        log_err("runner", "prepare sandboxes", &err);
+    if (fd >= 0)
+        mem_close(fd);
+}
+
+static int fill_host(RunnerHost *host, const RunnerOptions *options, const void *mem, Err *err) {
+    char real[PATH_MAX], name[64];
+    struct stat st;
+    int r;
+
+    host->o = *options;
+    if (host->o.cancel_grace_us == 0)
+        host->o.cancel_grace_us = GRACE_US;
+    if (host->o.job_uid_base == 0)
+        host->o.job_uid_base = SANDBOX_UID_BASE;
+    if (host->o.job_gid == 0)
+        host->o.job_gid = SANDBOX_GID;
+    r = read_token(host, mem, err);
+    if (r == 0)
+        r = make_folders(&host->o, err);
+    if (r < 0)
+        return r;
+    if (!realpath(host->o.dir, real) || stat(real, &st) < 0)
+        return err_errno(err, "%s", host->o.dir);
+    host->o.dir = mem_strdup(mem, real);
+    /* the same name after a restart, another for another runner */
+    snprintf(name, sizeof(name), "pelton-%llx-%llx", (unsigned long long)st.st_dev,
+             (unsigned long long)st.st_ino);
+    cgroup_host_init(&host->cgroups, name);
+    return 0;
+}
+
+/* Blocked from here on in this process, its thread and its job processes; each reads them from a descriptor.
+ */
+static int block_signals(int *ret_fd, Err *err) {
+    sigset_t blocked, heard;
+    int fd;
+
+    sigemptyset(&blocked);
+    sigaddset(&blocked, SIGTERM);
+    sigaddset(&blocked, SIGINT);
+    sigaddset(&blocked, SIGCHLD);
+    heard = blocked;
+    sigaddset(&blocked, JOB_SIGNAL_STALE); /* of job processes, from their birth */
+    sigprocmask(SIG_BLOCK, &blocked, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
+    fd = signalfd(-1, &heard, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (fd < 0)
+        return err_errno(err, "signalfd");
+    *ret_fd = fd;
+    return 0;
+}
+
+static int start(Runner *r, const RunnerOptions *options, const void *mem, Err *err) {
+    int e = block_signals(&r->signal_fd, err);
+
+    if (e == 0)
+        e = fill_host(&r->host, options, mem, err);
+    if (e < 0)
+        return e;
+    r->request = make_request(&r->host.o, mem);
+    if (strstr(r->request, "\"sandbox\""))
+        prepare_sandbox(&r->host.o);
+    r->jobs = jobs_new(mem, &r->host);
+    e = jobs_adopt(r->jobs, err);
+    if (e == 0)
+        e = lease_start(&r->host, lease_body, r, &r->lease, err);
+    return e;
+}
+
+/* ---- work ---- */
+
+static void take_answer(Runner *r) {
+    const Buf *answer = lease_answer(r->lease);
+    _cleanup_json_ json_t *root = NULL;
+    json_t *stops = NULL, *jobs = NULL, *item;
+    size_t i;
+    Err err;
+
+    if (!answer)
+        return;
+    if (json_read(buf_str(answer), answer->len, &root, &err) < 0 ||
+        json_opt_array(root, "stop", &stops, &err) < 0 || json_opt_array(root, "jobs", &jobs, &err) < 0)
+        log_err("runner", "an answer to a lease", &err);
+    json_array_foreach (stops, i, item)
+        jobs_stop(r->jobs, item);
+    json_array_foreach (jobs, i, item)
+        jobs_start(r->jobs, item);
+    lease_go_on(r->lease);
+}
+
+/* False: to end. */
+static bool take_signals(Runner *r) {
+    struct signalfd_siginfo info[8];
+    ssize_t len = read(r->signal_fd, info, sizeof(info));
+    bool go_on = true;
+
+    for (ssize_t i = 0; i * (ssize_t)sizeof(info[0]) < len; i++)
+        if (info[i].ssi_signo == SIGTERM || info[i].ssi_signo == SIGINT)
+            go_on = false;
+    jobs_reap(r->jobs);
+    return go_on;
+}
+
+static void work(Runner *r) {
+    static struct pollfd fds[POLL_MAX];
+    bool go_on = true;
+    size_t adopted;
+
+    while (go_on) {
+        fds[0] = (struct pollfd){.fd = lease_fd(r->lease), .events = POLLIN};
+        fds[1] = (struct pollfd){.fd = r->signal_fd, .events = POLLIN};
+        adopted = jobs_poll(r->jobs, fds + 2, POLL_MAX - 2);
+        if (poll(fds, adopted + 2, -1) < 0)
+            continue;
+        for (size_t i = 0; i < adopted; i++)
+            if (fds[i + 2].revents)
+                jobs_ended(r->jobs, fds[i + 2].fd);
+        if (fds[1].revents)
+            go_on = take_signals(r);
+        if (go_on && fds[0].revents)
+            take_answer(r);
+    }
+}
+
+int runner_main(const RunnerOptions *options) {
+    _cleanup_talloc_ void *mem = talloc_new(NULL);
+    Runner *r = mem_new(mem, Runner);
+    Err err;
+
+    prctl(PR_SET_NAME, "pelton runner");
+    if (start(r, options, mem, &err) < 0) {
+        log_err("runner", "start", &err);
+        return 1;
+    }
+    log_info("runner", "%s takes jobs from %s, %d at a time", options->name ? options->name : "this runner",
+             options->server, options->slots);
+    work(r);
+    lease_stop(r->lease);
+    if (jobs_count(r->jobs) > 0)
+        log_info("runner", "ends; %zu jobs go on without it", jobs_count(r->jobs));
+    else
+        cgroup_host_done(&r->host.cgroups);
+    mem_close(r->signal_fd);
+    return 0;
+}

@@ -1,0 +1,34 @@
+/* The runner: leases jobs, forks a job process for each, adopts those that live on from a runner before it.
+ */
+#pragma once
+
+#include "base/err.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+typedef struct RunnerOptions {
+    const char *server;      /* "http://127.0.0.1:8080" */
+    const char *server_file; /* a file whose JSON has the server's present address as "url", read again
+                              * whenever the server is out of reach; or NULL */
+    const char *token;       /* or NULL */
+    const char *token_file;  /* or NULL; its first line */
+    const char *dir;         /* jobs/, work/, mirrors/ and etc/ come to be in it */
+    const char *name;        /* for the log; or NULL */
+    const char *version;
+    int slots;                 /* ≥ 1 */
+    const char *const *labels; /* "key=value", NULL-terminated, or NULL */
+    const char *const
+        *executors; /* those to offer, NULL-terminated; NULL: all that work here and are allowed */
+    bool allow_shell;
+    int64_t cancel_grace_us; /* between SIGTERM and SIGKILL; 0: 10 s */
+    uid_t job_uid_base;      /* as root, sandboxes of slot n run as this + n; 0: SANDBOX_UID_BASE */
+    gid_t job_gid;           /* 0: SANDBOX_GID */
+    char *title;             /* argv[0]'s memory, for the name that ps shows of a job process; or NULL */
+    size_t title_size;
+} RunnerOptions;
+
+/* Runs until SIGTERM or SIGINT, which leave the job processes running. The process must have no other thread,
+ * so that it can fork job processes. Gives the exit status: 0; 1 when it cannot start (said in the log). */
+int runner_main(const RunnerOptions *options);

@@ -1,0 +1,34 @@
+/* JOB of docs/runner-protocol.md, read and checked. */
+#pragma once
+
+#include "base/err.h"
+#include "executor/cgroup.h"
+#include "executor/env.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct JobStep {
+    const char *name, *run, *condition, *cwd; /* never NULL */
+    Env env;
+    int64_t timeout_us; /* 0: none */
+} JobStep;
+
+typedef struct JobSpec {
+    int64_t id, attempt, build;
+    const char *name, *project, *commit, *ref, *branch, *event; /* never NULL */
+    const char *repository_url, *repository_path;               /* NULL: none */
+    int64_t project_id;
+    Env env; /* the job's, then the specification's */
+    const char *executor;
+    bool checkout, network;
+    int64_t timeout_us;
+    JobStep *steps;
+    size_t step_count;
+    const char *const *artifacts; /* globs, NULL-terminated; NULL: none */
+    bool artifacts_of_build_server;
+    const char *const *release; /* globs, NULL-terminated; NULL: no release */
+    CgroupLimits limits;
+} JobSpec;
+
+/* ERR_INVALID names the field. */
+_must_check_ int spec_read(const char *text, size_t len, const void *mem, JobSpec **ret, Err *err);

@@ -1,0 +1,144 @@
+#include "runner/walk.h"
+
+#include "base/mem.h"
+#include "base/str.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define WALK_DEPTH_MAX 200
+
+typedef struct Walker {
+    const void *mem;
+    Walk *walk;
+} Walker;
+
+static int walk_folder(Walker *w, int dirfd, const char *prefix, int depth, Err *err);
+
+static int walk_entry(Walker *w, int dirfd, const char *prefix, const char *name, int depth, Err *err) {
+    char path[PATH_MAX];
+    WalkFile file = {0};
+    struct stat st;
+    int fd;
+
+    if (snprintf(path, sizeof(path), "%s%s%s", prefix, *prefix ? "/" : "", name) >= (int)sizeof(path))
+        return err_set(err, ERR_TOO_LARGE, "%s/%s: the path is too long", prefix, name);
+    if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return errno == ENOENT ? 0 : err_errno(err, "%s", path);
+    if (S_ISDIR(st.st_mode)) {
+        fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        return fd < 0 ? err_errno(err, "%s", path) : walk_folder(w, fd, path, depth + 1, err);
+    }
+    if (w->walk->count >= WALK_FILES_MAX)
+        return err_set(err, ERR_TOO_LARGE, "more than %d files", WALK_FILES_MAX);
+    file.path = mem_strdup(w->mem, path);
+    file.mode = st.st_mode;
+    file.size = st.st_size;
+    file.mtime = st.st_mtim.tv_sec;
+    mem_append(w->mem, w->walk->files, w->walk->count, file);
+    return 0;
+}
+
+/* Takes over dirfd. */
+static int walk_folder(Walker *w, int dirfd, const char *prefix, int depth, Err *err) {
+    struct dirent *entry;
+    DIR *dir = fdopendir(dirfd);
+    int r = 0;
+
+    if (!dir) {
+        r = err_errno(err, "%s", prefix);
+        mem_close(dirfd);
+        return r;
+    }
+    if (depth > WALK_DEPTH_MAX)
+        r = err_set(err, ERR_TOO_LARGE, "%s: more than %d folders deep", prefix, WALK_DEPTH_MAX);
+    while (r == 0 && (entry = readdir(dir)))
+        if (!str_eq(entry->d_name, ".") && !str_eq(entry->d_name, "..") && !str_eq(entry->d_name, ".git"))
+            r = walk_entry(w, dirfd, prefix, entry->d_name, depth, err);
+    closedir(dir);
+    return r;
+}
+
+static int by_path(const void *a, const void *b) {
+    return strcmp(((const WalkFile *)a)->path, ((const WalkFile *)b)->path);
+}
+
+int walk_tree(const char *root, const void *mem, Walk *ret, Err *err) {
+    Walk walk = {0};
+    Walker w = {.mem = mem, .walk = &walk};
+    int fd = open(root, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), r;
+
+    if (fd < 0)
+        return err_errno(err, "open %s", root);
+    r = walk_folder(&w, fd, "", 0, err);
+    if (r < 0)
+        return r;
+    if (walk.count)
+        qsort(walk.files, walk.count, sizeof(walk.files[0]), by_path);
+    *ret = walk;
+    return 0;
+}
+
+static bool match_one(const char *glob, const char *path) {
+    char pattern[PATH_MAX], part[PATH_MAX];
+    size_t len;
+
+    while (strncmp(glob, "./", 2) == 0)
+        glob += 2;
+    len = strlen(glob);
+    while (len > 0 && glob[len - 1] == '/')
+        len--;
+    if (len == 0 || len >= sizeof(pattern) || strlen(path) >= sizeof(part))
+        return false;
+    memcpy(pattern, glob, len);
+    pattern[len] = '\0';
+    if (str_eq(pattern, ".") || str_glob(pattern, path))
+        return true;
+    for (const char *slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/')) {
+        memcpy(part, path, (size_t)(slash - path));
+        part[slash - path] = '\0';
+        if (str_glob(pattern, part))
+            return true;
+    }
+    return false;
+}
+
+bool walk_match(const char *const *globs, const char *path) {
+    for (; globs && *globs; globs++)
+        if (match_one(*globs, path))
+            return true;
+    return false;
+}
+
+bool walk_match_build_server(const char *path) {
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+
+    return !str_eq(name, "Makefile") && !str_ends(name, ".c") && !str_ends(name, ".h");
+}
+
+bool walk_link_inside(const char *path, const char *target) {
+    int depth = 0;
+
+    if (*target == '/' || *target == '\0')
+        return false;
+    for (const char *slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/'))
+        depth++;
+    while (*target) {
+        size_t len = strcspn(target, "/");
+
+        if (len == 2 && target[0] == '.' && target[1] == '.')
+            depth--;
+        else if (len > 0 && !(len == 1 && target[0] == '.'))
+            depth++;
+        if (depth < 0)
+            return false;
+        target += len;
+        while (*target == '/')
+            target++;
+    }
+    return true;
+}

@@ -1,0 +1,106 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "runner/spec.h"
+#include <string.h>
+
+static JobSpec *read_good(void *mem, const char *text) {
+    JobSpec *spec = NULL;
+    Err err = {0};
+
+    if (spec_read(text, strlen(text), mem, &spec, &err) < 0)
+        fail_msg("%s", err.msg);
+    return spec;
+}
+
+static void read_bad(const char *text, const char *word) {
+    _cleanup_talloc_ void *mem = talloc_new(NULL);
+    JobSpec *spec = NULL;
+    Err err = {0};
+
+    assert_int_equal(spec_read(text, strlen(text), mem, &spec, &err), -ERR_INVALID);
+    if (!strstr(err.msg, word))
+        fail_msg("no \"%s\" in: %s", word, err.msg);
+    assert_null(spec);
+}
+
+static void a_whole_job_is_read(void **state) {
+    _cleanup_talloc_ void *mem = talloc_new(NULL);
+    JobSpec *s = read_good(
+        mem,
+        "{\"id\":7,\"attempt\":2,\"timeout\":8,\"build\":3,\"name\":\"test\",\"project\":{\"id\":5,\"name\":"
+        "\"hello\"},"
+        "\"commit\":\"abc\",\"ref\":\"r\",\"branch\":\"b\",\"event\":\"push\",\"env\":{\"A\":\"1\",\"B\":"
+        "\"2\"},"
+        "\"repository\":{\"url\":\"http://x\",\"path\":\"/"
+        "y\"},\"spec\":{\"executor\":\"shell\",\"checkout\":false,"
+        "\"network\":false,\"env\":{\"B\":\"3\"},\"timeout\":5,\"steps\":[{\"name\":\"n\",\"run\":\"r\","
+        "\"if\":\"always()\","
+        "\"timeout\":9,\"working_directory\":\"w\",\"env\":{\"C\":\"4\"}}],\"artifacts\":[\"a\",\"b\"],"
+        "\"release\":[],"
+        "\"artifacts_rule\":\"build-server\",\"resources\":{\"memory\":1,\"cpu\":2,\"processes\":3}}}");
+
+    assert_int_equal(s->id, 7);
+    assert_int_equal(s->attempt, 2);
+    assert_int_equal(s->project_id, 5);
+    assert_int_equal(s->timeout_us, 5); /* its own, before the server's default */
+    assert_string_equal(s->repository_path, "/y");
+    assert_string_equal(env_get(&s->env, "A"), "1");
+    assert_string_equal(env_get(&s->env, "B"), "2"); /* what was given by hand wins */
+    assert_string_equal(s->executor, "shell");
+    assert_false(s->checkout);
+    assert_false(s->network);
+    assert_int_equal(s->step_count, 1);
+    assert_string_equal(s->steps[0].condition, "always()");
+    assert_string_equal(s->steps[0].cwd, "w");
+    assert_string_equal(env_get(&s->steps[0].env, "C"), "4");
+    assert_string_equal(s->artifacts[1], "b");
+    assert_null(s->artifacts[2]);
+    assert_non_null(s->release);
+    assert_null(s->release[0]);
+    assert_true(s->artifacts_of_build_server);
+    assert_int_equal(s->limits.memory, 1);
+    assert_int_equal(s->limits.processes, 3);
+}
+
+static void what_is_not_said_has_its_default(void **state) {
+    _cleanup_talloc_ void *mem = talloc_new(NULL);
+    JobSpec *s = read_good(
+        mem,
+        "{\"id\":1,\"attempt\":1,\"spec\":{\"steps\":[{\"run\":\"x\"}],\"release\":null,\"artifacts\":[]}}");
+
+    assert_string_equal(s->executor, "sandbox");
+    assert_true(s->checkout);
+    assert_true(s->network);
+    assert_string_equal(s->steps[0].name, "");
+    assert_string_equal(s->branch, "");
+    assert_null(s->release);
+    assert_null(s->artifacts);
+    assert_null(s->repository_url);
+}
+
+static void mistakes_name_their_place(void **state) {
+    read_bad("[]", "job specification");
+    read_bad("{\"attempt\":1,\"spec\":{}}", "\"id\"");
+    read_bad("{\"id\":1,\"attempt\":1}", "\"spec\"");
+    read_bad("{\"id\":1,\"attempt\":1,\"spec\":{\"steps\":[{},{\"run\":5}]}}", "step 2");
+    read_bad("{\"id\":1,\"attempt\":1,\"spec\":{\"steps\":[7]}}", "step 1");
+    read_bad("{\"id\":1,\"attempt\":1,\"spec\":{\"artifacts\":[1]}}", "artifacts");
+    read_bad("{\"id\":1,\"attempt\":1,\"env\":{\"X\":[]},\"spec\":{}}", "env.X");
+    read_bad("{\"id\":1", "job specification");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_whole_job_is_read),
+        cmocka_unit_test(what_is_not_said_has_its_default),
+        cmocka_unit_test(mistakes_name_their_place),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,26 @@
+#include "api/api.h"
+
+#include "api/finished.h"
+#include "base/str.h"
+
+extern const HttpRoute api_access[], api_artifacts[], api_builds[], api_deployments[], api_events[],
+    api_jobs[], api_lease[], api_logs[], api_misc[], api_repos[], api_runners[];
+
+const HttpRoute *const api_tables[] = {
+    api_misc,   api_access,      api_repos,   api_builds, api_logs, api_artifacts,
+    api_events, api_deployments, api_runners, api_lease,  api_jobs, NULL,
+};
+
+void api_init(Api *api, const void *mem) {
+    api->finished = finished_new(mem);
+}
+
+int api_authorize(void *arg, HttpRequest *req, const HttpRoute *route, Err *err) {
+    Api *api = arg;
+    int r = auth_authorize(api->builds->db, req, route->roles, err);
+
+    /* git asks its user for a password only when it is challenged this way; a browser must not be */
+    if (r == -ERR_UNAUTHORIZED && str_eq(route->tag, "git"))
+        http_add_header(req, "WWW-Authenticate", "Basic realm=\"pelton\"");
+    return r;
+}

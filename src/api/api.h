@@ -1,0 +1,29 @@
+/* The HTTP API: a file a resource. A handler reads the request, calls a room, answers; no logic, no SQL. */
+#pragma once
+
+#include "auth/auth.h"
+#include "build/build.h"
+#include "http/server.h"
+#include "queue/queue.h"
+
+/* What the handlers work with (http_arg). */
+typedef struct Api {
+    Builds *builds;
+    struct Finished *finished; /* see api_init */
+    Queue *queue;
+    const char *url;     /* of this server: "http://127.0.0.1:8080" */
+    const char *repos;   /* folder of the hosted repositories */
+    const char *state;   /* the state directory, for the hook */
+    const char *program; /* absolute path of this binary, for the hook */
+    const char *version;
+    gid_t repo_group;       /* of the repositories' files, or (gid_t)-1 */
+    int64_t runner_wait_us; /* the longest a lease call is held */
+    int64_t session_us;     /* how long a login lasts */
+} Api;
+
+/* Fills in what the room itself keeps, in mem. */
+void api_init(Api *api, const void *mem);
+/* All tables, NULL-terminated; handed to http_server_start with arg an Api. */
+extern const HttpRoute *const api_tables[];
+/* HttpServerOptions.authorize. */
+int api_authorize(void *arg, HttpRequest *req, const HttpRoute *route, Err *err);

@@ -1,0 +1,427 @@
+/* /api/builds (contracts/git-ci.md; document 3), with jobs and steps. */
+#include "api/finished.h"
+#include "api/render.h"
+
+#include "base/clock.h"
+#include "base/str.h"
+#include "git/git.h"
+#include <inttypes.h>
+
+#define MAX_LIST 100
+
+static int list(HttpRequest *req, Err *err) {
+    _cleanup_buf_ Buf out = BUF_INIT;
+    JsonWriter w = JSON_WRITER(&out);
+    _cleanup_view_ Db *view = NULL;
+    Db *db = api_of(req)->builds->db;
+    int64_t limit = MAX_LIST, before = 0, total, project_id = 0;
+    const char *repo = http_query(req, "repo");
+    Project *project;
+    Build *builds;
+    size_t count;
+    int r = http_query_i64(req, "limit", 1, MAX_LIST, &limit, err);
+
+    if (r >= 0)
+        r = http_query_i64(req, "before", 0, INT64_MAX, &before, err);
+    if (r >= 0)
+        r = db_view(db, &view, err);
+    if (r >= 0 && repo) {
+        r = load_project(req, repo, &project, err);
+        project_id = r < 0 ? 0 : project->id;
+    }
+    if (r >= 0)
+        r = store_builds(db, project_id, before, limit, http_mem(req), &builds, &count, err);
+    if (r >= 0)
+        r = store_builds_total(db, project_id, &total, err);
+    if (r < 0)
+        return r;
+    jw_object(&w, NULL);
+    jw_array(&w, "builds");
+    for (size_t i = 0; i < count; i++)
+        render_build(&w, NULL, &builds[i]);
+    jw_end_array(&w);
+    jw_int(&w, "total", total);
+    jw_end_object(&w);
+    http_reply_json(req, 200, &out);
+    return 0;
+}
+
+/* ---- one build, whole ---- */
+
+static void render_steps(JsonWriter *w, const Step *steps, size_t count) {
+    jw_array(w, "steps");
+    for (size_t i = 0; i < count; i++) {
+        const Step *s = &steps[i];
+
+        jw_object(w, NULL);
+        jw_int(w, "position", s->position);
+        jw_str(w, "name", s->name);
+        jw_str(w, "status", s->state);
+        if (s->exit_code >= 0)
+            jw_int(w, "exit_code", s->exit_code);
+        else
+            jw_null(w, "exit_code");
+        jw_time(w, "started_at", s->started_at);
+        jw_time(w, "finished_at", s->finished_at);
+        jw_seconds(w, "duration_seconds", s->finished_at ? s->finished_at - s->started_at : -1);
+        jw_int(w, "log_start", s->log_start);
+        jw_int(w, "log_end", s->log_end);
+        jw_end_object(w);
+    }
+    jw_end_array(w);
+}
+
+typedef struct JobView {
+    const Job *jobs;
+    size_t count;
+    const JobNeed *needs;
+    size_t need_count;
+    const Runner *runners;
+    size_t runner_count;
+} JobView;
+
+static const char *job_name(const JobView *v, int64_t id) {
+    /* the jobs of a build are inserted together: their ids are in order */
+    int64_t index = id - v->jobs[0].id;
+
+    if (index >= 0 && index < (int64_t)v->count && v->jobs[index].id == id)
+        return v->jobs[index].name;
+    for (size_t i = 0; i < v->count; i++)
+        if (v->jobs[i].id == id)
+            return v->jobs[i].name;
+    return "";
+}
+
+static const char *runner_name(const JobView *v, int64_t id) {
+    for (size_t i = 0; i < v->runner_count; i++)
+        if (v->runners[i].id == id)
+            return v->runners[i].name;
+    return NULL;
+}
+
+/* needs come sorted by job, as the jobs do: *next walks along. */
+static void render_needs(JsonWriter *w, const JobView *v, const Job *job, size_t *next) {
+    jw_array(w, "needs");
+    while (*next < v->need_count && v->needs[*next].job_id < job->id)
+        (*next)++;
+    for (; *next < v->need_count && v->needs[*next].job_id == job->id; (*next)++)
+        jw_str(w, NULL, job_name(v, v->needs[*next].need_id));
+    jw_end_array(w);
+}
+
+static int render_job(JsonWriter *w, Builds *b, const JobView *v, const Job *job, size_t *next_need,
+                      const void *mem, Err *err) {
+    uint64_t log_size = 0;
+    size_t count = 0;
+    Step *steps = NULL;
+    int r = 0;
+
+    if (job->attempt) {
+        r = store_steps(b->db, job->id, job->attempt, mem, &steps, &count, err);
+        if (r >= 0)
+            r = blob_log_size(b->blob, job->id, job->attempt, &log_size, err);
+    }
+    if (r < 0)
+        return r;
+    jw_object(w, NULL);
+    jw_int(w, "id", job->id);
+    jw_str(w, "uuid", job->uuid);
+    jw_str(w, "name", job->name);
+    jw_str(w, "kind", job->kind);
+    jw_str(w, "status", job->state);
+    jw_str(w, "reason", job->reason);
+    jw_str(w, "message", job->message);
+    jw_str(w, "executor", job->executor);
+    jw_str(w, "runner", runner_name(v, job->runner_id));
+    jw_int(w, "attempt", job->attempt);
+    render_needs(w, v, job, next_need);
+    jw_time(w, "created_at", job->created_at);
+    jw_time(w, "queued_at", job->queued_at);
+    jw_time(w, "started_at", job->started_at);
+    jw_time(w, "finished_at", job->finished_at);
+    jw_seconds(w, "duration_seconds",
+               job->started_at && job->finished_at ? job->finished_at - job->started_at : -1);
+    jw_int(w, "exit_code", job->exit_code);
+    jw_int(w, "log_size", (int64_t)log_size);
+    render_steps(w, steps, count);
+    jw_end_object(w);
+    return 0;
+}
+
+static int render_jobs(JsonWriter *w, Builds *b, int64_t build_id, const void *mem, Err *err) {
+    JobView v = {0};
+    size_t next_need = 0;
+    int r = store_jobs_of_build(b->db, build_id, mem, (Job **)&v.jobs, &v.count, err);
+
+    if (r >= 0 && v.count > 1)
+        r = store_job_needs_of_build(b->db, build_id, mem, (JobNeed **)&v.needs, &v.need_count, err);
+    if (r >= 0)
+        r = store_runners(b->db, mem, (Runner **)&v.runners, &v.runner_count, err);
+    jw_array(w, "jobs");
+    for (size_t i = 0; r >= 0 && i < v.count; i++)
+        r = render_job(w, b, &v, &v.jobs[i], &next_need, mem, err);
+    jw_end_array(w);
+    return r;
+}
+
+static int render_whole(HttpRequest *req, JsonWriter *w, Err *err) {
+    Builds *b = api_of(req)->builds;
+    int64_t artifacts;
+    Build *build;
+    int r = load_build(req, &build, err);
+
+    if (r >= 0)
+        r = store_artifact_count(b->db, build->id, &artifacts, err);
+    if (r < 0)
+        return r;
+    jw_object(w, NULL);
+    render_build_fields(w, build);
+    jw_str(w, "uuid", build->uuid);
+    jw_str(w, "event", build->event);
+    jw_str(w, "ref", build->ref);
+    jw_str(w, "planner", build->planner);
+    jw_str(w, "reason", build->reason);
+    jw_str(w, "message", build->message);
+    jw_str(w, "commit_author", build->author);
+    jw_str(w, "commit_email", build->email);
+    jw_str(w, "commit_message", build->subject);
+    jw_str(w, "pusher", build->pusher);
+    jw_str(w, "url", build_url(req, build->id));
+    jw_int(w, "artifacts_count", artifacts);
+    r = render_jobs(w, b, build->id, http_mem(req), err);
+    jw_end_object(w);
+    return r;
+}
+
+static int show(HttpRequest *req, Err *err) {
+    _cleanup_buf_ Buf out = BUF_INIT;
+    _cleanup_view_ Db *view = NULL;
+    JsonWriter w = JSON_WRITER(&out);
+    Api *api = api_of(req);
+    int64_t id, finished_at = 0;
+    int r = http_param_id(req, "id", &id, err);
+
+    if (r >= 0)
+        r = db_view(api->builds->db, &view, err);
+    if (r >= 0)
+        r = store_build_finished_at(api->builds->db, id, &finished_at, err);
+    if (r < 0 && r != -ERR_NOT_FOUND)
+        return r;
+    if (!finished_at || !finished_get(api->finished, id, finished_at, &out)) {
+        r = render_whole(req, &w, err);
+        if (r < 0)
+            return r;
+        if (finished_at)
+            finished_put(api->finished, id, finished_at, &out);
+    }
+    http_reply_json(req, 200, &out);
+    return 0;
+}
+
+static int cancel(HttpRequest *req, Err *err) {
+    _cleanup_buf_ Buf out = BUF_INIT;
+    JsonWriter w = JSON_WRITER(&out);
+    Builds *b = api_of(req)->builds;
+    Build *build;
+    int r = load_build(req, &build, err);
+
+    if (r >= 0)
+        r = build_cancel(b, build->id, "user", err);
+    if (r >= 0)
+        r = load_build(req, &build, err);
+    if (r < 0)
+        return r;
+    jw_object(&w, NULL);
+    jw_int(&w, "id", build->id);
+    jw_str(&w, "status", build->state);
+    jw_str(&w, "message", build->finished_at ? "cancelled" : "its running jobs are being stopped");
+    jw_end_object(&w);
+    http_reply_json(req, 200, &out);
+    return 0;
+}
+
+/* ---- the hook's, and by hand ---- */
+
+static void reply_outcome(HttpRequest *req, const BuildOutcome *outcome) {
+    _cleanup_buf_ Buf out = BUF_INIT;
+    JsonWriter w = JSON_WRITER(&out);
+
+    jw_object(&w, NULL);
+    if (outcome->id)
+        jw_int(&w, "id", outcome->id);
+    else
+        jw_null(&w, "id");
+    jw_str(&w, "status", outcome->status);
+    if (!str_empty(outcome->message))
+        jw_str(&w, "message", outcome->message);
+    if (outcome->id)
+        jw_str(&w, "url", build_url(req, outcome->id));
+    jw_end_object(&w);
+    http_reply_json(req, outcome->id ? 202 : 200, &out);
+}
+
+static int check_rev(const char *field, const char *rev, Err *err) {
+    if (str_is_commit(rev))
+        return 0;
+    return err_set(err, ERR_INVALID, "field \"%s\": expected 40 hex digits", field);
+}
+
+static int hook(HttpRequest *req, Err *err) {
+    Api *api = api_of(req);
+    const char *repo, *path, *new_rev, *ref, *pusher = "";
+    const char *old_rev = "0000000000000000000000000000000000000000";
+    BuildOutcome outcome;
+    Project *project;
+    json_t *body;
+    int r = http_body_json(req, false, &body, err);
+
+    if (r >= 0)
+        r = json_get_str(body, "repo", &repo, err);
+    if (r >= 0)
+        r = json_get_str(body, "bare_repo_path", &path, err);
+    if (r >= 0)
+        r = json_get_str(body, "new_rev", &new_rev, err);
+    if (r >= 0)
+        r = json_get_str(body, "ref", &ref, err);
+    if (r >= 0)
+        r = json_opt_str(body, "old_rev", &old_rev, err);
+    if (r >= 0)
+        r = json_opt_str(body, "pusher", &pusher, err);
+    if (r >= 0)
+        r = check_rev("new_rev", new_rev, err);
+    if (r >= 0)
+        r = check_rev("old_rev", old_rev, err);
+    if (r >= 0)
+        r = load_project(req, repo, &project, err);
+    if (r < 0)
+        return r;
+    /* nobody makes us read a repository that is not ours by naming its path */
+    if (!str_eq(path, project->path))
+        return err_set(err, ERR_INVALID, "field \"bare_repo_path\": repository '%s' is not there", repo);
+    r = build_ref_changed(api->builds, project, ref, old_rev, new_rev, pusher, http_mem(req), &outcome, err);
+    if (r < 0)
+        return err_wrap(err, "Failed to enqueue build");
+    reply_outcome(req, &outcome);
+    return 0;
+}
+
+static int check_env(json_t *env, Err *err) {
+    const char *key;
+    json_t *value;
+
+    json_object_foreach (env, key, value) {
+        bool bad = !*key || strchr("0123456789", *key);
+
+        for (const char *p = key; *p; p++)
+            bad = bad || !(*p == '_' || (*p >= '0' && *p <= '9') || (*p >= 'A' && *p <= 'Z') ||
+                           (*p >= 'a' && *p <= 'z'));
+        if (bad)
+            return err_set(err, ERR_INVALID, "field \"env\": '%s' is not a variable's name", key);
+        if (!json_is_string(value) || strlen(json_string_value(value)) != json_string_length(value))
+            return err_set(err, ERR_INVALID, "field \"env.%s\": expected a string", key);
+    }
+    return 0;
+}
+
+static int start(HttpRequest *req, Err *err) {
+    Api *api = api_of(req);
+    BuildRequest request = {.event = "manual", .pusher = ((Principal *)http_principal(req))->name};
+    const char *ref = NULL;
+    BuildOutcome outcome;
+    Project *project;
+    json_t *body, *env = NULL;
+    int r = http_body_json(req, true, &body, err);
+
+    if (r >= 0)
+        r = json_opt_str(body, "ref", &ref, err);
+    if (r >= 0)
+        r = json_opt_object(body, "env", &env, err);
+    if (r >= 0)
+        r = check_env(env, err);
+    if (r >= 0)
+        r = load_project(req, http_param(req, "name"), &project, err);
+    if (r >= 0 && !ref)
+        r = git_head(project->path, http_mem(req), &ref, err);
+    if (r >= 0)
+        r = git_resolve(project->path, ref, http_mem(req), &request.commit, &request.ref, err);
+    if (r < 0)
+        return r;
+    request.project = project;
+    if (env) {
+        _cleanup_free_ char *text = json_dumps(env, JSON_COMPACT);
+
+        request.env = mem_strdup(http_mem(req), text);
+    }
+    r = build_create(api->builds, &request, http_mem(req), &outcome, err);
+    if (r < 0)
+        return r;
+    if (!outcome.id)
+        return err_set(err, ERR_INVALID, "%s", outcome.message);
+    reply_outcome(req, &outcome);
+    return 0;
+}
+
+#define SCHEMA_OUTCOME                                                                                       \
+    "{\"type\":\"object\",\"properties\":{\"id\":{\"type\":[\"integer\",\"null\"]},\"status\":{\"type\":"    \
+    "\"string\"},"                                                                                           \
+    "\"message\":{\"type\":\"string\"},\"url\":{\"type\":\"string\"}}}"
+
+const HttpRoute api_builds[] = {
+    {.method = HTTP_GET,
+     .path = "/api/builds",
+     .family = &family_git_ci,
+     .roles = ROLE_READ,
+     .handle = list,
+     .tag = "builds",
+     .summary = "The newest builds first",
+     .query = "repo: only this repository's; limit: at most 100; before: only builds with a smaller id",
+     .answer = "{\"type\":\"object\",\"properties\":{\"builds\":{\"type\":\"array\",\"items\":" SCHEMA_BUILD
+               "},\"total\":{\"type\":\"integer\"}}}"},
+    {.method = HTTP_POST,
+     .path = "/api/builds",
+     .family = &family_git_ci,
+     .roles = ROLE_HOOK,
+     .mode = HTTP_THREADED,
+     .handle = hook,
+     .accept = JSON,
+     .tag = "builds",
+     .summary = "A ref was pushed: for the post-receive hook and its own token",
+     .status = 202,
+     .request =
+         "{\"type\":\"object\",\"required\":[\"repo\",\"bare_repo_path\",\"new_rev\",\"ref\"],\"properties\":"
+         "{"
+         "\"repo\":{\"type\":\"string\"},\"bare_repo_path\":{\"type\":\"string\"},\"new_rev\":{\"type\":"
+         "\"string\"},"
+         "\"old_rev\":{\"type\":\"string\"},\"ref\":{\"type\":\"string\"},\"pusher\":{\"type\":\"string\"}}}",
+     .answer = SCHEMA_OUTCOME},
+    {.method = HTTP_GET,
+     .path = "/api/builds/{id}",
+     .family = &family_git_ci,
+     .roles = ROLE_READ,
+     .handle = show,
+     .tag = "builds",
+     .summary = "A build with its jobs and steps",
+     .answer = SCHEMA_BUILD},
+    {.method = HTTP_POST,
+     .path = "/api/builds/{id}/cancel",
+     .family = &family_git_ci,
+     .roles = ROLE_WRITE,
+     .handle = cancel,
+     .tag = "builds",
+     .summary = "Cancel: waiting jobs at once, running ones when they have stopped",
+     .answer = SCHEMA_OUTCOME},
+    {.method = HTTP_POST,
+     .path = "/api/repos/{name}/builds",
+     .family = &family_git_ci,
+     .roles = ROLE_WRITE,
+     .mode = HTTP_THREADED,
+     .handle = start,
+     .tag = "builds",
+     .summary = "Start a build by hand",
+     .status = 202,
+     .request =
+         "{\"type\":\"object\",\"properties\":{\"ref\":{\"type\":\"string\"},\"env\":{\"type\":\"object\","
+         "\"additionalProperties\":{\"type\":\"string\"}}}}",
+     .answer = SCHEMA_OUTCOME},
+    {0},
+};

@@ -1,0 +1,98 @@
+/* /api/events: what happens to builds, from the event table, so that a follower goes on where it was. */
+#include "api/render.h"
+
+#include "base/clock.h"
+
+#define KEEPALIVE_US (30 * US_PER_S)
+#define BATCH 64
+
+typedef struct Listener {
+    Builds *b;
+    int64_t last; /* id of the newest event that was sent */
+    HttpStream *stream;
+    BusSubscription *subscription;
+} Listener;
+
+static void wake(void *arg) {
+    Listener *l = arg;
+
+    http_stream_wake(l->stream);
+}
+
+static void attach(void *state, HttpStream *stream) {
+    Listener *l = state;
+
+    l->stream = stream;
+    l->subscription = bus_subscribe(l->b->bus, BUS_EVENT, 0, wake, l);
+}
+
+static void close_listener(void *state) {
+    Listener *l = state;
+
+    bus_unsubscribe(l->subscription);
+    talloc_free(l);
+}
+
+static int add(Listener *l, const EventRow *event, const void *mem, Buf *out, Err *err) {
+    _cleanup_buf_ Buf data = BUF_INIT;
+    JsonWriter w = JSON_WRITER(&data);
+    Build *build;
+    int r = store_build_load(l->b->db, event->build_id, mem, &build, err);
+
+    if (r == -ERR_NOT_FOUND)
+        return 0;
+    if (r < 0)
+        return r;
+    jw_object(&w, NULL);
+    jw_str(&w, "type", event->kind);
+    render_build(&w, "build", build);
+    jw_end_object(&w);
+    http_sse_add(out, event->id, NULL, buf_str(&data), data.len);
+    return 0;
+}
+
+static int read_events(void *state, Buf *out, size_t max) {
+    _cleanup_talloc_ TALLOC_CTX *mem = talloc_new(NULL);
+    Listener *l = state;
+    EventRow *events;
+    size_t count;
+    Err err;
+
+    if (store_events_after(l->b->db, l->last, BATCH, mem, &events, &count, &err) < 0)
+        return -1;
+    for (size_t i = 0; i < count && out->len < max; i++) {
+        if (add(l, &events[i], mem, out, &err) < 0)
+            return -1;
+        l->last = events[i].id;
+    }
+    return count > 0;
+}
+
+static const HttpSource source = {.read = read_events, .close = close_listener};
+
+static int events(HttpRequest *req, Err *err) {
+    Builds *b = api_of(req)->builds;
+    int64_t newest;
+    Listener *l;
+    int r = store_event_last(b->db, &newest, err);
+
+    if (r < 0)
+        return r;
+    l = mem_new(NULL, Listener);
+    l->b = b;
+    l->last = http_sse_last_id(req, newest);
+    http_reply_stream(req, "text/event-stream", &source, l, attach, KEEPALIVE_US);
+    return 0;
+}
+
+const HttpRoute api_events[] = {
+    {.method = HTTP_GET,
+     .path = "/api/events",
+     .roles = ROLE_READ,
+     .handle = events,
+     .tag = "builds",
+     .summary = "Server-sent events: data "
+                "{\"type\":\"created\"|\"updated\"|\"completed\",\"build\":BuildInfo}; goes on from "
+                "Last-Event-ID"},
+    {0},
+};

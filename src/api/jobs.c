@@ -1,0 +1,385 @@
+/* The runner protocol's second half: log, report, artifacts of one attempt (docs/runner-protocol.md). */
+#include "api/render.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/str.h"
+#include <inttypes.h>
+
+#define MAX_STEPS 10000
+
+/* Conflicts of this protocol say which: {"error":"StaleAttempt"} or {"error":"LogGap","next":K}. */
+static void reply_stale(HttpRequest *req, const Err *err) {
+    _cleanup_buf_ Buf out = BUF_INIT;
+    JsonWriter w = JSON_WRITER(&out);
+
+    jw_object(&w, NULL);
+    jw_str(&w, "error", "StaleAttempt");
+    jw_str(&w, "message", err->msg);
+    jw_end_object(&w);
+    http_reply_json(req, 409, &out);
+}
+
+static void reply_gap(HttpRequest *req, uint64_t next, const Err *err) {
+    _cleanup_buf_ Buf out = BUF_INIT;
+    JsonWriter w = JSON_WRITER(&out);
+
+    jw_object(&w, NULL);
+    jw_str(&w, "error", "LogGap");
+    jw_str(&w, "message", err->msg);
+    jw_int(&w, "next", (int64_t)next);
+    jw_end_object(&w);
+    http_reply_json(req, 409, &out);
+}
+
+static int find_job(HttpRequest *req, int64_t attempt, Job **ret, Err *err) {
+    const Principal *who = http_principal(req);
+    Attempt a = {.attempt = attempt};
+    int r = http_param_id(req, "id", &a.job, err);
+
+    return r < 0 ? r : build_check_attempt(api_of(req)->builds, a, who->runner_id, http_mem(req), ret, err);
+}
+
+/* The job of a streamed call, by ?attempt; answers a stale one itself (*ret_job NULL). */
+static int begin_call(HttpRequest *req, Job **ret_job, Err *err) {
+    int64_t attempt = -1;
+    int r = http_query_i64(req, "attempt", 1, INT64_MAX, &attempt, err);
+
+    *ret_job = NULL;
+    if (r >= 0)
+        r = find_job(req, attempt, ret_job, err);
+    if (r != -ERR_CONFLICT)
+        return r;
+    reply_stale(req, err);
+    return 0;
+}
+
+/* ---- log ---- */
+
+typedef struct LogCall {
+    int64_t job, attempt;
+    uint64_t next;
+    bool came; /* some bytes */
+} LogCall;
+
+static int log_begin(HttpRequest *req, Err *err) {
+    int64_t offset = 0;
+    LogCall *call;
+    Job *job;
+    int r = http_query_i64(req, "offset", 0, INT64_MAX, &offset, err);
+
+    if (r >= 0)
+        r = begin_call(req, &job, err);
+    if (r < 0 || !job)
+        return r;
+    call = mem_new(http_mem(req), LogCall);
+    *call = (LogCall){.job = job->id, .attempt = job->attempt, .next = (uint64_t)offset};
+    http_set_data(req, call);
+    return 0;
+}
+
+static int log_body(HttpRequest *req, const void *data, size_t len, Err *err) {
+    LogCall *call = http_data(req);
+    uint64_t next = 0;
+    int r = blob_log_append(api_of(req)->builds->blob, call->job, call->attempt, call->next, data, len, &next,
+                            err);
+
+    if (r == -ERR_CONFLICT) {
+        reply_gap(req, next, err);
+        return 0;
+    }
+    call->came = true;
+    if (r >= 0)
+        call->next += len;
+    return r;
+}
+
+static int log_end(HttpRequest *req, Err *err) {
+    _cleanup_buf_ Buf out = BUF_INIT;
+    JsonWriter w = JSON_WRITER(&out);
+    LogCall *call = http_data(req);
+    uint64_t next = 0;
+    int r = 0;
+
+    if (!call->came) /* then nobody has looked for a gap */
+        r = blob_log_append(api_of(req)->builds->blob, call->job, call->attempt, call->next, "", 0, &next,
+                            err);
+    if (r == -ERR_CONFLICT) {
+        reply_gap(req, next, err);
+        return 0;
+    }
+    if (r < 0)
+        return r;
+    jw_object(&w, NULL);
+    jw_int(&w, "next", (int64_t)call->next);
+    jw_end_object(&w);
+    http_reply_json(req, 200, &out);
+    return 0;
+}
+
+/* ---- report ---- */
+
+static int read_step(json_t *item, Step *s, Err *err) {
+    int r;
+
+    s->exit_code = -1;
+    r = json_get_i64(item, "position", &s->position, err);
+    if (r >= 0)
+        r = json_get_str(item, "name", &s->name, err);
+    if (r >= 0)
+        r = json_get_str(item, "state", &s->state, err);
+    if (r >= 0)
+        r = json_opt_i64(item, "exit_code", &s->exit_code, err);
+    if (r >= 0)
+        r = json_opt_i64(item, "started_at", &s->started_at, err);
+    if (r >= 0)
+        r = json_opt_i64(item, "finished_at", &s->finished_at, err);
+    if (r >= 0)
+        r = json_opt_i64(item, "log_start", &s->log_start, err);
+    if (r >= 0)
+        r = json_opt_i64(item, "log_end", &s->log_end, err);
+    return r;
+}
+
+static int read_steps(json_t *body, const void *mem, JobReport *report, Err *err) {
+    json_t *list = NULL, *item;
+    Step *steps;
+    size_t i;
+    int r = json_opt_array(body, "steps", &list, err);
+
+    if (r < 0)
+        return r;
+    if (json_array_size(list) > MAX_STEPS)
+        return err_set(err, ERR_INVALID, "field \"steps\": more than %d", MAX_STEPS);
+    steps = mem_array(mem, Step, json_array_size(list) + 1);
+    json_array_foreach (list, i, item) {
+        r = read_step(item, &steps[i], err);
+        if (r < 0)
+            return err_wrap(err, "field \"steps[%zu]\"", i);
+    }
+    report->steps = steps;
+    report->step_count = json_array_size(list);
+    return 0;
+}
+
+static int check_state(const char *state, Err *err) {
+    static const char *const words[] = {"running", "success", "failed", "cancelled"};
+
+    for (size_t i = 0; i < ELEMENTS(words); i++)
+        if (str_eq(words[i], state))
+            return 0;
+    return err_set(err, ERR_INVALID,
+                   "field \"state\": expected running, success, failed or cancelled, got \"%s\"", state);
+}
+
+static int read_report(HttpRequest *req, JobReport *report, Err *err) {
+    json_t *body;
+    int r = http_body_json(req, false, &body, err);
+
+    if (r >= 0)
+        r = http_param_id(req, "id", &report->attempt.job, err);
+    if (r >= 0)
+        r = json_get_i64(body, "attempt", &report->attempt.attempt, err);
+    if (r >= 0)
+        r = json_get_str(body, "state", &report->state, err);
+    if (r >= 0)
+        r = check_state(report->state, err);
+    if (r >= 0)
+        r = json_opt_str(body, "reason", &report->reason, err);
+    if (r >= 0)
+        r = json_opt_str(body, "message", &report->message, err);
+    if (r >= 0)
+        r = json_opt_i64(body, "exit_code", &report->exit_code, err);
+    if (r >= 0)
+        r = json_opt_i64(body, "log_size", &report->log_size, err);
+    return r < 0 ? r : read_steps(body, http_mem(req), report, err);
+}
+
+static int report_job(HttpRequest *req, Err *err) {
+    _cleanup_buf_ Buf out = BUF_INIT;
+    JsonWriter w = JSON_WRITER(&out);
+    JobReport report = {.runner_id = ((Principal *)http_principal(req))->runner_id,
+                        .reason = "",
+                        .message = "",
+                        .exit_code = -1,
+                        .log_size = -1};
+    uint64_t next = UINT64_MAX;
+    bool stop = false;
+    int r = read_report(req, &report, err);
+
+    if (r >= 0)
+        r = build_report(api_of(req)->builds, &report, &next, &stop, err);
+    if (r == -ERR_CONFLICT) {
+        if (next == UINT64_MAX)
+            reply_stale(req, err);
+        else
+            reply_gap(req, next, err);
+        return 0;
+    }
+    if (r < 0)
+        return r;
+    jw_object(&w, NULL);
+    jw_str(&w, "state", report.state);
+    jw_bool(&w, "stop", stop);
+    jw_end_object(&w);
+    http_reply_json(req, 200, &out);
+    return 0;
+}
+
+/* ---- artifacts ---- */
+
+typedef struct ArtifactCall {
+    BlobUpload *upload;
+    const Job *job;
+} ArtifactCall;
+
+static int call_free(ArtifactCall *call) {
+    if (call->upload)
+        blob_upload_abort(call->upload);
+    return 0;
+}
+
+static int artifact_begin(HttpRequest *req, Err *err) {
+    ArtifactCall *call;
+    Job *job;
+    int r = file_check_path(http_param(req, "path"), err);
+
+    if (r >= 0)
+        r = begin_call(req, &job, err);
+    if (r < 0 || !job)
+        return r;
+    call = mem_new(http_mem(req), ArtifactCall);
+    talloc_set_destructor(call, call_free);
+    call->job = job;
+    r = blob_upload_begin(api_of(req)->builds->blob, &call->upload, err);
+    if (r >= 0)
+        http_set_data(req, call);
+    return r;
+}
+
+static int artifact_body(HttpRequest *req, const void *data, size_t len, Err *err) {
+    ArtifactCall *call = http_data(req);
+
+    return blob_upload_write(call->upload, data, len, err);
+}
+
+static void reply_artifact(HttpRequest *req, const Artifact *a) {
+    _cleanup_buf_ Buf out = BUF_INIT;
+    JsonWriter w = JSON_WRITER(&out);
+
+    jw_object(&w, NULL);
+    jw_str(&w, "path", a->path);
+    jw_int(&w, "size", a->size);
+    jw_str(&w, "sha256", a->sha256);
+    jw_end_object(&w);
+    http_reply_json(req, 201, &out);
+}
+
+static int finish_upload(HttpRequest *req, ArtifactCall *call, Artifact *a, char *sha, Err *err) {
+    Builds *b = api_of(req)->builds;
+    uint64_t size;
+    Build *build;
+    int r = store_build_load(b->db, a->build_id, http_mem(req), &build, err);
+
+    if (r >= 0)
+        r = blob_upload_finish(TAKE_PTR(call->upload), build->commit, a->path,
+                               http_header(req, "X-Content-SHA256"), sha, &size, err);
+    if (r < 0)
+        return err_wrap(err, "keep %s", a->path);
+    a->sha256 = sha;
+    a->size = (int64_t)size;
+    return 0;
+}
+
+static int artifact_end(HttpRequest *req, Err *err) {
+    ArtifactCall *call = http_data(req);
+    const Job *job = call->job;
+    Builds *b = api_of(req)->builds;
+    char sha[65];
+    Attempt attempt = {.job = job->id, .attempt = job->attempt};
+    Artifact a = {.build_id = job->build_id,
+                  .job_id = job->id,
+                  .path = http_param(req, "path"),
+                  .created_at = clock_now()};
+    bool stale;
+    Job *now;
+    /* the bytes were long on their way: the attempt may have lost its job meanwhile */
+    int r = build_check_attempt(b, attempt, job->runner_id, http_mem(req), &now, err);
+
+    stale = r == -ERR_CONFLICT;
+    if (r >= 0)
+        r = finish_upload(req, call, &a, sha, err);
+    if (r >= 0) {
+        r = build_keep_artifact(b, attempt, job->runner_id, &a, err);
+        stale = r == -ERR_CONFLICT;
+    }
+    if (stale) {
+        reply_stale(req, err);
+        return 0;
+    }
+    if (r >= 0)
+        reply_artifact(req, &a);
+    return r;
+}
+
+static int artifact_get(HttpRequest *req, Err *err) {
+    Artifact *a;
+    Job *job;
+    int fd, r = begin_call(req, &job, err);
+
+    if (r < 0 || !job)
+        return r;
+    r = store_artifact_load(api_of(req)->builds->db, job->build_id, http_param(req, "path"), http_mem(req),
+                            &a, err);
+    if (r >= 0)
+        r = blob_object_open(api_of(req)->builds->blob, a->sha256, (uint64_t)a->size, &fd, err);
+    if (r < 0)
+        return r;
+    http_add_header(req, "X-Content-SHA256", a->sha256);
+    http_reply_file(req, fd, (uint64_t)a->size, "application/octet-stream", NULL);
+    return 0;
+}
+
+const HttpRoute api_jobs[] = {
+    {.method = HTTP_POST,
+     .path = "/api/runner/jobs/{id}/log",
+     .roles = ROLE_RUNNER,
+     .mode = HTTP_STREAMED,
+     .begin = log_begin,
+     .body = log_body,
+     .handle = log_end,
+     .max_body = UINT64_MAX,
+     .tag = "runner protocol",
+     .summary = "Appends to the attempt's log",
+     .query = "attempt: the attempt; offset: of the first byte"},
+    {.method = HTTP_PATCH,
+     .path = "/api/runner/jobs/{id}",
+     .roles = ROLE_RUNNER,
+     .handle = report_job,
+     .accept = JSON,
+     .max_body = 16 * 1024 * 1024,
+     .tag = "runner protocol",
+     .summary = "How the attempt stands, or ended",
+     .request = "{\"type\":\"object\",\"required\":[\"attempt\",\"state\"]}",
+     .answer = "{\"type\":\"object\"}"},
+    {.method = HTTP_PUT,
+     .path = "/api/runner/jobs/{id}/artifacts/{path*}",
+     .roles = ROLE_RUNNER,
+     .mode = HTTP_STREAMED,
+     .begin = artifact_begin,
+     .body = artifact_body,
+     .handle = artifact_end,
+     .max_body = UINT64_MAX,
+     .tag = "runner protocol",
+     .summary = "Keeps an artifact",
+     .query = "attempt: the attempt",
+     .status = 201},
+    {.method = HTTP_GET,
+     .path = "/api/runner/jobs/{id}/artifacts/{path*}",
+     .roles = ROLE_RUNNER,
+     .handle = artifact_get,
+     .tag = "runner protocol",
+     .summary = "An artifact of the same build",
+     .query = "attempt: the attempt"},
+    {0},
+};

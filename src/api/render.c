@@ -1,0 +1,93 @@
+#include "api/render.h"
+
+#include "base/clock.h"
+#include "base/str.h"
+#include <inttypes.h>
+
+static int64_t duration(int64_t from, int64_t to) {
+    return from && to ? to - from : -1;
+}
+
+void render_build_fields(JsonWriter *w, const Build *b) {
+    char created[CLOCK_RFC3339_SIZE];
+
+    jw_int(w, "id", b->id);
+    jw_str(w, "repo", b->project);
+    jw_str(w, "commit_hash", b->commit);
+    jw_strn(w, "commit_short", b->commit, strnlen(b->commit, 8));
+    jw_str(w, "branch", b->branch);
+    jw_str(w, "status", b->state);
+    jw_int(w, "retry_count", 0);
+    jw_int(w, "max_retries", 0);
+    jw_str(w, "created_at", clock_sql(b->created_at, created));
+    jw_time(w, "started_at", b->started_at);
+    jw_time(w, "finished_at", b->finished_at);
+    jw_seconds(w, "duration_seconds", duration(b->started_at, b->finished_at));
+}
+
+void render_build(JsonWriter *w, const char *key, const Build *b) {
+    jw_object(w, key);
+    render_build_fields(w, b);
+    jw_end_object(w);
+}
+
+static void opt_str(JsonWriter *w, const char *key, const char *value) {
+    if (!str_empty(value))
+        jw_str(w, key, value);
+}
+
+void render_deployment(JsonWriter *w, const Deployment *d) {
+    jw_object(w, NULL);
+    jw_str(w, "id", d->uuid);
+    jw_int(w, "number", d->id);
+    jw_str(w, "project", d->project);
+    jw_int(w, "build_id", d->build_id);
+    jw_str(w, "commit_sha", d->commit);
+    opt_str(w, "commit_message", d->subject);
+    opt_str(w, "commit_author", d->author);
+    opt_str(w, "branch", d->branch);
+    jw_str(w, "status", d->status);
+    opt_str(w, "url", d->url);
+    opt_str(w, "error_message", d->message);
+    jw_time(w, "created_at", d->created_at);
+    if (d->started_at)
+        jw_time(w, "started_at", d->started_at);
+    if (d->completed_at)
+        jw_time(w, "completed_at", d->completed_at);
+    jw_end_object(w);
+}
+
+int load_build(HttpRequest *req, Build **ret, Err *err) {
+    int64_t id;
+    int r = http_param_id(req, "id", &id, err);
+
+    if (r < 0)
+        return r;
+    r = store_build_load(api_of(req)->builds->db, id, http_mem(req), ret, err);
+    if (r == -ERR_NOT_FOUND)
+        return err_set(err, ERR_NOT_FOUND, "Build not found: %" PRId64, id);
+    return r;
+}
+
+int load_project(HttpRequest *req, const char *name, Project **ret, Err *err) {
+    int r = store_project_by_name(api_of(req)->builds->db, name, http_mem(req), ret, err);
+
+    if (r == -ERR_NOT_FOUND)
+        return err_set(err, ERR_NOT_FOUND, "Repository '%s' not found", name);
+    return r;
+}
+
+const char *build_url(HttpRequest *req, int64_t id) {
+    return mem_printf(http_mem(req), "%s/builds/%" PRId64, api_of(req)->url, id);
+}
+
+static const char *git_ci_error(HttpRequest *req, int status, const Err *err, Buf *out) {
+    const char *accept = http_header(req, "Accept");
+
+    if (accept && strstr(accept, JSON))
+        return http_family_default.error_body(req, status, err, out);
+    buf_addf(out, "%s\n", err->msg);
+    return "text/plain; charset=utf-8";
+}
+
+const HttpFamily family_git_ci = {.name = "git-ci", .error_body = git_ci_error};

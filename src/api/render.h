@@ -1,0 +1,35 @@
+/* Inside the room: rows as JSON, and what several resources need. */
+#pragma once
+
+#include "api/api.h"
+
+#define JSON "application/json"
+
+static inline Api *api_of(const HttpRequest *req) {
+    return http_arg(req);
+}
+
+/* How the routes of document 3 word their errors: a line of plain text, or our JSON for who asks for it
+ * (Accept). */
+extern const HttpFamily family_git_ci;
+
+/* BuildInfo of contracts/git-ci.md, as the fields of the object that is open. */
+void render_build_fields(JsonWriter *w, const Build *b);
+void render_build(JsonWriter *w, const char *key, const Build *b);
+void render_deployment(JsonWriter *w, const Deployment *d);
+/* Lists in the JSON schemas of the routes. */
+#define SCHEMA_BUILD                                                                                         \
+    "{\"type\":\"object\",\"required\":[\"id\",\"repo\",\"commit_hash\",\"status\"],\"properties\":{"        \
+    "\"id\":{\"type\":\"integer\"},\"repo\":{\"type\":\"string\"},\"commit_hash\":{\"type\":\"string\"},"    \
+    "\"commit_short\":{\"type\":\"string\"},\"branch\":{\"type\":\"string\"},\"status\":{\"enum\":["         \
+    "\"queued\","                                                                                            \
+    "\"running\",\"success\",\"failed\",\"partial\",\"cancelled\"]},\"created_at\":{\"type\":\"string\"},"   \
+    "\"started_at\":{\"type\":[\"string\",\"null\"]},\"finished_at\":{\"type\":[\"string\",\"null\"]},"      \
+    "\"duration_seconds\":{\"type\":[\"number\",\"null\"]}}}"
+
+/* The build of the path's {id}; ERR_NOT_FOUND "build not found: 7". */
+_must_check_ int load_build(HttpRequest *req, Build **ret, Err *err);
+/* The project of the path's {name} or the query's repo; ERR_NOT_FOUND "Repository 'x' not found". */
+_must_check_ int load_project(HttpRequest *req, const char *name, Project **ret, Err *err);
+/* "http://…/builds/7", in the request's memory. */
+const char *build_url(HttpRequest *req, int64_t id);

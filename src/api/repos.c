@@ -1,0 +1,265 @@
+/* /api/repos (contracts/git-ci.md; document 3): hosted repositories. */
+#include "api/render.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/id.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "git/git.h"
+#include <unistd.h>
+
+#define MAX_NAME 100
+#define RECENT 10
+
+static const char *host_name(HttpRequest *req) {
+    char *name = mem_array(http_mem(req), char, 256);
+
+    return gethostname(name, 255) < 0 ? "localhost" : name;
+}
+
+static const char *clone_url(HttpRequest *req, const Project *p) {
+    return mem_printf(http_mem(req), "%s/git/%s.git", api_of(req)->url, p->name);
+}
+
+static void render_urls(HttpRequest *req, JsonWriter *w, const Project *p) {
+    const char *git_url = mem_printf(http_mem(req), "git@%s:%s", host_name(req), p->path);
+
+    jw_str(w, "name", p->name);
+    jw_str(w, "path", p->path);
+    jw_str(w, "git_url", git_url);
+    jw_str(w, "ssh_url", git_url);
+    jw_str(w, "clone_url", clone_url(req, p));
+}
+
+static int render_last(HttpRequest *req, JsonWriter *w, const Project *p, Err *err) {
+    Build *last;
+    int r;
+
+    if (!p->last_build_id) {
+        jw_null(w, "last_build");
+        return 0;
+    }
+    r = store_build_load(api_of(req)->builds->db, p->last_build_id, http_mem(req), &last, err);
+    if (r >= 0)
+        render_build(w, "last_build", last);
+    return r;
+}
+
+static int list(HttpRequest *req, Err *err) {
+    _cleanup_buf_ Buf out = BUF_INIT;
+    JsonWriter w = JSON_WRITER(&out);
+    Project *projects;
+    size_t count;
+    int r = store_projects(api_of(req)->builds->db, http_mem(req), &projects, &count, err);
+
+    jw_array(&w, NULL);
+    for (size_t i = 0; r >= 0 && i < count; i++) {
+        jw_object(&w, NULL);
+        jw_str(&w, "name", projects[i].name);
+        jw_str(&w, "path", projects[i].path);
+        jw_str(&w, "clone_url", clone_url(req, &projects[i]));
+        jw_int(&w, "builds_count", projects[i].builds_count);
+        r = render_last(req, &w, &projects[i], err);
+        jw_end_object(&w);
+    }
+    jw_end_array(&w);
+    if (r < 0)
+        return r;
+    http_reply_json(req, 200, &out);
+    return 0;
+}
+
+static bool name_ok(const char *name) {
+    size_t len = strlen(name);
+
+    for (const char *p = name; *p; p++)
+        if (!(*p == '-' || *p == '_' || (*p >= '0' && *p <= '9') || (*p >= 'A' && *p <= 'Z') ||
+              (*p >= 'a' && *p <= 'z')))
+            return false;
+    return len > 0 && len <= MAX_NAME && *name != '-';
+}
+
+/* The folder first, the row second: nobody else who writes has to wait for its files. A folder that is there
+ * already (a crash between the two, two calls at once, or a repository brought along) is kept as it is and
+ * gets our hook; the row decides whose the name is. */
+static int make(Api *api, const Project *p, Err *err) {
+    int r = git_repo_create(p->path, api->program, api->state, api->repo_group, err);
+
+    return r == -ERR_EXISTS ? git_hook_install(p->path, api->program, api->state, err) : r;
+}
+
+static int insert(Api *api, Project *p, const void *mem, Err *err) {
+    Db *db = api->builds->db;
+    Project *known;
+    int r = store_project_by_name(db, p->name, mem, &known, err);
+
+    if (r >= 0)
+        return err_set(err, ERR_EXISTS, "a repository called '%s' exists already", p->name);
+    if (r == -ERR_NOT_FOUND)
+        r = make(api, p, err);
+    if (r >= 0)
+        r = db_begin(db, err);
+    if (r < 0)
+        return r;
+    r = store_project_insert(db, p, mem, err);
+    if (r >= 0)
+        r = db_commit(db, err);
+    db_rollback(db);
+    return r;
+}
+
+static int create(HttpRequest *req, Err *err) {
+    _cleanup_buf_ Buf out = BUF_INIT;
+    JsonWriter w = JSON_WRITER(&out);
+    Api *api = api_of(req);
+    char uuid[ID_UUID_SIZE];
+    Project p = {.uuid = uuid, .source = "hosted", .url = "", .created_at = clock_now()};
+    json_t *body;
+    int r = http_body_json(req, false, &body, err);
+
+    if (r >= 0)
+        r = json_get_str(body, "name", &p.name, err);
+    if (r < 0)
+        return r;
+    if (!name_ok(p.name))
+        return err_set(err, ERR_INVALID, "Invalid repo name. Use only alphanumeric, dash, and underscore");
+    id_uuid(uuid);
+    p.path = mem_printf(http_mem(req), "%s/%s.git", api->repos, p.name);
+    r = insert(api, &p, http_mem(req), err);
+    if (r < 0)
+        return err_wrap(err, "create repository");
+    log_info("api", "repository %s created", p.name);
+    jw_object(&w, NULL);
+    render_urls(req, &w, &p);
+    jw_end_object(&w);
+    http_reply_json(req, 201, &out);
+    return 0;
+}
+
+static void render_setup(HttpRequest *req, JsonWriter *w, const Project *p) {
+    const void *mem = http_mem(req);
+    const char *url = clone_url(req, p);
+
+    jw_object(w, "setup_instructions");
+    jw_array(w, "new_repo");
+    jw_str(w, NULL, mem_printf(mem, "git clone %s", url));
+    jw_str(w, NULL, mem_printf(mem, "cd %s", p->name));
+    jw_str(w, NULL, "git switch -c main");
+    jw_str(w, NULL, "git push -u origin main");
+    jw_end_array(w);
+    jw_array(w, "existing_repo");
+    jw_str(w, NULL, mem_printf(mem, "git remote add pelton %s", url));
+    jw_str(w, NULL, "git push -u pelton main");
+    jw_end_array(w);
+    jw_end_object(w);
+}
+
+static int show(HttpRequest *req, Err *err) {
+    _cleanup_buf_ Buf out = BUF_INIT;
+    JsonWriter w = JSON_WRITER(&out);
+    Build *builds;
+    Project *p;
+    size_t count;
+    int r = load_project(req, http_param(req, "name"), &p, err);
+
+    if (r >= 0)
+        r = store_builds(api_of(req)->builds->db, p->id, 0, RECENT, http_mem(req), &builds, &count, err);
+    if (r < 0)
+        return r;
+    jw_object(&w, NULL);
+    render_urls(req, &w, p);
+    jw_int(&w, "builds_count", p->builds_count);
+    jw_array(&w, "recent_builds");
+    for (size_t i = 0; i < count; i++)
+        render_build(&w, NULL, &builds[i]);
+    jw_end_array(&w);
+    render_setup(req, &w, p);
+    jw_null(&w, "flake_metadata");
+    jw_end_object(&w);
+    http_reply_json(req, 200, &out);
+    return 0;
+}
+
+/* ---- git over HTTP ---- */
+
+static int serve(HttpRequest *req, unsigned needed, Err *err) {
+    const Principal *who = http_principal(req);
+    const char *folder = http_param(req, "repo");
+    char *name = mem_strdup(http_mem(req), folder);
+    const char *env[2] = {mem_printf(http_mem(req), "PELTON_PUSHER=%s", who->name), NULL};
+    Project *p;
+    int r;
+
+    if (str_ends(name, ".git"))
+        name[strlen(name) - 4] = '\0';
+    r = load_project(req, name, &p, err);
+    if (r < 0)
+        return r;
+    if (!(who->roles & needed))
+        return err_set(err, ERR_FORBIDDEN, "the token '%s' (role %s) may not push", who->name, who->role);
+    return git_serve_http(req, p->path, http_param(req, "rest"), who->name, env, err);
+}
+
+static bool is_push(const HttpRequest *req) {
+    const char *service = http_query(req, "service");
+
+    return str_eq(http_param(req, "rest"), "git-receive-pack") || str_eq(service, "git-receive-pack");
+}
+
+static int git(HttpRequest *req, Err *err) {
+    return serve(req, is_push(req) ? ROLE_WRITE : ROLE_READ | ROLE_RUNNER, err);
+}
+
+#define GIT_ROLES (ROLE_READ | ROLE_WRITE | ROLE_RUNNER)
+
+const HttpRoute api_repos[] = {
+    {.method = HTTP_GET,
+     .path = "/api/repos",
+     .family = &family_git_ci,
+     .roles = ROLE_READ,
+     .handle = list,
+     .tag = "repositories",
+     .summary = "The hosted repositories",
+     .answer = "{\"type\":\"array\",\"items\":{\"type\":\"object\"}}"},
+    {.method = HTTP_POST,
+     .path = "/api/repos",
+     .family = &family_git_ci,
+     .roles = ROLE_WRITE,
+     .mode = HTTP_THREADED,
+     .handle = create,
+     .accept = JSON,
+     .tag = "repositories",
+     .summary = "Create a hosted repository",
+     .status = 201,
+     .request = "{\"type\":\"object\",\"required\":[\"name\"],\"properties\":{\"name\":{\"type\":\"string\","
+                "\"pattern\":"
+                "\"^[A-Za-z0-9_][A-Za-z0-9_-]*$\",\"maxLength\":100}}}",
+     .answer =
+         "{\"type\":\"object\",\"properties\":{\"name\":{\"type\":\"string\"},\"path\":{\"type\":\"string\"},"
+         "\"git_url\":{\"type\":\"string\"},\"clone_url\":{\"type\":\"string\"}}}"},
+    {.method = HTTP_GET,
+     .path = "/api/repos/{name}",
+     .family = &family_git_ci,
+     .roles = ROLE_READ,
+     .handle = show,
+     .tag = "repositories",
+     .summary = "A repository, its newest builds, how to push to it",
+     .answer = "{\"type\":\"object\"}"},
+    {.method = HTTP_GET,
+     .path = "/git/{repo}/{rest*}",
+     .roles = GIT_ROLES,
+     .mode = HTTP_THREADED,
+     .handle = git,
+     .tag = "git",
+     .summary = "Git's smart HTTP protocol; the token is the password"},
+    {.method = HTTP_POST,
+     .path = "/git/{repo}/{rest*}",
+     .roles = GIT_ROLES,
+     .mode = HTTP_THREADED,
+     .handle = git,
+     .tag = "git",
+     .max_body = UINT64_MAX,
+     .summary = "Git's smart HTTP protocol; the token is the password"},
+    {0},
+};

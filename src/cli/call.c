@@ -1,0 +1,259 @@
+#include "cli/call.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/str.h"
+#include "cli/table.h"
+
+#include <errno.h>
+#include <libgen.h>
+#include <stdarg.h>
+
+#define CALL_TIMEOUT (60 * US_PER_S)
+
+static const Setting config_table[] = {
+    {.name = "url", .type = SETTING_STRING, .offset = offsetof(CliConfig, url), .help = "the server"},
+    {.name = "token",
+     .type = SETTING_STRING,
+     .offset = offsetof(CliConfig, token),
+     .secret = true,
+     .help = "the token"},
+};
+
+static const char *env(const char *name) {
+    const char *value = getenv(name);
+
+    return str_empty(value) ? NULL : value;
+}
+
+const char *cli_config_path(const void *mem) {
+    const char *path = env("PELTON_CONFIG"), *base = env("XDG_CONFIG_HOME"), *home = env("HOME");
+
+    if (path)
+        return path;
+    if (base)
+        return mem_printf(mem, "%s/pelton/config.yml", base);
+    return mem_printf(mem, "%s/.config/pelton/config.yml", home ? home : "");
+}
+
+int cli_config_read(Cli *cli, CliConfig *ret, Err *err) {
+    CliConfig *config = mem_new(cli->mem, CliConfig);
+    Config *reader = config_new(cli->mem, config_table, ELEMENTS(config_table), config);
+    int r = config_read_file(reader, cli_config_path(cli->mem), false, err);
+
+    if (r < 0)
+        return r;
+    *ret = *config;
+    return 0;
+}
+
+int cli_config_write(Cli *cli, const CliConfig *config, Err *err) {
+    const char *path = cli_config_path(cli->mem);
+    const char *folder = dirname(mem_strdup(cli->mem, path));
+    _cleanup_buf_ Buf yaml = BUF_INIT, value = BUF_INIT;
+    int r = file_mkdirs(folder, 0700, err);
+
+    if (r < 0)
+        return err_wrap(err, "keep the login");
+    /* JSON's strings are YAML's */
+    jw_str(&JSON_WRITER(&value), NULL, config->url);
+    buf_addf(&yaml, "url: %s\n", buf_str(&value));
+    if (config->token) {
+        buf_clear(&value);
+        jw_str(&JSON_WRITER(&value), NULL, config->token);
+        buf_addf(&yaml, "token: %s\n", buf_str(&value));
+    }
+    r = file_write_atomic(path, yaml.data, yaml.len, 0600, err);
+    return r < 0 ? err_wrap(err, "keep the login in %s", path) : 0;
+}
+
+static const char *without_slash(const void *mem, const char *url) {
+    size_t len = strlen(url);
+
+    while (len > 0 && url[len - 1] == '/')
+        len--;
+    return mem_strndup(mem, url, len);
+}
+
+int cli_connect(Cli *cli, Err *err) {
+    const char *url = cli->url_flag ? cli->url_flag : env("PELTON_URL"), *token = env("PELTON_TOKEN");
+    CliConfig config = {0};
+    int r;
+
+    if (cli->client)
+        return 0;
+    if (!url || !token) {
+        r = cli_config_read(cli, &config, err);
+        if (r < 0)
+            return r;
+    }
+    if (!url)
+        url = config.url ? config.url : CLI_DEFAULT_URL;
+    cli->url = without_slash(cli->mem, url);
+    if (!token && config.token && config.url && str_eq(cli->url, without_slash(cli->mem, config.url)))
+        token = config.token;
+    cli->token = token;
+    return http_client_new(cli->mem, cli->url, token, &cli->client, err);
+}
+
+static int unreachable(Cli *cli, Err *err) {
+    _cleanup_talloc_ char *why = mem_strdup(NULL, err->msg);
+    bool local = strstr(cli->url, "127.0.0.1") || strstr(cli->url, "localhost") || strstr(cli->url, "[::1]");
+
+    if (err->code == ERR_IO)
+        return err_set(err, ERR_UNAVAILABLE, "the connection to %s was cut (%s)", cli->url, why);
+    if (err->code == ERR_TIMEOUT)
+        return err_set(err, ERR_UNAVAILABLE, "%s does not answer in time", cli->url);
+    cli->hint = local ? "is it running? start it with: pelton server --state DIR"
+                      : "is it running, and does PELTON_URL or pelton login name the right one?";
+    return err_set(err, ERR_UNAVAILABLE, "no server at %s (%s)", cli->url, why);
+}
+
+/* The suggestions of an error body, each a line of the hint. */
+static const char *suggestions(Cli *cli, const HttpCall *call) {
+    _cleanup_json_ json_t *body = NULL;
+    json_t *list = NULL, *item;
+    Err ignored = {0};
+    Buf hint = BUF_INIT;
+    const char *text;
+    size_t i;
+
+    if (!call->answer.len || json_read(call->answer.data, call->answer.len, &body, &ignored) < 0 ||
+        json_opt_array(body, "suggestions", &list, &ignored) < 0)
+        return NULL;
+    json_array_foreach (list, i, item) {
+        if (json_is_string(item))
+            buf_addf(&hint, "%s%s", hint.len ? "\n" : "", text_clean(cli->mem, json_string_value(item)));
+    }
+    text = hint.len ? buf_dup(&hint, cli->mem) : NULL;
+    buf_done(&hint);
+    return text;
+}
+
+static int refused(Cli *cli, const HttpCall *call, Err *err) {
+    int r = http_call_check(call, err);
+
+    cli->hint = suggestions(cli, call);
+    if (!cli->hint && err->code == ERR_UNAUTHORIZED)
+        cli->hint =
+            cli->token
+                ? "the token is wrong, expired or revoked; log in again: pelton login URL --token-file FILE"
+                : "log in first: pelton login URL --token-file STATE/admin.token, or set PELTON_TOKEN";
+    if (!cli->hint && err->code == ERR_FORBIDDEN)
+        cli->hint = "this needs a token of another role; see: pelton token create --help";
+    return r;
+}
+
+const char *const cli_accept_json[] = {"Accept: application/json", NULL};
+
+int cli_call(Cli *cli, HttpCall *call, Err *err) {
+    int r = cli_connect(cli, err);
+
+    if (r < 0)
+        return r;
+    if (call->timeout_us == 0)
+        call->timeout_us = CALL_TIMEOUT;
+    if (!call->headers)
+        call->headers = cli_accept_json;
+    r = http_client_call(cli->client, call, err);
+    if (r == -ERR_UNAVAILABLE || r == -ERR_TIMEOUT || r == -ERR_IO)
+        return unreachable(cli, err);
+    if (r < 0)
+        return r;
+    if (call->status < 200 || call->status > 299)
+        return refused(cli, call, err);
+    return 0;
+}
+
+int cli_request(Cli *cli, const char *method, const char *path, const Buf *body, json_t **ret, Err *err) {
+    HttpCall call = {.method = method, .path = path, .max_answer = 64U << 20};
+    json_t *answer = NULL;
+    int r;
+
+    if (body) {
+        call.body = body->data;
+        call.body_len = body->len;
+        call.content_type = "application/json";
+    }
+    r = cli_call(cli, &call, err);
+    if (r == 0 && call.answer.len > 0) {
+        r = json_read(call.answer.data, call.answer.len, &answer, err);
+        if (r < 0) {
+            err_wrap(err, "%s does not answer as a Pelton server", cli->url);
+            r = err_set(err, ERR_UNAVAILABLE, "%s", mem_strdup(cli->mem, err->msg));
+        }
+    }
+    buf_done(&call.answer);
+    if (r == 0)
+        *ret = answer;
+    return r;
+}
+
+int cli_answer_array(const json_t *answer, const char *key, json_t **ret, Err *err) {
+    json_t *array = json_object_get(answer, key);
+
+    if (!json_is_array(array))
+        return err_set(err, ERR_UNAVAILABLE,
+                       "the server's answer has no list \"%s\": is it Pelton, and not older?", key);
+    *ret = array;
+    return 0;
+}
+
+int cli_print(const Buf *out, Err *err) {
+    if (file_write_all(STDOUT_FILENO, out->data ? out->data : "", out->len, err) == 0)
+        return 0;
+    if (err->sys == EPIPE)
+        _exit(CLI_DONE);
+    return err_wrap(err, "standard output");
+}
+
+/* "2026-02-24 06:59:36" of document 3 → RFC 3339, in every field of a time. */
+static void normalise_times(json_t *value) {
+    const char *key;
+    json_t *field;
+    size_t i;
+
+    json_array_foreach (value, i, field) {
+        normalise_times(field);
+    }
+    json_object_foreach (value, key, field) {
+        const char *text = json_string_value(field);
+        char rfc[CLOCK_RFC3339_SIZE];
+        int64_t us;
+
+        if (text && str_ends(key, "_at") && strlen(text) == 19 && time_parse(text, &us))
+            json_string_set(field, clock_rfc3339(us, rfc));
+        else
+            normalise_times(field);
+    }
+}
+
+int cli_print_json(const Cli *cli, json_t *value, Err *err) {
+    _cleanup_buf_ Buf out = BUF_INIT;
+    char *text;
+
+    normalise_times(value);
+    text = value ? json_dumps(value, cli->out.tty ? JSON_INDENT(2) : JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+    buf_adds(&out, text ? text : "{}");
+    buf_addc(&out, '\n');
+    free(text);
+    return cli_print(&out, err);
+}
+
+int cli_build_id(Cli *cli, const char *text, int64_t *ret, Err *err) {
+    if (str_to_i64(text[0] == '#' ? text + 1 : text, 1, INT64_MAX, ret))
+        return 0;
+    cli->hint = "pelton builds lists them";
+    return err_set(err, ERR_INVALID, "\"%s\" is not the number of a build", text_clean(cli->mem, text));
+}
+
+void cli_note(const Cli *cli, const char *fmt, ...) {
+    va_list args;
+
+    if (cli->json)
+        return;
+    va_start(args, fmt);
+    vfprintf(stderr, fmt, args);
+    va_end(args);
+    fputc('\n', stderr);
+}

@@ -1,0 +1,346 @@
+#include "base/clock.h"
+#include "base/str.h"
+#include "cli/call.h"
+#include "cli/commands.h"
+#include "cli/follow.h"
+#include "cli/table.h"
+
+#include <inttypes.h>
+
+/* ---- build start ---- */
+
+typedef struct StartOptions {
+    const char *ref;
+    const char **env;
+    bool follow;
+} StartOptions;
+
+static const Setting start_flags[] = {
+    {.name = "ref",
+     .type = SETTING_STRING,
+     .offset = offsetof(StartOptions, ref),
+     .arg = "REF",
+     .help = "branch, tag or commit (default: the repository's own branch)"},
+    {.name = "env",
+     .type = SETTING_WORDS,
+     .offset = offsetof(StartOptions, env),
+     .arg = "K=V",
+     .help = "a variable for the jobs; may be repeated"},
+    {.name = "follow",
+     .type = SETTING_BOOL,
+     .offset = offsetof(StartOptions, follow),
+     .help = "show the log until the build ends; exit 1 when it fails"},
+};
+
+static int start_body(const StartOptions *options, Buf *body, Err *err) {
+    JsonWriter w = JSON_WRITER(body);
+
+    jw_object(&w, NULL);
+    if (options->ref)
+        jw_str(&w, "ref", options->ref);
+    jw_object(&w, "env");
+    for (const char **pair = options->env; pair && *pair; pair++) {
+        const char *equals = strchr(*pair, '=');
+        _cleanup_talloc_ char *key = NULL;
+
+        if (!equals || equals == *pair)
+            return err_set(err, ERR_INVALID, "--env %s: expected NAME=VALUE", *pair);
+        key = mem_strndup(NULL, *pair, (size_t)(equals - *pair));
+        jw_str(&w, key, equals + 1);
+    }
+    jw_end_object(&w);
+    jw_end_object(&w);
+    return 0;
+}
+
+static int start_report(Cli *cli, json_t *answer, int64_t id, Err *err) {
+    const char *status = text_clean(cli->mem, field_text(cli->mem, answer, "status"));
+    const char *message = text_clean(cli->mem, field_text(cli->mem, answer, "message"));
+    _cleanup_buf_ Buf out = BUF_INIT;
+    int r;
+
+    if (cli->json) {
+        r = cli_print_json(cli, answer, err);
+    } else {
+        buf_addf(&out, "build %" PRId64 " ", id);
+        term_add(&cli->out, &out, status_style(status), status);
+        buf_addf(&out, "%s%s: %s/builds/%" PRId64 "\n", *message ? ": " : "", message, cli->url, id);
+        r = cli_print(&out, err);
+    }
+    return r < 0 ? r : str_eq(status, "failed") ? CLI_FAILED : CLI_DONE;
+}
+
+static int start_run(Cli *cli, void *arg, Err *err) {
+    const StartOptions *options = arg;
+    const char *path =
+        mem_printf(cli->mem, "/api/repos/%s/builds", str_url_encode(cli->mem, cli->args[0], false));
+    _cleanup_json_ json_t *answer = NULL;
+    _cleanup_buf_ Buf body = BUF_INIT;
+    int64_t id;
+    int r = start_body(options, &body, err);
+
+    if (r < 0)
+        return r;
+    r = cli_request(cli, "POST", path, &body, &answer, err);
+    if (r < 0)
+        return r;
+    id = field_int(answer, "id", 0);
+    if (!options->follow || id == 0)
+        return start_report(cli, answer, id, err);
+    cli_note(cli, "build %" PRId64 ": %s/builds/%" PRId64, id, cli->url, id);
+    return follow_build(cli, id, NULL, err);
+}
+
+/* ---- builds ---- */
+
+typedef struct BuildsOptions {
+    const char *repo;
+    int64_t limit;
+} BuildsOptions;
+
+static const Setting builds_flags[] = {
+    {.name = "repo",
+     .type = SETTING_STRING,
+     .offset = offsetof(BuildsOptions, repo),
+     .arg = "NAME",
+     .help = "only those of the repository"},
+    {.name = "limit",
+     .type = SETTING_INT,
+     .offset = offsetof(BuildsOptions, limit),
+     .min = 1,
+     .max = 1000,
+     .fallback = "20",
+     .arg = "N",
+     .help = "how many"},
+};
+
+static void build_row(Cli *cli, Table *table, const json_t *build, int64_t now) {
+    const char *status = field_text(cli->mem, build, "status");
+
+    table_cell(table, STYLE_BOLD, field_text(cli->mem, build, "id"));
+    table_cell(table, STYLE_PLAIN, field_text(cli->mem, build, "repo"));
+    table_cell(table, status_style(status), status);
+    table_cell(table, STYLE_DIM, time_ago(cli->mem, field_time(build, "created_at"), now));
+    table_cell(table, STYLE_PLAIN, field_duration(cli->mem, build, now));
+    table_cell(table, STYLE_PLAIN, field_text(cli->mem, build, "commit_short"));
+    table_cell(table, STYLE_PLAIN, field_text(cli->mem, build, "branch"));
+}
+
+static int builds_run(Cli *cli, void *arg, Err *err) {
+    static const char *const headers[] = {"BUILD", "REPO",   "STATUS", "STARTED",
+                                          "TOOK",  "COMMIT", "BRANCH", NULL};
+    const BuildsOptions *options = arg;
+    const char *path = mem_printf(cli->mem, "/api/builds?limit=%" PRId64 "%s%s", options->limit,
+                                  options->repo ? "&repo=" : "",
+                                  options->repo ? str_url_encode(cli->mem, options->repo, false) : "");
+    Table *table = table_new(cli->mem, headers);
+    _cleanup_json_ json_t *answer = NULL;
+    _cleanup_buf_ Buf out = BUF_INIT;
+    json_t *builds = NULL, *build;
+    size_t i;
+    int r = cli_request(cli, "GET", path, NULL, &answer, err);
+
+    if (r < 0)
+        return r;
+    if (cli->json)
+        return cli_print_json(cli, answer, err);
+    r = cli_answer_array(answer, "builds", &builds, err);
+    if (r < 0)
+        return r;
+    json_array_foreach (builds, i, build) {
+        build_row(cli, table, build, clock_now());
+    }
+    table_print(table, &cli->out, &out);
+    if (json_array_size(builds) == 0)
+        cli_note(cli, "no builds yet; start one: pelton build start REPO");
+    return cli_print(&out, err);
+}
+
+/* ---- build show ---- */
+
+static void show_line(Cli *cli, Buf *out, const char *title, const char *text) {
+    if (!*text)
+        return;
+    buf_addf(out, "  %-9s%s\n", title, text_clean(cli->mem, text));
+}
+
+static void show_head(Cli *cli, const json_t *build, Buf *out) {
+    const char *status = field_text(cli->mem, build, "status"), *url = field_text(cli->mem, build, "url");
+    const char *ref = field_text(cli->mem, build, "ref"), *message = field_text(cli->mem, build, "message");
+    const char *title = mem_printf(cli->mem, "Build %s of %s  ", field_text(cli->mem, build, "id"),
+                                   text_clean(cli->mem, field_text(cli->mem, build, "repo")));
+
+    term_add(&cli->out, out, STYLE_BOLD, title);
+    term_add(&cli->out, out, status_style(status), text_clean(cli->mem, status));
+    buf_addc(out, '\n');
+    show_line(cli, out, "why", *message ? message : field_text(cli->mem, build, "reason"));
+    show_line(cli, out, "commit",
+              mem_printf(cli->mem, "%s %s", field_text(cli->mem, build, "commit_short"),
+                         field_text(cli->mem, build, "commit_message")));
+    show_line(cli, out, "author", field_text(cli->mem, build, "commit_author"));
+    show_line(cli, out, "ref", *ref ? ref : field_text(cli->mem, build, "branch"));
+    show_line(cli, out, "event", field_text(cli->mem, build, "event"));
+    show_line(cli, out, "started", time_ago(cli->mem, field_time(build, "created_at"), clock_now()));
+    show_line(cli, out, "took", field_duration(cli->mem, build, clock_now()));
+    if (field_int(build, "artifacts_count", 0) > 0)
+        buf_addf(out, "  artifacts %" PRId64 " (pelton artifacts %s)\n",
+                 field_int(build, "artifacts_count", 0), field_text(cli->mem, build, "id"));
+    show_line(cli, out, "page", *url ? url : "");
+    buf_addc(out, '\n');
+}
+
+static const char *job_why(Cli *cli, const json_t *job) {
+    const char *message = field_text(cli->mem, job, "message"), *reason = field_text(cli->mem, job, "reason");
+    json_t *needs = json_object_get(job, "needs"), *need;
+    Buf list = BUF_INIT;
+    const char *text;
+    size_t i;
+
+    if (*message || *reason)
+        return *message ? message : reason;
+    if (!str_eq(field_text(cli->mem, job, "status"), "blocked"))
+        return "";
+    json_array_foreach (needs, i, need) {
+        buf_addf(&list, "%s%s", i ? ", " : "needs ", json_is_string(need) ? json_string_value(need) : "?");
+    }
+    text = buf_dup(&list, cli->mem);
+    buf_done(&list);
+    return text;
+}
+
+static void job_rows(Cli *cli, Table *table, const json_t *job, int64_t now) {
+    const char *status = field_text(cli->mem, job, "status");
+    int64_t attempt = field_int(job, "attempt", 1);
+    json_t *step;
+    size_t i;
+
+    table_cell(table, STYLE_BOLD,
+               attempt > 1 ? mem_printf(cli->mem, "%s (attempt %" PRId64 ")",
+                                        field_text(cli->mem, job, "name"), attempt)
+                           : field_text(cli->mem, job, "name"));
+    table_cell(table, status_style(status), status);
+    table_cell(table, STYLE_PLAIN, field_duration(cli->mem, job, now));
+    table_cell(table, STYLE_DIM, field_text(cli->mem, job, "runner"));
+    table_cell(table, STYLE_PLAIN, job_why(cli, job));
+    json_array_foreach (json_object_get(job, "steps"), i, step) {
+        const char *state = field_text(cli->mem, step, "status");
+        int64_t code = field_int(step, "exit_code", 0);
+
+        table_cell(table, STYLE_PLAIN, mem_printf(cli->mem, "  %s", field_text(cli->mem, step, "name")));
+        table_cell(table, status_style(state), state);
+        table_cell(table, STYLE_PLAIN, field_duration(cli->mem, step, now));
+        table_cell(table, STYLE_PLAIN, "");
+        table_cell(table, STYLE_PLAIN, code ? mem_printf(cli->mem, "exit status %" PRId64, code) : "");
+    }
+}
+
+static int show_run(Cli *cli, void *arg, Err *err) {
+    static const char *const headers[] = {"JOB", "STATUS", "TOOK", "RUNNER", "WHY", NULL};
+    Table *table = table_new(cli->mem, headers);
+    _cleanup_json_ json_t *build = NULL;
+    _cleanup_buf_ Buf out = BUF_INIT;
+    json_t *job;
+    int64_t id;
+    size_t i;
+    int r = cli_build_id(cli, cli->args[0], &id, err);
+
+    if (r >= 0)
+        r = cli_request(cli, "GET", mem_printf(cli->mem, "/api/builds/%" PRId64, id), NULL, &build, err);
+    if (r < 0)
+        return r;
+    if (cli->json)
+        return cli_print_json(cli, build, err);
+    show_head(cli, build, &out);
+    json_array_foreach (json_object_get(build, "jobs"), i, job) {
+        job_rows(cli, table, job, clock_now());
+    }
+    table_print(table, &cli->out, &out);
+    return cli_print(&out, err);
+}
+
+/* ---- cancel ---- */
+
+static int cancel_run(Cli *cli, void *arg, Err *err) {
+    _cleanup_json_ json_t *answer = NULL;
+    int64_t id;
+    int r = cli_build_id(cli, cli->args[0], &id, err);
+
+    if (r >= 0)
+        r = cli_request(cli, "POST", mem_printf(cli->mem, "/api/builds/%" PRId64 "/cancel", id), NULL,
+                        &answer, err);
+    if (r < 0)
+        return r;
+    if (cli->json)
+        return cli_print_json(cli, answer, err);
+    cli_note(cli, "build %" PRId64 " is %s", id,
+             str_eq(field_text(cli->mem, answer, "status"), "cancelled") ? "cancelled" : "being stopped");
+    return CLI_DONE;
+}
+
+/* ---- the table ---- */
+
+static const char *const start_examples[] = {
+    "pelton build start hello",
+    "build the repository's own branch",
+    "pelton build start hello --ref v1.2 --env TARGET=arm64 --follow",
+    "build a tag with a variable, and watch it",
+    NULL,
+};
+static const char *const builds_examples[] = {
+    "pelton builds",
+    "the newest builds",
+    "pelton builds --repo hello --limit 1 --json | jq '.builds[0].status'",
+    "how the last one of hello went",
+    NULL,
+};
+static const char *const show_examples[] = {"pelton build show 12",
+                                            "its jobs and steps, and why one waits or failed", NULL};
+static const char *const cancel_examples[] = {"pelton cancel 12", "stop what runs and take back what waits",
+                                              NULL};
+
+const Command command_build_start = {
+    .name = "build start",
+    .brief = "start a build by hand",
+    .usage = "build start REPO [--ref REF] [--env K=V]... [--follow]",
+    FLAGS(start_flags),
+    .options_size = sizeof(StartOptions),
+    .shorts = "f=follow,e=env,r=ref",
+    .examples = start_examples,
+    .min_args = 1,
+    .max_args = 1,
+    .operand = "repo",
+    .run = start_run,
+};
+
+const Command command_build_show = {
+    .name = "build show",
+    .brief = "show a build with its jobs and steps",
+    .usage = "build show BUILD",
+    .examples = show_examples,
+    .min_args = 1,
+    .max_args = 1,
+    .operand = "build",
+    .run = show_run,
+};
+
+const Command command_builds = {
+    .name = "builds",
+    .brief = "list builds, newest first",
+    .usage = "builds [--repo NAME] [--limit N]",
+    FLAGS(builds_flags),
+    .options_size = sizeof(BuildsOptions),
+    .shorts = "n=limit",
+    .examples = builds_examples,
+    .run = builds_run,
+};
+
+const Command command_cancel = {
+    .name = "cancel",
+    .brief = "cancel a build",
+    .usage = "cancel BUILD",
+    .examples = cancel_examples,
+    .min_args = 1,
+    .max_args = 1,
+    .operand = "build",
+    .run = cancel_run,
+};

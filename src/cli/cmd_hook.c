@@ -1,0 +1,231 @@
+/* `pelton hook post-receive --state DIR`, run by the hook's script in the bare repository. Git shows the
+ * pusher what it prints, with "remote: " before it. It cannot refuse the push: what it cannot hand over, the
+ * server finds when it starts. */
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/proc.h"
+#include "base/str.h"
+#include "cli/call.h"
+#include "cli/commands.h"
+#include "cli/hook.h"
+#include "cli/table.h"
+
+#include <inttypes.h>
+#include <limits.h>
+
+#define REFS_MAX (64U << 20)
+#define OBJECTS_MAX ((size_t)64 << 20)
+#define GIT_TIMEOUT (60 * US_PER_S)
+#define CALL_TIMEOUT (30 * US_PER_S)
+
+typedef struct HookOptions {
+    const char *state;
+} HookOptions;
+
+static const Setting hook_flags[] = {
+    {.name = "state",
+     .type = SETTING_STRING,
+     .offset = offsetof(HookOptions, state),
+     .arg = "DIR",
+     .help = "the server's state directory"},
+};
+
+static int read_input(Buf *out, Err *err) {
+    for (;;) {
+        ssize_t n;
+
+        if (out->len > REFS_MAX)
+            return err_set(err, ERR_TOO_LARGE, "a push of over %u bytes of refs", REFS_MAX);
+        n = read(STDIN_FILENO, buf_reserve(out, 65536), 65536);
+        if (n < 0)
+            return err_errno(err, "read the pushed refs");
+        if (n == 0)
+            return 0;
+        out->len += (size_t)n;
+    }
+}
+
+/* Authors and subjects of all refs by one git. They are for people: without them the build goes on just so.
+ */
+static void describe(Cli *cli, const char *repo, HookRef *refs, size_t count) {
+    static const char *const keep[] = {"PATH", "TMPDIR", NULL};
+    const char *const argv[] = {"git", "-c", "safe.directory=*", "cat-file", "--batch", NULL};
+    const char **envp = NULL;
+    size_t env_count = 0;
+    ProcOptions options = {.argv = argv, .cwd = repo, .err = -1};
+    _cleanup_buf_ Buf in = BUF_INIT, out = BUF_INIT;
+    Err err = {0};
+    int status = 0;
+
+    for (size_t i = 0; keep[i]; i++)
+        if (getenv(keep[i]))
+            mem_append(cli->mem, envp, env_count, mem_printf(cli->mem, "%s=%s", keep[i], getenv(keep[i])));
+    mem_append(cli->mem, envp, env_count, mem_printf(cli->mem, "GIT_DIR=%s", repo));
+    mem_append(cli->mem, envp, env_count, "GIT_CONFIG_NOSYSTEM=1");
+    mem_append(cli->mem, envp, env_count, "GIT_CONFIG_GLOBAL=/dev/null");
+    mem_append(cli->mem, envp, env_count, "LC_ALL=C");
+    mem_append(cli->mem, envp, env_count, NULL);
+    options.envp = envp;
+    for (size_t i = 0; i < count; i++)
+        if (!refs[i].deleted)
+            buf_addf(&in, "%s^{commit}\n", refs[i].new_rev);
+    if (in.len == 0)
+        return;
+    if (proc_run(&options, in.data, in.len, OBJECTS_MAX, &out, NULL, NULL, GIT_TIMEOUT, &status, &err) >= 0)
+        hook_parse_batch(buf_str(&out), out.len, cli->mem, refs, count);
+}
+
+/* The server's address and the hook's token, out of the state directory. */
+static int connect_state(Cli *cli, const char *state, Err *err) {
+    _cleanup_buf_ Buf text = BUF_INIT, token = BUF_INIT;
+    _cleanup_json_ json_t *server = NULL;
+    const char *url = NULL;
+    int r = file_read(mem_printf(cli->mem, "%s/server.json", state), 65536, &text, err);
+
+    if (r >= 0)
+        r = json_read(buf_str(&text), text.len, &server, err);
+    if (r >= 0)
+        r = json_get_str(server, "url", &url, err);
+    if (r >= 0)
+        r = file_read(mem_printf(cli->mem, "%s/hook.token", state), 4096, &token, err);
+    if (r < 0)
+        return err_wrap(err, "find the server");
+    cli->url = mem_strdup(cli->mem, url);
+    cli->token = mem_strndup(cli->mem, buf_str(&token), strcspn(buf_str(&token), " \t\r\n"));
+    return http_client_new(cli->mem, cli->url, cli->token, &cli->client, err);
+}
+
+static const char *short_ref(Cli *cli, const char *ref) {
+    const char *branch = str_after(ref, "refs/heads/"), *tag = str_after(ref, "refs/tags/");
+
+    return text_clean(cli->mem, branch ? branch : tag ? tag : ref);
+}
+
+static void report_answer(Cli *cli, const HookRef *ref, const HttpCall *call) {
+    _cleanup_json_ json_t *answer = NULL;
+    const char *status, *message, *url;
+    Err err = {0};
+    int64_t id;
+
+    if (json_read(buf_str(&call->answer), call->answer.len, &answer, &err) < 0)
+        return;
+    id = field_int(answer, "id", 0);
+    status = text_clean(cli->mem, field_text(cli->mem, answer, "status"));
+    message = text_clean(cli->mem, field_text(cli->mem, answer, "message"));
+    url = text_clean(cli->mem, field_text(cli->mem, answer, "url"));
+    if (id == 0) {
+        fprintf(stderr, "pelton: %s: %s\n", short_ref(cli, ref->ref), *message ? message : status);
+        return;
+    }
+    if (!*url)
+        url = mem_printf(cli->mem, "%s/builds/%" PRId64, cli->url, id);
+    if (*message)
+        fprintf(stderr, "pelton: build %" PRId64 " %s: %s\n", id, status, message);
+    fprintf(stderr, "pelton: build %" PRId64 " %s: %s\n", id, status, url);
+}
+
+/* Hands one ref over. ERR_INVALID: the server will not have it, now or later. */
+static int post_ref(Cli *cli, const HookRef *ref, const char *repo, const char *pusher, Err *err) {
+    _cleanup_buf_ Buf body = BUF_INIT;
+    HttpCall call = {.method = "POST",
+                     .path = "/api/builds",
+                     .content_type = "application/json",
+                     .headers = cli_accept_json,
+                     .timeout_us = CALL_TIMEOUT};
+    int r;
+
+    hook_payload(ref, repo, pusher, &body);
+    call.body = body.data;
+    call.body_len = body.len;
+    r = http_client_call(cli->client, &call, err);
+    if (r >= 0 && (call.status < 200 || call.status > 299)) {
+        bool never = call.status >= 400 && call.status < 500 && call.status != 401 && call.status != 403 &&
+                     call.status != 408 && call.status != 429;
+
+        r = http_call_check(&call, err);
+        if (r < 0 && never) {
+            err->code = ERR_INVALID;
+            r = -ERR_INVALID;
+        } else {
+            err->code = ERR_UNAVAILABLE;
+            r = err_wrap(err, "%s answers %d", cli->url, call.status);
+        }
+    } else if (r < 0) {
+        err_wrap(err, "no server at %s", cli->url);
+    } else {
+        report_answer(cli, ref, &call);
+    }
+    buf_done(&call.answer);
+    return r;
+}
+
+static int not_handed_over(Cli *cli, size_t left, const Err *err) {
+    fprintf(stderr,
+            "pelton: %s\n"
+            "pelton: THE PUSH IS STORED, BUT NOT BUILT YET (%zu ref%s).\n"
+            "pelton: It will be built when the server is back: pelton server --state DIR\n",
+            text_clean(cli->mem, err->msg), left, left == 1 ? "" : "s");
+    return CLI_FAILED;
+}
+
+static int hand_over(Cli *cli, const HookRef *refs, size_t count, const char *repo) {
+    const char *pusher = getenv("PELTON_PUSHER");
+
+    if (str_empty(pusher))
+        pusher = getenv("REMOTE_USER");
+    for (size_t i = 0; i < count; i++) {
+        Err err = {0};
+        int r = post_ref(cli, &refs[i], repo, pusher ? pusher : "", &err);
+
+        if (r == -ERR_INVALID)
+            fprintf(stderr, "pelton: %s is not built: %s\n", short_ref(cli, refs[i].ref),
+                    text_clean(cli->mem, err.msg));
+        else if (r < 0)
+            return not_handed_over(cli, count - i, &err);
+    }
+    return CLI_DONE;
+}
+
+static int hook_run(Cli *cli, void *arg, Err *err) {
+    const HookOptions *options = arg;
+    const char *dir = getenv("GIT_DIR");
+    _cleanup_buf_ Buf input = BUF_INIT;
+    _cleanup_free_ char *repo = NULL;
+    HookRef *refs = NULL;
+    size_t count = 0;
+    int r;
+
+    if (!options->state)
+        return err_set(err, ERR_INVALID, "hook post-receive: --state DIR is missing");
+    r = read_input(&input, err);
+    if (r >= 0)
+        r = hook_parse_refs(buf_str(&input), input.len, cli->mem, &refs, &count, err);
+    if (r < 0)
+        return err_wrap(err, "post-receive");
+    if (count == 0)
+        return CLI_DONE;
+    repo = realpath(str_empty(dir) ? "." : dir, NULL);
+    if (!repo)
+        return err_errno(err, "post-receive: the repository %s", str_empty(dir) ? "." : dir);
+    if (connect_state(cli, options->state, err) < 0)
+        return not_handed_over(cli, count, err);
+    describe(cli, repo, refs, count);
+    return hand_over(cli, refs, count, repo);
+}
+
+static const char *const hook_examples[] = {
+    "pelton hook post-receive --state /var/lib/pelton < refs",
+    "what the script hooks/post-receive of a repository does",
+    NULL,
+};
+
+const Command command_hook = {
+    .name = "hook post-receive",
+    .brief = "hand a push over to the server",
+    .usage = "hook post-receive --state DIR",
+    FLAGS(hook_flags),
+    .options_size = sizeof(HookOptions),
+    .examples = hook_examples,
+    .hidden = true,
+    .run = hook_run,
+};

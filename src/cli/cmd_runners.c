@@ -1,0 +1,83 @@
+#include "base/clock.h"
+#include "base/str.h"
+#include "cli/call.h"
+#include "cli/commands.h"
+#include "cli/table.h"
+
+/* A list of words, or an object of labels, on one line. */
+static const char *join(Cli *cli, json_t *value) {
+    Buf text = BUF_INIT;
+    const char *key, *result;
+    json_t *item;
+    size_t i;
+
+    json_array_foreach (value, i, item) {
+        if (json_is_string(item))
+            buf_addf(&text, "%s%s", text.len ? "," : "", json_string_value(item));
+    }
+    json_object_foreach (value, key, item) {
+        buf_addf(&text, "%s%s=%s", text.len ? "," : "", key, field_text(cli->mem, value, key));
+    }
+    result = buf_dup(&text, cli->mem);
+    buf_done(&text);
+    return result;
+}
+
+static void runner_row(Cli *cli, Table *table, const json_t *runner) {
+    const char *status = field_text(cli->mem, runner, "status");
+    size_t busy = json_array_size(json_object_get(runner, "jobs"));
+
+    table_cell(table, STYLE_BOLD, field_text(cli->mem, runner, "name"));
+    table_cell(table, status_style(status), status);
+    table_cell(table, STYLE_PLAIN,
+               mem_printf(cli->mem, "%zu/%s", busy, field_text(cli->mem, runner, "slots")));
+    table_cell(table, STYLE_PLAIN, field_text(cli->mem, runner, "arch"));
+    table_cell(table, STYLE_PLAIN, join(cli, json_object_get(runner, "executors")));
+    table_cell(table, STYLE_DIM, time_ago(cli->mem, field_time(runner, "last_seen"), clock_now()));
+    table_cell(table, STYLE_DIM, field_text(cli->mem, runner, "version"));
+    table_cell(table, STYLE_PLAIN, join(cli, json_object_get(runner, "labels")));
+}
+
+static int runners_run(Cli *cli, void *arg, Err *err) {
+    static const char *const headers[] = {"RUNNER", "STATUS",  "BUSY",   "ARCH", "EXECUTORS",
+                                          "SEEN",   "VERSION", "LABELS", NULL};
+    Table *table = table_new(cli->mem, headers);
+    _cleanup_json_ json_t *answer = NULL;
+    _cleanup_buf_ Buf out = BUF_INIT;
+    json_t *list = NULL, *runner;
+    size_t i;
+    int r = cli_request(cli, "GET", "/api/runners", NULL, &answer, err);
+
+    if (r < 0)
+        return r;
+    if (cli->json)
+        return cli_print_json(cli, answer, err);
+    r = cli_answer_array(answer, "runners", &list, err);
+    if (r < 0)
+        return r;
+    json_array_foreach (list, i, runner) {
+        runner_row(cli, table, runner);
+    }
+    table_print(table, &cli->out, &out);
+    if (json_array_size(list) == 0)
+        cli_note(
+            cli,
+            "no runners: builds wait until one comes; start one: pelton runner --server URL --token TOKEN");
+    return cli_print(&out, err);
+}
+
+static const char *const runners_examples[] = {
+    "pelton runners",
+    "which runners there are, and how busy",
+    "pelton runners --json | jq '.runners[].jobs'",
+    "what they do",
+    NULL,
+};
+
+const Command command_runners = {
+    .name = "runners",
+    .brief = "list the runners",
+    .usage = "runners",
+    .examples = runners_examples,
+    .run = runners_run,
+};

@@ -1,0 +1,18 @@
+/* The verbs, a file a group; commands.c puts them in the order of the help. */
+#pragma once
+
+#include "cli/cli.h"
+
+extern const Command command_login, command_logout;
+extern const Command command_repo_create, command_repo_list, command_repo_show;
+extern const Command command_build_start, command_build_show, command_builds, command_cancel;
+extern const Command command_logs;
+extern const Command command_artifacts;
+extern const Command command_deployments, command_open;
+extern const Command command_lint;
+extern const Command command_runners;
+extern const Command command_token_create, command_token_list, command_token_revoke;
+extern const Command command_version, command_help, command_completion, command_complete;
+extern const Command command_hook;
+
+#define FLAGS(table) .flags = (table), .flag_count = ELEMENTS(table)

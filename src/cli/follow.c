@@ -1,0 +1,351 @@
+#include "cli/follow.h"
+
+#include "base/clock.h"
+#include "base/str.h"
+#include "cli/sse.h"
+#include "cli/table.h"
+
+#include <inttypes.h>
+#include <time.h>
+
+#define SILENCE (90 * US_PER_S)       /* the server sends a comment far more often */
+#define PATIENCE (10 * 60 * US_PER_S) /* how long a server may be away */
+#define PAUSE_FIRST (100 * US_PER_MS)
+#define PAUSE_MOST (2 * US_PER_S)
+
+typedef struct Follow {
+    Cli *cli;
+    int64_t build;
+    SseReader sse;
+    FollowJobs jobs;
+    const char *current; /* the job and attempt whose text was printed last */
+    int64_t current_attempt;
+    Buf text; /* for standard output, gathered over one piece of the answer */
+    TermFilter filter;
+    bool line_open;     /* the last byte on the terminal was no newline */
+    bool status_shown;  /* the progress line is on the screen */
+    bool heard;         /* something came over this connection */
+    const char *result; /* the build's end, or NULL */
+    Err err;
+} Follow;
+
+/* ---- what is new in a piece ---- */
+
+static FollowJob *find_job(FollowJobs *jobs, const void *mem, const char *name, int64_t attempt,
+                           int64_t offset) {
+    FollowJob job = {.attempt = attempt, .next = offset, .status = ""};
+
+    for (size_t i = 0; i < jobs->count; i++)
+        if (jobs->items[i].attempt == attempt && str_eq(jobs->items[i].name, name))
+            return &jobs->items[i];
+    job.name = mem_strdup(mem, name);
+    mem_append(mem, jobs->items, jobs->count, job);
+    return &jobs->items[jobs->count - 1];
+}
+
+/* The next byte of the log as it stands in the text: itself, or a replacement character. */
+static const char *step(const char *s) {
+    return s + (memcmp(s, "\xEF\xBF\xBD", strnlen(s, 3)) == 0 && s[1] && s[2] ? 3 : 1);
+}
+
+const char *follow_new_part(FollowJobs *jobs, const void *mem, const char *job, int64_t attempt,
+                            int64_t offset, const char *text) {
+    FollowJob *pos = find_job(jobs, mem, job, attempt, offset);
+    const char *start = text;
+    int64_t at = offset;
+
+    while (*start && at < pos->next) {
+        start = step(start);
+        at++;
+    }
+    for (const char *s = start; *s; s = step(s))
+        at++;
+    pos->next = MAX(pos->next, at);
+    return start;
+}
+
+/* ---- the terminal ---- */
+
+static void clear_status(Follow *f) {
+    if (f->status_shown)
+        fputs("\r\033[K", stderr);
+    f->status_shown = false;
+}
+
+static void draw_status(Follow *f) {
+    const Term *term = &f->cli->err;
+    _cleanup_buf_ Buf line = BUF_INIT;
+    size_t keep;
+
+    if (!term->tty || f->cli->json || f->line_open || f->result)
+        return;
+    buf_addf(&line, "build %" PRId64 ":", f->build);
+    if (f->jobs.count == 0)
+        buf_adds(&line, " waiting");
+    for (size_t i = 0; i < f->jobs.count; i++) {
+        const FollowJob *job = &f->jobs.items[i];
+
+        if (*job->status && !str_eq(job->status, "success") && !str_eq(job->status, "skipped"))
+            buf_addf(&line, "  %s %s", text_clean(f->cli->mem, job->name),
+                     text_clean(f->cli->mem, job->status));
+    }
+    keep = text_cut(line.data, term->width > 1 ? (size_t)term->width - 1 : 0);
+    clear_status(f);
+    fprintf(stderr, "%s%.*s%s", term_style(term, STYLE_DIM), (int)keep, line.data,
+            term_style(term, STYLE_PLAIN));
+    fflush(stderr);
+    f->status_shown = true;
+}
+
+static int flush_text(Follow *f) {
+    int r;
+
+    if (f->text.len == 0)
+        return 0;
+    clear_status(f);
+    f->line_open = f->text.data[f->text.len - 1] != '\n';
+    if (f->cli->out.tty) {
+        _cleanup_buf_ Buf safe = BUF_INIT;
+
+        term_filter(&f->filter, f->text.data, f->text.len, &safe);
+        r = cli_print(&safe, &f->err);
+    } else {
+        r = cli_print(&f->text, &f->err);
+        f->line_open = f->line_open && f->cli->out.tty;
+    }
+    buf_clear(&f->text);
+    return r;
+}
+
+/* A line of our own between the log's, on standard error. */
+static int say(Follow *f, Style style, const char *line) {
+    int r = flush_text(f);
+
+    clear_status(f);
+    if (r < 0 || f->cli->json)
+        return r;
+    fprintf(stderr, "%s%s%s%s\n", f->line_open ? "\n" : "", term_style(&f->cli->err, style), line,
+            style == STYLE_PLAIN ? "" : term_style(&f->cli->err, STYLE_PLAIN));
+    f->line_open = false;
+    return 0;
+}
+
+/* ---- events ---- */
+
+static int take_log(Follow *f, const json_t *data) {
+    const char *job = field_text(f->cli->mem, data, "job"), *part;
+    const char *text = field_text(f->cli->mem, data, "text");
+    int64_t attempt = field_int(data, "attempt", 1);
+
+    part = follow_new_part(&f->jobs, f->cli->mem, job, attempt, field_int(data, "offset", 0), text);
+    if (!*part)
+        return 0;
+    if (!str_eq(f->current, job) || f->current_attempt != attempt) {
+        bool first = !f->current;
+        _cleanup_talloc_ char *line =
+            attempt > 1
+                ? mem_printf(NULL, "==> %s (attempt %" PRId64 ") <==", text_clean(f->cli->mem, job), attempt)
+                : mem_printf(NULL, "==> %s <==", text_clean(f->cli->mem, job));
+
+        f->current = mem_strdup(f->cli->mem, job);
+        f->current_attempt = attempt;
+        if ((!first || attempt > 1) && say(f, STYLE_BOLD, line) < 0)
+            return -f->err.code;
+    }
+    buf_adds(&f->text, part);
+    return 0;
+}
+
+/* A job that went wrong says so once, with its reason. */
+static int take_job(Follow *f, const json_t *data) {
+    const char *name = field_text(f->cli->mem, data, "name"),
+               *status = field_text(f->cli->mem, data, "status");
+    const char *message = field_text(f->cli->mem, data, "message");
+    FollowJob *job = find_job(&f->jobs, f->cli->mem, name, field_int(data, "attempt", 1), 0);
+    bool bad = str_eq(status, "failed") || str_eq(status, "cancelled");
+    _cleanup_talloc_ char *line = NULL;
+
+    if (str_eq(job->status, status))
+        return 0;
+    job->status = mem_strdup(f->cli->mem, status);
+    if (!bad || f->cli->json)
+        return 0;
+    if (!*message)
+        message = field_text(f->cli->mem, data, "reason");
+    line = mem_printf(NULL, "%s %s%s%s", text_clean(f->cli->mem, name), text_clean(f->cli->mem, status),
+                      *message ? ": " : "", text_clean(f->cli->mem, message));
+    return say(f, status_style(status), line);
+}
+
+static int print_event(Follow *f, const char *event, json_t *data) {
+    char *text;
+
+    json_object_set_new(data, "event", json_string(event));
+    text = json_dumps(data, JSON_COMPACT);
+    if (text)
+        buf_addf(&f->text, "%s\n", text);
+    free(text);
+    return 0;
+}
+
+/* As JSON a log event holds only what is new, too. */
+static int print_log_event(Follow *f, json_t *data) {
+    const char *text = field_text(f->cli->mem, data, "text");
+    int64_t offset = field_int(data, "offset", 0);
+    const char *part = follow_new_part(&f->jobs, f->cli->mem, field_text(f->cli->mem, data, "job"),
+                                       field_int(data, "attempt", 1), offset, text);
+
+    if (!*part)
+        return 0;
+    if (part != text) {
+        for (const char *s = text; s < part; s = step(s))
+            offset++;
+        part = mem_strdup(f->cli->mem, part);
+        json_object_set_new(data, "text", json_string(part));
+        json_object_set_new(data, "offset", json_integer(offset));
+    }
+    return print_event(f, "log", data);
+}
+
+static int on_event(void *arg, const char *event, const Buf *text) {
+    Follow *f = arg;
+    _cleanup_json_ json_t *data = NULL;
+    bool log = str_eq(event, "log"), job = str_eq(event, "job"), end = str_eq(event, "end");
+    int r = 0;
+
+    if (!log && !job && !end)
+        return 0;
+    if (json_read(buf_str(text), text->len, &data, &f->err) < 0)
+        return err_wrap(&f->err, "the server's event \"%s\" cannot be read", event);
+    if (end)
+        f->result = mem_strdup(f->cli->mem, field_text(f->cli->mem, data, "status"));
+    if (job)
+        r = take_job(f, data);
+    if (f->cli->json)
+        r = log ? print_log_event(f, data) : print_event(f, event, data);
+    else if (log)
+        r = take_log(f, data);
+    return r < 0 ? r : end;
+}
+
+static int on_data(void *arg, const void *bytes, size_t len) {
+    Follow *f = arg;
+    int r;
+
+    f->heard = true;
+    r = sse_feed(&f->sse, bytes, len, on_event, f);
+    if (r >= 0 && f->sse.too_long) {
+        err_set(&f->err, ERR_TOO_LARGE, "the server sent an event of over %u bytes", SSE_MAX);
+        r = -ERR_TOO_LARGE;
+    }
+    if (r >= 0 && flush_text(f) < 0)
+        r = -f->err.code;
+    if (r == 0)
+        draw_status(f);
+    return r;
+}
+
+/* ---- connections ---- */
+
+static void pause_for(int64_t us) {
+    struct timespec time = {us / US_PER_S, us % US_PER_S * 1000};
+
+    nanosleep(&time, NULL);
+}
+
+/* One connection, to its end. 0: it was cut, or the server is going down: worth another try. */
+static int connect_once(Follow *f, const char *path, Err *err) {
+    const char *last =
+        f->sse.id.len ? mem_printf(f->cli->mem, "Last-Event-ID: %s", buf_str(&f->sse.id)) : NULL;
+    const char *const headers[] = {"Accept: text/event-stream", last, NULL};
+    HttpCall call = {.method = "GET",
+                     .path = path,
+                     .headers = headers,
+                     .timeout_us = SILENCE,
+                     .stream = true,
+                     .on_data = on_data,
+                     .arg = f};
+    bool busy;
+    int r;
+
+    sse_reset(&f->sse);
+    r = cli_call(f->cli, &call, err);
+    busy = call.status == 502 || call.status == 503 || call.status == 504;
+    buf_done(&call.answer);
+    if (f->result)
+        return 1;
+    if (f->err.code) {
+        *err = f->err;
+        return -err->code;
+    }
+    if (r == -ERR_UNAVAILABLE || r == -ERR_TIMEOUT || busy)
+        return 0;
+    return r;
+}
+
+static int follow_to_end(Follow *f, const char *path, Err *err) {
+    int64_t pause = PAUSE_FIRST, heard_at = 0;
+    bool lost = false;
+
+    for (;;) {
+        int r;
+
+        f->heard = false;
+        *err = (Err){0};
+        r = connect_once(f, path, err);
+        if (r != 0)
+            return r;
+        if (f->heard || !err->code) {
+            pause = f->heard ? PAUSE_FIRST : pause;
+            heard_at = clock_mono();
+            lost = false;
+        }
+        if (heard_at == 0 || clock_mono() - heard_at > PATIENCE) /* was never there, or stays away */
+            return err->code ? -(int)err->code
+                             : err_set(err, ERR_UNAVAILABLE, "%s gives no log", f->cli->url);
+        if (!lost && err->code &&
+            say(f, STYLE_YELLOW, "pelton: lost the server, waiting for it to come back") < 0)
+            return -f->err.code;
+        lost = lost || err->code;
+        f->cli->hint = NULL;
+        pause_for(pause);
+        pause = MIN(pause * 2, PAUSE_MOST);
+    }
+}
+
+/* How it ended: a job that is followed alone may end long before its build. */
+static const char *result_of(const Follow *f, const char *job) {
+    const char *status = f->result;
+
+    for (size_t i = 0; job && i < f->jobs.count; i++)
+        if (str_eq(f->jobs.items[i].name, job) && *f->jobs.items[i].status)
+            status = f->jobs.items[i].status;
+    return status;
+}
+
+int follow_build(Cli *cli, int64_t build, const char *job, Err *err) {
+    Follow f = {.cli = cli, .build = build};
+    const char *path = mem_printf(cli->mem, "/api/builds/%" PRId64 "/logs?follow=true%s%s", build,
+                                  job ? "&job=" : "", job ? str_url_encode(cli->mem, job, false) : "");
+    _cleanup_talloc_ char *line = NULL;
+    int r;
+
+    draw_status(&f);
+    r = follow_to_end(&f, path, err);
+    if (r > 0) {
+        const char *result = text_clean(cli->mem, result_of(&f, job));
+
+        line = mem_printf(NULL, "%s%s%s %" PRId64 " %s", job ? "job " : "",
+                          job ? text_clean(cli->mem, job) : "", job ? " of build" : "build", build, result);
+        r = say(&f, status_style(result), line);
+        if (r < 0)
+            *err = f.err;
+        else
+            r = str_eq(result, "success") ? CLI_DONE : CLI_FAILED;
+    }
+    clear_status(&f);
+    sse_done(&f.sse);
+    buf_done(&f.text);
+    term_filter_done(&f.filter);
+    return r;
+}

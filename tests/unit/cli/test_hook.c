@@ -1,0 +1,221 @@
+#include "base/json.h"
+#include "base/str.h"
+#include "cli/hook.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+#define ZERO "0000000000000000000000000000000000000000"
+#define A "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define B "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+
+static HookRef *parse(void *mem, const char *text, size_t *count) {
+    HookRef *refs = NULL;
+    Err err = {0};
+
+    assert_int_equal(hook_parse_refs(text, strlen(text), mem, &refs, count, &err), 0);
+    return refs;
+}
+
+static void every_ref_of_a_push_is_taken(void **state) {
+    _cleanup_talloc_ void *mem = talloc_new(NULL);
+    size_t count = 0;
+    HookRef *refs = parse(
+        mem, ZERO " " A " refs/heads/main\n" A " " ZERO " refs/heads/old\n" A " " B " refs/tags/v1", &count);
+
+    assert_int_equal(count, 3);
+    assert_string_equal(refs[0].new_rev, A);
+    assert_string_equal(refs[0].ref, "refs/heads/main");
+    assert_false(refs[0].deleted);
+    assert_true(refs[1].deleted);
+    assert_string_equal(refs[2].ref, "refs/tags/v1"); /* no newline at the end */
+    assert_string_equal(refs[2].author, "");
+}
+
+static void no_refs_are_fine(void **state) {
+    _cleanup_talloc_ void *mem = talloc_new(NULL);
+    size_t count = 9;
+
+    parse(mem, "", &count);
+    assert_int_equal(count, 0);
+}
+
+static void a_ref_may_have_any_bytes(void **state) {
+    _cleanup_talloc_ void *mem = talloc_new(NULL);
+    size_t count = 0;
+    HookRef *refs = parse(mem, A " " B " refs/heads/\"x\" $(id) \xFF\n", &count);
+
+    assert_int_equal(count, 1);
+    assert_string_equal(refs[0].ref, "refs/heads/\"x\" $(id) \xFF");
+}
+
+static void wrong_lines_are_refused(void **state) {
+    static const char *const wrong[] = {
+        "\n",
+        "x",
+        A " " B,
+        A " " B " ",
+        A " " B "\n",
+        "aaa " B " refs/heads/x\n",
+        A " zzzz refs/heads/x\n",
+        A "  " B " refs/heads/x\n",
+        A " AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA refs/heads/x\n",
+    };
+
+    for (size_t i = 0; i < ELEMENTS(wrong); i++) {
+        _cleanup_talloc_ void *mem = talloc_new(NULL);
+        HookRef *refs = NULL;
+        size_t count = 0;
+        Err err = {0};
+
+        assert_int_equal(hook_parse_refs(wrong[i], strlen(wrong[i]), mem, &refs, &count, &err), -ERR_INVALID);
+        assert_null(refs);
+    }
+}
+
+static void a_zero_byte_is_refused(void **state) {
+    static const char line[] = A " " B " refs/heads/x\0y\n";
+    _cleanup_talloc_ void *mem = talloc_new(NULL);
+    HookRef *refs = NULL;
+    size_t count = 0;
+    Err err = {0};
+
+    assert_int_equal(hook_parse_refs(line, sizeof(line) - 1, mem, &refs, &count, &err), -ERR_INVALID);
+}
+
+static HookRef commit(void *mem, const char *text) {
+    HookRef ref = {.author = "", .email = "", .subject = "", .commit = ""};
+
+    hook_parse_commit(text, strlen(text), mem, &ref);
+    return ref;
+}
+
+static void author_and_subject_are_read(void **state) {
+    _cleanup_talloc_ void *mem = talloc_new(NULL);
+    HookRef ref = commit(
+        mem, "tree " A
+             "\nauthor Ada L <ada@x.org> 1700000000 +0100\ncommitter C <c@x> 1 +0\n\nFirst line\n\nMore\n");
+
+    assert_string_equal(ref.author, "Ada L");
+    assert_string_equal(ref.email, "ada@x.org");
+    assert_string_equal(ref.subject, "First line");
+}
+
+static void an_author_in_the_message_is_not_one(void **state) {
+    _cleanup_talloc_ void *mem = talloc_new(NULL);
+    HookRef ref = commit(mem, "tree " A "\n\nauthor Eve <eve@x>\n");
+
+    assert_string_equal(ref.author, "");
+    assert_string_equal(ref.subject, "author Eve <eve@x>");
+}
+
+static void bytes_that_are_not_utf8_are_replaced(void **state) {
+    _cleanup_talloc_ void *mem = talloc_new(NULL);
+    HookRef ref = commit(mem, "author J\xF6rg <j\xFF@x> 1 +0\n\nGr\xFC\xDF"
+                              "e");
+
+    assert_true(str_utf8_valid(ref.author, strlen(ref.author)));
+    assert_string_equal(ref.author, "J\xEF\xBF\xBDrg");
+    assert_true(str_utf8_valid(ref.subject, strlen(ref.subject)));
+}
+
+static void odd_commits_do_no_harm(void **state) {
+    static const char *const odd[] = {
+        "", "\n", "author", "author \n", "author <\n", "author >a<\n", "tree x", "\n\n\n", "author a <b"};
+
+    for (size_t i = 0; i < ELEMENTS(odd); i++) {
+        _cleanup_talloc_ void *mem = talloc_new(NULL);
+        char *exact =
+            talloc_memdup(mem, odd[i], MAX(strlen(odd[i]), 1)); /* no zero behind it: ASan watches */
+        HookRef ref = {.author = "", .email = "", .subject = ""};
+
+        hook_parse_commit(exact, strlen(odd[i]), mem, &ref);
+        assert_non_null(ref.author);
+        assert_non_null(ref.subject);
+    }
+}
+
+static void a_batch_answers_in_order(void **state) {
+    static const char first[] = "author A <a@x> 1 +0\n\none\n", second[] = "author B <b@x> 1 +0\n\ntwo";
+    _cleanup_talloc_ void *mem = talloc_new(NULL);
+    size_t count = 0;
+    HookRef *refs = parse(mem,
+                          A " " B " refs/heads/a\n" A " " ZERO " refs/heads/gone\n" A " " B
+                            " refs/tags/odd\n" A " " A " refs/tags/v1\n",
+                          &count);
+    char *text = mem_printf(mem, B " commit %zu\n%s\n" B "^{commit} missing\n" B " commit %zu\n%s\n",
+                            sizeof(first) - 1, first, sizeof(second) - 1, second);
+
+    hook_parse_batch(text, strlen(text), mem, refs, count);
+    assert_string_equal(refs[0].subject, "one");
+    assert_string_equal(refs[1].subject, "");
+    assert_string_equal(refs[2].subject, "");
+    assert_string_equal(refs[2].commit, "");
+    assert_string_equal(refs[3].subject, "two");
+    assert_string_equal(refs[3].commit, B); /* what the tag points to */
+}
+
+static void a_batch_that_lies_about_its_size_is_left(void **state) {
+    _cleanup_talloc_ void *mem = talloc_new(NULL);
+    size_t count = 0;
+    HookRef *refs = parse(mem, A " " B " refs/heads/a\n", &count);
+    static const char text[] = B " commit 99999\nauthor A <a@x> 1 +0\n\nx\n";
+
+    hook_parse_batch(text, sizeof(text) - 1, mem, refs, count);
+    assert_string_equal(refs[0].author, "");
+}
+
+static void the_name_is_the_last_part(void **state) {
+    _cleanup_talloc_ void *mem = talloc_new(NULL);
+
+    assert_string_equal(hook_repo_name(mem, "/srv/repos/hello.git"), "hello");
+    assert_string_equal(hook_repo_name(mem, "/srv/repos/hello.git/"), "hello");
+    assert_string_equal(hook_repo_name(mem, "/srv/hello"), "hello");
+    assert_string_equal(hook_repo_name(mem, "/srv/.git"), ".git");
+}
+
+static void the_payload_is_json_whatever_is_in_it(void **state) {
+    _cleanup_buf_ Buf out = BUF_INIT;
+    _cleanup_json_ json_t *body = NULL;
+    HookRef ref = {.old_rev = ZERO,
+                   .new_rev = A,
+                   .ref = "refs/heads/\"\\\n\xFF",
+                   .commit = B,
+                   .author = "\"}",
+                   .email = "",
+                   .subject = "\x01"};
+    const char *text = NULL;
+    Err err = {0};
+
+    hook_payload(&ref, "/srv/repos/he\"llo.git", "ada", &out);
+    assert_int_equal(json_read(out.data, out.len, &body, &err), 0);
+    assert_int_equal(json_get_str(body, "repo", &text, &err), 0);
+    assert_string_equal(text, "he\"llo");
+    assert_int_equal(json_get_str(body, "new_rev", &text, &err), 0);
+    assert_string_equal(text, B);
+    assert_int_equal(json_get_str(body, "pusher", &text, &err), 0);
+    assert_string_equal(text, "ada");
+    assert_int_equal(json_object_size(body), 12);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_ref_of_a_push_is_taken),
+        cmocka_unit_test(no_refs_are_fine),
+        cmocka_unit_test(a_ref_may_have_any_bytes),
+        cmocka_unit_test(wrong_lines_are_refused),
+        cmocka_unit_test(a_zero_byte_is_refused),
+        cmocka_unit_test(author_and_subject_are_read),
+        cmocka_unit_test(an_author_in_the_message_is_not_one),
+        cmocka_unit_test(bytes_that_are_not_utf8_are_replaced),
+        cmocka_unit_test(odd_commits_do_no_harm),
+        cmocka_unit_test(a_batch_answers_in_order),
+        cmocka_unit_test(a_batch_that_lies_about_its_size_is_left),
+        cmocka_unit_test(the_name_is_the_last_part),
+        cmocka_unit_test(the_payload_is_json_whatever_is_in_it),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,76 @@
+#include "server/runners.h"
+
+#include "auth/auth.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/id.h"
+#include <inttypes.h>
+#include <sys/utsname.h>
+
+static int put_row(Db *db, const RunnerChild *child, const char *name, const void *mem, int64_t *ret_id,
+                   Err *err) {
+    struct utsname host;
+    char uuid[ID_UUID_SIZE];
+    Runner row = {.uuid = uuid,
+                  .name = name,
+                  .arch = host.machine,
+                  .labels = "{}",
+                  .executors = "[]",
+                  .slots = child->slots,
+                  .version = "",
+                  .created_at = clock_now()};
+    int r;
+
+    uname(&host);
+    id_uuid(uuid);
+    r = db_begin(db, err);
+    if (r < 0)
+        return r;
+    r = store_runner_put(db, &row, mem, err);
+    if (r >= 0)
+        r = db_commit(db, err);
+    db_rollback(db);
+    *ret_id = row.id;
+    return r;
+}
+
+int runner_child_prepare(Db *db, const RunnerChild *child, const void *mem, const char *const **ret_argv,
+                         Err *err) {
+    const char *suffix = child->number ? mem_printf(mem, "-%d", child->number + 1) : "";
+    const char *name = mem_printf(mem, "local%s", suffix);
+    const char *dir = mem_printf(mem, "%s/runner%s", child->state, suffix);
+    const char *token_file = mem_printf(mem, "%s/token", dir);
+    const char *argv[] = {child->program,
+                          "runner",
+                          "--server",
+                          child->url,
+                          "--server-file",
+                          mem_printf(mem, "%s/server.json", child->state),
+                          "--dir",
+                          dir,
+                          "--name",
+                          name,
+                          "--slots",
+                          mem_printf(mem, "%" PRId64, child->slots),
+                          "--cancel-grace",
+                          mem_printf(mem, "%" PRId64 "ms", child->cancel_grace_us / US_PER_MS),
+                          child->allow_shell ? "--allow-shell" : "--no-allow-shell",
+                          NULL};
+    TokenRequest token = {.name = mem_printf(mem, "runner %s", name), .role = "runner"};
+    char text[AUTH_TOKEN_SIZE];
+    const char **copy;
+    bool fresh;
+    int r = file_mkdirs(dir, 0711, err);
+
+    if (r >= 0)
+        r = put_row(db, child, name, mem, &token.runner_id, err);
+    if (r >= 0)
+        r = auth_token_file(db, token_file, &token, text, &fresh, err);
+    if (r < 0)
+        return err_wrap(err, "runner %s", name);
+    copy = mem_array(mem, const char *, ELEMENTS(argv));
+    for (size_t i = 0; i < ELEMENTS(argv); i++)
+        copy[i] = argv[i];
+    *ret_argv = copy;
+    return 0;
+}

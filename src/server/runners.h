@@ -1,0 +1,17 @@
+/* The server's own runners: their row, their token, their command line. */
+#pragma once
+
+#include "store/store.h"
+
+typedef struct RunnerChild {
+    const char *program, *state, *url;
+    int number; /* from 0 */
+    int64_t slots, cancel_grace_us;
+    bool allow_shell;
+} RunnerChild;
+
+/* Makes the runner known under the name "local" ("local-2", …), keeps its token in STATE/runner/token across
+ * restarts (jobs that outlive the server still speak with it), and gives the argument vector to start it with
+ * (in mem). */
+_must_check_ int runner_child_prepare(Db *db, const RunnerChild *child, const void *mem,
+                                      const char *const **ret_argv, Err *err);

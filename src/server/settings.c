@@ -1,0 +1,297 @@
+#include "server/settings.h"
+
+#include "base/file.h"
+#include "base/str.h"
+#include <stddef.h>
+
+extern char **environ;
+
+static const char *const executors[] = {"shell", NULL};
+static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
+static const char *const syncs[] = {"normal", "full", NULL};
+
+#define AT(field) offsetof(Settings, field)
+#define S INT64_C(1000000)
+
+const Setting server_settings[SERVER_SETTINGS] = {
+    {.name = "config",
+     .type = SETTING_STRING,
+     .offset = AT(config),
+     .arg = "FILE",
+     .help = "settings file (YAML); without it STATE/pelton.yml, if there is one"},
+    {.name = "state",
+     .type = SETTING_STRING,
+     .offset = AT(state),
+     .fallback = "./state",
+     .arg = "DIR",
+     .help = "folder of everything that is kept"},
+    {.name = "listen",
+     .type = SETTING_ADDRESS,
+     .offset = AT(listen),
+     .fallback = "127.0.0.1:8080",
+     .arg = "ADDR:PORT",
+     .help = "where the API, the page and git are served; port 0 takes a free one"},
+    {.name = "ingress",
+     .type = SETTING_ADDRESS,
+     .offset = AT(ingress),
+     .fallback = "127.0.0.1:8081",
+     .arg = "ADDR:PORT",
+     .help = "where the deployed applications are served; port 0 takes a free one"},
+    {.name = "domain",
+     .type = SETTING_STRING,
+     .offset = AT(domain),
+     .fallback = "localhost",
+     .arg = "NAME",
+     .help = "an application's host name is its repository's name and this"},
+    {.name = "url",
+     .type = SETTING_STRING,
+     .offset = AT(url),
+     .arg = "URL",
+     .help = "how people reach this server, for links; without it http:// and the address it listens at"},
+    {.name = "runners",
+     .type = SETTING_INT,
+     .offset = AT(runners),
+     .min = 0,
+     .max = 16,
+     .fallback = "1",
+     .arg = "N",
+     .help = "runners that the server starts itself; 0: only others'"},
+    {.name = "slots",
+     .type = SETTING_INT,
+     .offset = AT(slots),
+     .min = 1,
+     .max = 256,
+     .fallback = "2",
+     .arg = "N",
+     .help = "jobs that each of them runs at a time"},
+    {.name = "allow-executor",
+     .type = SETTING_WORDS,
+     .offset = AT(allow_executor),
+     .words = executors,
+     .arg = "NAME",
+     .help = "allow pipelines an executor that trusts them: shell runs steps as the server's own user"},
+    {.name = "lease",
+     .type = SETTING_DURATION,
+     .offset = AT(lease),
+     .min = 2 * S,
+     .max = 3600 * S,
+     .fallback = "30s",
+     .arg = "TIME",
+     .help = "a runner that is silent for so long has lost its jobs"},
+    {.name = "job-timeout",
+     .type = SETTING_DURATION,
+     .offset = AT(job_timeout),
+     .min = S,
+     .max = 30 * 86400 * S,
+     .fallback = "1h",
+     .arg = "TIME",
+     .help = "a job that sets no timeout of its own is ended after this"},
+    {.name = "max-attempts",
+     .type = SETTING_INT,
+     .offset = AT(max_attempts),
+     .min = 1,
+     .max = 10,
+     .fallback = "3",
+     .arg = "N",
+     .help = "attempts of a job whose runner is lost, before it fails as lost"},
+    {.name = "cancel-grace",
+     .type = SETTING_DURATION,
+     .offset = AT(cancel_grace),
+     .min = 0,
+     .max = 600 * S,
+     .fallback = "10s",
+     .arg = "TIME",
+     .help = "between SIGTERM and SIGKILL for a step that must stop"},
+    {.name = "drain-grace",
+     .type = SETTING_DURATION,
+     .offset = AT(drain_grace),
+     .min = 0,
+     .max = 3600 * S,
+     .fallback = "30s",
+     .arg = "TIME",
+     .help = "an old release may finish its requests for so long"},
+    {.name = "session",
+     .type = SETTING_DURATION,
+     .offset = AT(session),
+     .min = 60 * S,
+     .max = 400 * 86400 * S,
+     .fallback = "7d",
+     .arg = "TIME",
+     .help = "how long a login of the page lasts"},
+    {.name = "threads",
+     .type = SETTING_INT,
+     .offset = AT(threads),
+     .min = 1,
+     .max = 64,
+     .fallback = "2",
+     .arg = "N",
+     .help = "threads that serve connections"},
+    {.name = "workers",
+     .type = SETTING_INT,
+     .offset = AT(workers),
+     .min = 1,
+     .max = 1024,
+     .fallback = "64",
+     .arg = "N",
+     .help = "at most so many requests that may block (git, uploads) at a time"},
+    {.name = "connections",
+     .type = SETTING_INT,
+     .offset = AT(connections),
+     .min = 0,
+     .max = 1000000,
+     .fallback = "0",
+     .arg = "N",
+     .help = "open connections at most; 0: what the limit on descriptors allows"},
+    {.name = "max-body",
+     .type = SETTING_SIZE,
+     .offset = AT(max_body),
+     .min = 1024,
+     .max = 1 << 30,
+     .fallback = "1M",
+     .arg = "SIZE",
+     .help = "the largest JSON body"},
+    {.name = "idle-timeout",
+     .type = SETTING_DURATION,
+     .offset = AT(idle_timeout),
+     .min = S,
+     .max = 3600 * S,
+     .fallback = "60s",
+     .arg = "TIME",
+     .help = "a connection that says nothing is closed"},
+    {.name = "request-timeout",
+     .type = SETTING_DURATION,
+     .offset = AT(request_timeout),
+     .min = S,
+     .max = 3600 * S,
+     .fallback = "30s",
+     .arg = "TIME",
+     .help = "headers and a JSON body must have come by then"},
+    {.name = "database-sync",
+     .type = SETTING_STRING,
+     .offset = AT(database_sync),
+     .words = syncs,
+     .fallback = "normal",
+     .arg = "HOW",
+     .help = "normal: safe when a process dies; full: every commit also survives a power loss"},
+    {.name = "log-level",
+     .type = SETTING_STRING,
+     .offset = AT(log_level),
+     .words = levels,
+     .fallback = "info",
+     .arg = "LEVEL",
+     .help = "the lowest level that is logged"},
+    {.name = "access-log",
+     .type = SETTING_BOOL,
+     .offset = AT(access_log),
+     .fallback = "false",
+     .help = "log a line for every request"},
+    {.name = "print-config",
+     .type = SETTING_BOOL,
+     .offset = AT(print_config),
+     .fallback = "false",
+     .help = "print what holds and where it comes from, and stop"},
+    {.name = "json",
+     .type = SETTING_BOOL,
+     .offset = AT(json),
+     .fallback = "false",
+     .help = "print the configuration, or where the server listens, as JSON"},
+};
+
+/* Of the other programs that share the environment; the first two are settings' names too, but mean the
+ * command line's. */
+static const char *const not_ours[] = {"PELTON_URL", "PELTON_CONFIG", "PELTON_TOKEN",
+                                       "PELTON_BIN", "PELTON_PUSHER", NULL};
+
+static bool is_ours(const char *variable) {
+    for (size_t i = 0; not_ours[i]; i++) {
+        const char *rest = str_after(variable, not_ours[i]);
+
+        if (rest && *rest == '=')
+            return false;
+    }
+    return true;
+}
+
+static const char *const *our_environment(const void *mem) {
+    const char **ours = NULL;
+    size_t count = 0;
+
+    for (char **e = environ; *e; e++)
+        if (is_ours(*e))
+            mem_append(mem, ours, count, *e);
+    mem_append(mem, ours, count, NULL);
+    return ours;
+}
+
+/* --state and --config are needed to find the file, before the flags' turn has come. */
+static const char *peek(int argc, char **argv, const char *name) {
+    size_t len = strlen(name);
+
+    for (int i = 1; i < argc; i++) {
+        const char *flag = str_after(argv[i], "--");
+
+        if (!flag || strncmp(flag, name, len) != 0)
+            continue;
+        if (flag[len] == '=')
+            return flag + len + 1;
+        if (!flag[len] && i + 1 < argc)
+            return argv[i + 1];
+    }
+    return NULL;
+}
+
+static int read_file(Config *c, int argc, char **argv, const void *mem, Err *err) {
+    const char *file = peek(argc, argv, "config");
+    const char *state = peek(argc, argv, "state");
+
+    if (file) {
+        int r = config_read_file(c, file, true, err);
+
+        if (r == -ERR_NOT_FOUND)
+            return err_set(err, ERR_INVALID, "--config: %s is not there", file);
+        return r;
+    }
+    if (!state)
+        state = getenv("PELTON_STATE");
+    return config_read_file(c, mem_printf(mem, "%s/pelton.yml", state ? state : "./state"), false, err);
+}
+
+/* Links are made by adding to it. */
+static int check_url(Settings *settings, const void *mem, Err *err) {
+    const char *url = settings->url;
+    size_t len = url ? strlen(url) : 0;
+
+    if (!url)
+        return 0;
+    if (!str_after(url, "http://") && !str_after(url, "https://"))
+        return err_set(err, ERR_INVALID, "setting \"url\": expected http://host or https://host, got \"%s\"",
+                       url);
+    while (len && url[len - 1] == '/')
+        len--;
+    settings->url = mem_strndup(mem, url, len);
+    return 0;
+}
+
+int settings_read(int argc, char **argv, const void *mem, Settings *ret, Buf *ret_print, Err *err) {
+    Config *c = config_new(mem, server_settings, SERVER_SETTINGS, ret);
+    const char **operands;
+    int r = read_file(c, argc, argv, mem, err);
+
+    if (r >= 0)
+        r = config_read_env(c, our_environment(mem), not_ours, err);
+    if (r >= 0)
+        r = config_read_flags(c, argc, argv, &operands, err);
+    if (r < 0)
+        return r;
+    if (operands && operands[0])
+        return err_set(err, ERR_INVALID, "unexpected argument \"%s\"; see: pelton server --help",
+                       operands[0]);
+    r = check_url(ret, mem, err);
+    if (r < 0)
+        return r;
+    if (ret->print_config && ret->json)
+        config_print_json(c, ret_print);
+    else if (ret->print_config)
+        config_print(c, ret_print);
+    return 0;
+}

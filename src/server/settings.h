@@ -1,0 +1,24 @@
+/* The server's settings: one table for the file, the environment, the flags, the help and --print-config. */
+#pragma once
+
+#include "base/config.h"
+
+typedef struct Settings {
+    const char *config; /* the file that was read */
+    const char *state;  /* folder of everything that is kept */
+    const char *listen, *ingress, *domain, *url;
+    const char *log_level, *database_sync;
+    const char **allow_executor;
+    int64_t runners, slots, threads, workers, connections, max_attempts;
+    uint64_t max_body;
+    int64_t lease, job_timeout, idle_timeout, request_timeout, session, drain_grace, cancel_grace;
+    bool access_log, print_config, json;
+} Settings;
+
+#define SERVER_SETTINGS 26
+extern const Setting server_settings[SERVER_SETTINGS];
+
+/* File, environment, flags, in that order, then checks between them. *ret_print (when asked for): what holds,
+ * as text. ERR_INVALID names the place. */
+_must_check_ int settings_read(int argc, char **argv, const void *mem, Settings *ret, Buf *ret_print,
+                               Err *err);

@@ -1,0 +1,793 @@
+// The page: builds as they happen, one build with its jobs, steps, log and artifacts, and what is live.
+// Whatever comes from elsewhere reaches the document as text nodes only.
+
+/** @typedef {{id:number,repo:string,commit_hash:string,commit_short:string,branch:string,status:string,created_at:string,
+ *   started_at:?string,finished_at:?string,duration_seconds:?number}} BuildInfo */
+/** @typedef {{id:number,name:string,status:string,reason:?string,message:?string,attempt:number,needs:string[],runner:?string,
+ *   started_at:?string,finished_at:?string,duration_seconds:?number,exit_code:?number,steps:Step[]}} Job */
+/** @typedef {{position:number,name:string,status:string,exit_code:?number,started_at:?string,finished_at:?string,
+ *   duration_seconds:?number}} Step */
+
+const LOG_LINES = 5000; // kept in the document; the rest is a click away as plain text
+const LINE_LENGTH = 20000; // characters; a longer line goes on in the next one
+const PENDING = 2000000; // characters that may wait for a frame: a hidden page has none
+const RECONNECT = 3000; // ms
+const LIST_ROWS = 100;
+const ENDED = new Set(["success", "failed", "partial", "cancelled", "skipped"]);
+
+const main = /** @type {HTMLElement} */ (document.getElementById("main"));
+const live = /** @type {HTMLElement} */ (document.getElementById("live"));
+const notice = /** @type {HTMLElement} */ (document.getElementById("notice"));
+const logout = /** @type {HTMLButtonElement} */ (document.getElementById("logout"));
+
+// ---- small helpers -------------------------------------------------------------------------------------------------
+
+/** An element with attributes and children; text only ever becomes a text node.
+ * @param {string} tag @param {Record<string, any>} [attributes] @param {...(Node|string|null|undefined)} children */
+export function el(tag, attributes = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === undefined || value === null || value === false) continue;
+    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else node.setAttribute(name, value === true ? "" : String(value));
+  }
+  for (const child of children) if (child !== null && child !== undefined) node.append(child);
+  return node;
+}
+
+/** Only http and https may become a link. @param {?string} url */
+function safeUrl(url) {
+  try {
+    const parsed = new URL(url ?? "", location.href);
+    return parsed.protocol === "http:" || parsed.protocol === "https:" ? parsed.href : null;
+  } catch {
+    return null;
+  }
+}
+
+/** Document 3's "2026-02-24 06:59:36" is UTC. @param {?string} text */
+export function parseTime(text) {
+  if (!text) return NaN;
+  return Date.parse(/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d$/.test(text) ? text.replace(" ", "T") + "Z" : text);
+}
+
+/** @param {?string} text @param {number} [now] */
+export function ago(text, now = Date.now()) {
+  const then = parseTime(text);
+  if (Number.isNaN(then)) return "";
+  const s = Math.max(0, Math.round((now - then) / 1000));
+  if (s < 5) return "just now";
+  if (s < 60) return `${s} s ago`;
+  if (s < 3600) return `${Math.floor(s / 60)} min ago`;
+  if (s < 172800) return `${Math.floor(s / 3600)} h ago`;
+  if (s < 31 * 86400) return `${Math.floor(s / 86400)} days ago`;
+  return new Date(then).toISOString().slice(0, 10);
+}
+
+/** @param {?number} seconds */
+export function human(seconds) {
+  if (seconds === null || seconds === undefined) return "";
+  if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
+  if (seconds < 60) return `${seconds.toFixed(1)} s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${Math.floor(seconds % 60)} s`;
+  return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
+}
+
+/** @param {number} bytes */
+export function size(bytes) {
+  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+  let unit = 0;
+  while (bytes >= 1024 && unit < units.length - 1) {
+    bytes /= 1024;
+    unit++;
+  }
+  return `${unit ? bytes.toFixed(1) : bytes} ${units[unit]}`;
+}
+
+/** How long something took, or has been running. @param {{started_at?:?string,finished_at?:?string,duration_seconds?:?number}} it */
+function took(it) {
+  if (it.duration_seconds !== null && it.duration_seconds !== undefined) return human(it.duration_seconds);
+  const start = parseTime(it.started_at ?? null);
+  return Number.isNaN(start) || it.finished_at ? "" : human(Math.max(0, (Date.now() - start) / 1000));
+}
+
+/** A time that is kept up to date by tick(). @param {?string} at */
+function timeElement(at) {
+  const then = parseTime(at);
+  if (Number.isNaN(then)) return el("span", {}, "");
+  return el("time", { datetime: new Date(then).toISOString(), title: new Date(then).toLocaleString() }, ago(at));
+}
+
+/** A state in words and colour. @param {?string} status */
+function statusElement(status) {
+  const word = /^[a-z]+$/.test(status ?? "") ? /** @type {string} */ (status) : "queued";
+  return el("span", { class: `status ${word === "live" ? "is-live" : word}` }, status ?? "");
+}
+
+/** @param {string} message */
+function tell(message) {
+  notice.textContent = message;
+  notice.hidden = message === "";
+}
+
+class LoginNeeded extends Error {}
+
+/** A request; an error's message is the server's own. @param {string} path @param {RequestInit} [init] */
+async function api(path, init = {}) {
+  const response = await fetch(path, {
+    credentials: "same-origin",
+    ...init,
+    headers: { Accept: "application/json", ...(init.body ? { "Content-Type": "application/json" } : {}) },
+  });
+  if (response.status === 401) throw new LoginNeeded("log in first");
+  const body = await response.json().catch(() => ({}));
+  if (!response.ok) {
+    const hints = Array.isArray(body.suggestions) ? body.suggestions.join(" ") : "";
+    throw new Error(`${body.message ?? body.error ?? `the server answers ${response.status}`} ${hints}`.trim());
+  }
+  return body;
+}
+
+// ---- where we are --------------------------------------------------------------------------------------------------
+
+let leave = () => {}; // ends what the page that is shown has running
+let turn = 0; // grows with every page, so that a late answer does not draw over a newer one
+
+/** The route of an address: "/builds/3" and "/#/builds/3" are the same. @param {Location|URL} at */
+export function routeOf(at) {
+  const path = at.hash.startsWith("#/") ? at.hash.slice(1) : at.pathname;
+  const build = /^\/builds\/(\d+)\/?$/.exec(path);
+  if (build) return { page: "build", id: Number(build[1]) };
+  if (/^\/deployments\/?$/.test(path)) return { page: "deployments" };
+  const repo = new URLSearchParams(at.search).get("repo");
+  return { page: "builds", repo };
+}
+
+/** @param {string} url */
+function go(url) {
+  history.pushState(null, "", url);
+  show();
+}
+
+async function show() {
+  const mine = ++turn;
+  const route = routeOf(location);
+  leave();
+  leave = () => {};
+  live.textContent = "";
+  tell("");
+  for (const link of document.querySelectorAll("[data-page]")) {
+    if (link.getAttribute("data-page") === route.page) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  try {
+    const page = { builds: showBuilds, build: showBuild, deployments: showDeployments }[route.page];
+    await page(() => mine === turn, route);
+    if (mine === turn) logout.hidden = false;
+  } catch (error) {
+    if (mine !== turn) return;
+    if (error instanceof LoginNeeded) showLogin();
+    else tell(/** @type {Error} */ (error).message);
+  }
+}
+
+/** Replaces the page. @param {string} title @param {...Node} children */
+function draw(title, ...children) {
+  document.title = title ? `${title} · Pelton` : "Pelton";
+  main.replaceChildren(...children);
+}
+
+// ---- logging in ----------------------------------------------------------------------------------------------------
+
+function showLogin() {
+  const field = /** @type {HTMLInputElement} */ (
+    el("input", { id: "token", type: "password", autocomplete: "current-password", required: true, spellcheck: "false" })
+  );
+  const submit = async (/** @type {Event} */ event) => {
+    event.preventDefault();
+    tell("");
+    try {
+      await api("/api/login", { method: "POST", body: JSON.stringify({ token: field.value.trim() }) });
+      show();
+    } catch (error) {
+      tell(error instanceof LoginNeeded ? "This token is wrong, expired or revoked." : /** @type {Error} */ (error).message);
+      field.select();
+    }
+  };
+  logout.hidden = true;
+  draw(
+    "Log in",
+    el(
+      "form",
+      { class: "card login", onsubmit: submit },
+      el("h1", {}, "Log in"),
+      el("p", { class: "dim" }, "With a token. The server's first one is in the file admin.token of its state directory."),
+      el("label", { for: "token" }, "Token"),
+      field,
+      el("button", { type: "submit" }, "Log in"),
+    ),
+  );
+  field.focus();
+}
+
+logout.addEventListener("click", async () => {
+  try {
+    await api("/api/logout", { method: "POST" });
+  } catch {
+    /* logged out is logged out */
+  }
+  turn++;
+  leave();
+  leave = () => {};
+  showLogin();
+});
+
+// ---- the list of builds --------------------------------------------------------------------------------------------
+
+/** @param {BuildInfo} build */
+function buildRow(build) {
+  return el(
+    "a",
+    { class: "row", href: `/builds/${build.id}`, "data-nav": true, "data-build": build.id },
+    statusElement(build.status),
+    el("span", {}, `${build.repo} `, el("span", { class: "dim" }, `#${build.id}`)),
+    el("span", { class: "wide" }, el("span", { class: "mono" }, build.commit_short ?? ""), ` ${build.branch ?? ""}`),
+    el("span", { class: "right dim", "data-took": build.started_at && !build.finished_at ? build.started_at : null }, took(build)),
+    el("span", { class: "right dim" }, timeElement(build.created_at)),
+  );
+}
+
+/** Server-sent events of all builds. @param {(type:string, build:BuildInfo)=>void} onBuild @param {()=>void} onBack */
+function watchBuilds(onBuild, onBack) {
+  let lost = false;
+  return listen("/api/events", (source) => {
+    source.onopen = () => {
+      live.textContent = "live";
+      if (lost) onBack(); // what happened meanwhile is in the list, not in the stream
+      lost = false;
+    };
+    source.onmessage = (event) => {
+      try {
+        const { type, build } = JSON.parse(event.data);
+        if (build) onBuild(type, build);
+      } catch {
+        /* not for us */
+      }
+    };
+  }, () => {
+    lost = true;
+    live.textContent = "reconnecting …";
+  });
+}
+
+/** An EventSource that is opened anew also after an answer that is none (a proxy's 503); a session that has ended shows the
+ * login. Gives what ends it. @param {string} url @param {(source:EventSource)=>void} setUp @param {()=>void} onLost */
+function listen(url, setUp, onLost) {
+  let timer = 0;
+  let ended = false;
+  /** @type {EventSource} */
+  let source;
+  const open = () => {
+    source = new EventSource(url);
+    setUp(source);
+    source.onerror = () => {
+      if (ended) return;
+      onLost();
+      if (source.readyState === EventSource.CLOSED) timer = setTimeout(again, RECONNECT);
+    };
+  };
+  const again = async () => {
+    try {
+      await api("/api/version");
+    } catch (error) {
+      if (ended) return;
+      if (error instanceof LoginNeeded) show();
+      else timer = setTimeout(again, RECONNECT);
+      return;
+    }
+    if (!ended) open();
+  };
+  open();
+  return () => {
+    ended = true;
+    clearTimeout(timer);
+    source.close();
+  };
+}
+
+/** @param {()=>boolean} current @param {{repo?:?string}} route */
+async function showBuilds(current, route) {
+  const query = `/api/builds?limit=${LIST_ROWS}${route.repo ? `&repo=${encodeURIComponent(route.repo)}` : ""}`;
+  const list = el("div", { class: "card" });
+  const fill = async () => {
+    const { builds } = await api(query);
+    if (!current()) return;
+    list.replaceChildren(...builds.map(buildRow));
+    if (builds.length === 0) {
+      list.append(el("p", { class: "empty" }, "No builds yet. Make a repository and push to it: ", el("code", {}, "pelton repo create hello")));
+    }
+  };
+  await fill();
+  if (!current()) return;
+  draw(route.repo ?? "Builds", el("h1", {}, route.repo ? `Builds of ${route.repo}` : "Builds"), list);
+  leave = watchBuilds(
+    (_type, build) => {
+      if (route.repo && build.repo !== route.repo) return;
+      const row = buildRow(build);
+      const old = list.querySelector(`[data-build="${Number(build.id)}"]`);
+      const focused = old !== null && old === document.activeElement;
+      if (old) old.replaceWith(row);
+      else {
+        const newest = Number(list.querySelector("[data-build]")?.getAttribute("data-build") ?? 0);
+        if (build.id < newest) return; // older than what the list holds
+        list.querySelector(".empty")?.remove();
+        list.prepend(row);
+        if (list.childElementCount > LIST_ROWS) list.lastElementChild?.remove();
+      }
+      if (focused) row.focus();
+    },
+    () => fill().catch(() => {}),
+  );
+}
+
+// ---- one build -----------------------------------------------------------------------------------------------------
+
+/** Jobs in columns: each stands behind all that it needs. @param {Job[]} jobs @returns {Job[][]} */
+export function stagesOf(jobs) {
+  const byName = new Map(jobs.map((job) => [job.name, job]));
+  const depths = new Map();
+  const depth = (/** @type {Job} */ job) => {
+    const known = depths.get(job.name);
+    if (known !== undefined) return known;
+    depths.set(job.name, 0); // ends a cycle, which the server does not send
+    const needs = (job.needs ?? []).map((name) => byName.get(name)).filter((need) => need !== undefined);
+    const found = needs.reduce((most, need) => Math.max(most, depth(need) + 1), 0);
+    depths.set(job.name, found);
+    return found;
+  };
+  /** @type {Job[][]} */
+  const stages = [];
+  for (const job of jobs) (stages[depth(job)] ??= []).push(job);
+  return stages;
+}
+
+/** @param {Job} job */
+function jobWhy(job) {
+  if (job.message || job.reason) return job.message || job.reason;
+  return job.status === "blocked" && job.needs?.length ? `needs ${job.needs.join(", ")}` : null;
+}
+
+/** @param {Job} job @param {boolean} chosen @param {()=>void} choose */
+function jobCard(job, chosen, choose) {
+  const running = job.started_at && !job.finished_at ? job.started_at : null;
+  return el(
+    "button",
+    { class: "job", type: "button", "aria-pressed": chosen ? "true" : "false", "data-job": job.name, onclick: choose },
+    el("span", { class: "name" }, job.name),
+    statusElement(job.status),
+    " ",
+    el("span", { class: "dim", "data-took": running }, took(job)),
+    jobWhy(job) ? el("span", { class: "meta" }, jobWhy(job)) : null,
+    job.attempt > 1 ? el("span", { class: "meta" }, `attempt ${job.attempt}`) : null,
+    job.runner ? el("span", { class: "meta" }, `on ${job.runner}`) : null,
+  );
+}
+
+/** @param {Job} job */
+function stepList(job) {
+  return el(
+    "ul",
+    { class: "steps", "aria-label": `Steps of ${job.name}` },
+    ...(job.steps ?? []).map((step) =>
+      el("li", {}, statusElement(step.status), ` ${step.name} `, el("span", { class: "dim" },
+        [took(step), step.exit_code ? `exit status ${step.exit_code}` : ""].filter(Boolean).join(" · "))),
+    ),
+  );
+}
+
+/** @param {()=>boolean} current @param {{id:number}} route */
+async function showBuild(current, route) {
+  let build = await api(`/api/builds/${route.id}`);
+  if (!current()) return;
+  /** @type {?string} */
+  let chosen = null; // the job whose log and steps are shown; null: all
+  const head = el("div");
+  const graph = el("div");
+  const artifacts = el("div");
+  const log = new LogView(() => current() && refresh());
+
+  const refresh = async () => {
+    const fresh = await api(`/api/builds/${route.id}`).catch(() => null);
+    if (!fresh || !current()) return;
+    build = fresh;
+    drawAll();
+    if (ENDED.has(build.status)) await drawArtifacts();
+  };
+  const choose = (/** @type {?string} */ name) => {
+    chosen = chosen === name ? null : name;
+    drawAll();
+    log.open(route.id, chosen);
+  };
+  const drawAll = () => {
+    const focused = document.activeElement?.getAttribute("data-job");
+    head.replaceChildren(buildHead(build, refresh));
+    const stages = stagesOf(build.jobs ?? []).filter(Boolean);
+    const job = (build.jobs ?? []).find((/** @type {Job} */ j) => j.name === chosen) ?? (build.jobs?.length === 1 ? build.jobs[0] : null);
+    graph.replaceChildren(
+      el("h2", {}, "Jobs"),
+      el("div", { class: "stages" }, ...stages.map((jobs) =>
+        el("div", { class: "stage" }, ...jobs.map((j) => jobCard(j, j.name === chosen, () => choose(j.name)))))),
+    );
+    if (job) graph.append(stepList(job));
+    if (focused) {
+      for (const card of graph.querySelectorAll("[data-job]"))
+        if (card.getAttribute("data-job") === focused) /** @type {HTMLElement} */ (card).focus();
+    }
+  };
+  const drawArtifacts = async () => {
+    const list = (await api(`/api/builds/${route.id}/artifacts`)).artifacts ?? [];
+    if (!current()) return;
+    artifacts.replaceChildren();
+    if (list.length) artifacts.append(el("h2", {}, "Artifacts"), el("div", { class: "card" }, ...list.map((a) => artifactRow(route.id, a))));
+  };
+
+  drawAll();
+  draw(`${build.repo} #${build.id}`, head, graph, log.element, artifacts);
+  log.open(route.id, null);
+  const unwatch = watchBuilds(
+    (_type, info) => {
+      if (info.id === route.id) refresh();
+    },
+    refresh,
+  );
+  leave = () => {
+    unwatch();
+    log.close();
+  };
+  drawArtifacts().catch(() => {});
+}
+
+/** @param {any} build @param {()=>void} refresh */
+function buildHead(build, refresh) {
+  const cancel = /** @type {HTMLButtonElement} */ (el("button", { class: "danger", type: "button" }, "Cancel"));
+  cancel.addEventListener("click", async () => {
+    cancel.disabled = true;
+    try {
+      await api(`/api/builds/${build.id}/cancel`, { method: "POST" });
+      tell("");
+    } catch (error) {
+      tell(/** @type {Error} */ (error).message);
+    }
+    refresh();
+  });
+  const running = build.started_at && !build.finished_at ? build.started_at : null;
+  const why = build.message || build.reason;
+  return el(
+    "div",
+    {},
+    el(
+      "div",
+      { class: "head" },
+      el("div", {}, el("h1", {}, `${build.repo} #${build.id} `), statusElement(build.status), " ",
+        el("span", { class: "dim", "data-took": running }, took(build))),
+      ENDED.has(build.status) ? null : cancel,
+    ),
+    el("p", { class: "facts" }, el("span", { class: "mono" }, build.commit_short ?? ""),
+      build.commit_message ? el("span", {}, build.commit_message) : null,
+      build.commit_author ? el("span", {}, `by ${build.commit_author}`) : null,
+      el("span", {}, build.branch ?? build.ref ?? ""), build.event ? el("span", {}, build.event) : null,
+      timeElement(build.created_at)),
+    why ? el("p", { class: `why ${build.status === "failed" ? "bad" : ""}` }, why) : null,
+  );
+}
+
+/** @param {number} id @param {{path:string,size:number,job:string,sha256:string,created_at:string}} artifact */
+function artifactRow(id, artifact) {
+  const path = artifact.path.split("/").map(encodeURIComponent).join("/");
+  return el(
+    "a",
+    { class: "row", href: `/api/builds/${id}/artifacts/${path}`, download: artifact.path.split("/").pop(), title: `sha256 ${artifact.sha256}` },
+    el("span", { class: "dim" }, artifact.job ?? ""),
+    el("span", { class: "mono" }, artifact.path),
+    el("span", { class: "wide dim mono" }, (artifact.sha256 ?? "").slice(0, 16)),
+    el("span", { class: "right" }, size(artifact.size)),
+    el("span", { class: "right dim" }, timeElement(artifact.created_at)),
+  );
+}
+
+// ---- the log -------------------------------------------------------------------------------------------------------
+
+const CONTROL = /[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]/;
+// CSI to its final byte; a string (OSC and its like) to BEL or ST; other escapes
+const SEQUENCE = /\x1b\[([0-?]*)[ -/]*([@-~])|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[ -/]*[0-OQ-WYZ\\`-~]/y;
+const UNFINISHED = /^\x1b(?:\[[0-?]*[ -/]*|[\]PX^_][^\x07\x1b]*\x1b?|[ -/]*)$/;
+const SEQUENCE_MAX = 4096;
+
+/** Colours and weights of a log's SGR sequences (ECMA-48, 8.3.117) as classes; every other control sequence is dropped. */
+export class Ansi {
+  constructor() {
+    this.classes = new Map(); // "f", "k", "b", … → class
+    this.rest = ""; // of a sequence that is not yet whole
+  }
+
+  /** Pieces of text with their classes. @param {string} text @returns {{text:string, classes:string}[]} */
+  feed(text) {
+    const out = [];
+    const input = this.rest + text;
+    const add = (/** @type {number} */ from, /** @type {number} */ to) => {
+      if (to > from) out.push({ text: input.slice(from, to), classes: [...this.classes.values()].join(" ") });
+    };
+    this.rest = "";
+    for (let at = 0; at < input.length; ) {
+      const next = input.slice(at).search(CONTROL);
+      if (next < 0) {
+        add(at, input.length);
+        break;
+      }
+      add(at, at + next);
+      at += next;
+      SEQUENCE.lastIndex = at;
+      const match = SEQUENCE.exec(input);
+      if (!match && input.length - at < SEQUENCE_MAX && UNFINISHED.test(input.slice(at))) {
+        this.rest = input.slice(at);
+        break;
+      }
+      if (match?.[2] === "m") this.sgr(match[1]);
+      at += match ? match[0].length : 1;
+    }
+    return out;
+  }
+
+  /** @param {string} parameters */
+  sgr(parameters) {
+    if (!/^[0-9;:]*$/.test(parameters)) return;
+    const codes = parameters.split(/[;:]/).map(Number);
+    for (let i = 0; i < codes.length; i++) {
+      const code = codes[i];
+      if (code === 0) this.classes.clear();
+      else if (code === 1) this.classes.set("b", "b");
+      else if (code === 2) this.classes.set("d", "d");
+      else if (code === 3) this.classes.set("i", "i");
+      else if (code === 4) this.classes.set("u", "u");
+      else if (code === 9) this.classes.set("s", "s");
+      else if (code === 22) ["b", "d"].forEach((key) => this.classes.delete(key));
+      else if (code === 23) this.classes.delete("i");
+      else if (code === 24) this.classes.delete("u");
+      else if (code === 29) this.classes.delete("s");
+      else if (code >= 30 && code <= 37) this.classes.set("f", `f${code - 30}`);
+      else if (code >= 90 && code <= 97) this.classes.set("f", `f${code - 82}`);
+      else if (code >= 40 && code <= 47) this.classes.set("k", `k${code - 40}`);
+      else if (code >= 100 && code <= 107) this.classes.set("k", `k${code - 100}`);
+      else if (code === 39) this.classes.delete("f");
+      else if (code === 49) this.classes.delete("k");
+      else if (code === 38 || code === 48) {
+        const key = code === 38 ? "f" : "k";
+        if (codes[i + 1] === 5) {
+          if (codes[i + 2] < (key === "f" ? 16 : 8)) this.classes.set(key, key + codes[i + 2]);
+          i += 2;
+        } else if (codes[i + 1] === 2) i += 4;
+      }
+    }
+  }
+}
+
+/** The live log: pieces are gathered and appended once a frame; at most LOG_LINES lines stay in the document. */
+export class LogView {
+  /** @param {()=>void} onChange a job's state has changed */
+  constructor(onChange) {
+    this.onChange = onChange;
+    this.box = el("div", { class: "log", tabindex: "0", role: "log", "aria-label": "Log", "aria-live": "off" });
+    this.follow = /** @type {HTMLButtonElement} */ (
+      el("button", { type: "button", hidden: true, onclick: () => this.toEnd() }, "Follow")
+    );
+    this.state = el("span", { class: "dim", role: "status" });
+    this.raw = el("a", { class: "dim", target: "_blank", rel: "noopener" }, "plain text");
+    this.title = el("h2", {}, "Log");
+    this.element = el("section", { "aria-label": "Log" },
+      el("div", { class: "log-head" }, this.title, this.state, this.follow, this.raw), this.box);
+    this.atEnd = true;
+    this.box.addEventListener("scroll", () => {
+      this.atEnd = this.box.scrollHeight - this.box.scrollTop - this.box.clientHeight < 24;
+      this.follow.hidden = this.atEnd;
+    });
+    this.frame = 0;
+    this.stop = () => {};
+    this.reset();
+  }
+
+  reset() {
+    this.pending = []; // [job, attempt, text]
+    this.waiting = 0; // characters in it
+    this.positions = new Map(); // job and attempt → offset behind what was shown
+    this.streams = new Map(); // job and attempt → its colours and its unfinished line
+    this.last = null;
+    this.cut = false;
+    this.box.replaceChildren();
+    this.atEnd = true;
+    this.follow.hidden = true;
+  }
+
+  toEnd() {
+    this.box.scrollTop = this.box.scrollHeight;
+    this.atEnd = true;
+    this.follow.hidden = true;
+    this.box.focus();
+  }
+
+  close() {
+    this.stop();
+    this.stop = () => {};
+    if (this.pending.length) this.paint();
+  }
+
+  /** @param {number} build @param {?string} job */
+  open(build, job) {
+    this.close();
+    cancelAnimationFrame(this.frame);
+    this.frame = 0;
+    this.reset();
+    const query = job ? `job=${encodeURIComponent(job)}&` : "";
+    this.title.textContent = job ? `Log of ${job}` : "Log";
+    this.raw.setAttribute("href", `/api/builds/${build}/logs?${query}offset=0`);
+    this.state.textContent = "";
+    const end = () => {
+      this.close();
+      this.state.textContent = "";
+      this.onChange();
+    };
+    this.stop = listen(`/api/builds/${build}/logs?${query}follow=true`, (source) => {
+      source.addEventListener("log", (event) => this.take(JSON.parse(event.data)));
+      source.addEventListener("job", () => this.onChange());
+      source.addEventListener("end", end);
+      source.onopen = () => {
+        this.state.textContent = "";
+      };
+    }, () => {
+      this.state.textContent = "reconnecting …";
+    });
+  }
+
+  /** A piece; what was shown already is left out. A replacement character counts as the one byte that it stands for.
+   * @param {{job:string, attempt:number, offset:number, text:string}} piece */
+  take({ job, attempt, offset, text }) {
+    const key = `${attempt} ${job}`;
+    const next = this.positions.get(key) ?? offset;
+    const bytes = (/** @type {string} */ c) => {
+      const code = /** @type {number} */ (c.codePointAt(0));
+      return code === 0xfffd || code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
+    };
+    let at = offset;
+    let start = 0;
+    for (const c of text) {
+      if (at < next) start += c.length;
+      at += bytes(c);
+    }
+    if (at <= next) return;
+    this.positions.set(key, at);
+    this.pending.push([job, attempt, start ? text.slice(start) : text]);
+    this.waiting += text.length;
+    if (this.waiting > PENDING) this.paint();
+    else if (!this.frame) this.frame = requestAnimationFrame(() => this.paint());
+  }
+
+  /** A line of our own. @param {string} text @param {string} kind */
+  mark(text, kind) {
+    return el("div", { class: `l ${kind}` }, text);
+  }
+
+  paint() {
+    cancelAnimationFrame(this.frame);
+    this.frame = 0;
+    const fresh = document.createDocumentFragment();
+    const pieces = this.pending;
+    this.pending = [];
+    this.waiting = 0;
+    // far more than can stay: only the end of it is worth making lines of
+    const kept = [];
+    let lines = 0;
+    for (let i = pieces.length - 1; i >= 0 && lines <= LOG_LINES; i--) {
+      const all = pieces[i][2].split("\n");
+      lines += all.length;
+      const over = Math.max(0, all.length - LOG_LINES - 1);
+      kept.unshift([pieces[i][0], pieces[i][1], over ? all.slice(over) : all]);
+      this.cut ||= over > 0 || (lines > LOG_LINES && i > 0);
+    }
+    for (const [job, attempt, all] of kept) this.append(fresh, job, attempt, all);
+    this.box.append(fresh);
+    while (this.box.childElementCount > LOG_LINES) {
+      this.box.firstElementChild?.remove();
+      this.cut = true;
+    }
+    if (this.cut && !this.box.firstElementChild?.classList.contains("cut"))
+      this.box.prepend(this.mark("… earlier lines are in the plain text", "cut"));
+    if (this.atEnd) this.box.scrollTop = this.box.scrollHeight;
+  }
+
+  /** @param {DocumentFragment} fresh @param {string} job @param {number} attempt @param {string[]} lines */
+  append(fresh, job, attempt, lines) {
+    const key = `${attempt} ${job}`;
+    let stream = this.streams.get(key);
+    if (!stream) {
+      stream = { ansi: new Ansi(), open: null, length: 0 };
+      this.streams.set(key, stream);
+    }
+    if (this.last !== key) {
+      if (this.last !== null || attempt > 1)
+        fresh.append(this.mark(attempt > 1 ? `── ${job}, attempt ${attempt} ──` : `── ${job} ──`, "h"));
+      stream.open = null;
+      this.last = key;
+    }
+    lines.forEach((text, i) => {
+      if (i > 0) {
+        stream.open = null; // the newline before it
+        stream.ansi.rest = ""; // ends a sequence too, so that a broken one cannot hide a log
+      }
+      if (text === "" && i === lines.length - 1) return;
+      if (!stream.open || stream.length > LINE_LENGTH) {
+        stream.open = el("div", { class: "l" });
+        stream.length = 0;
+        fresh.append(stream.open);
+      }
+      // a carriage return writes the line anew (progress bars)
+      const visible = text.replace(/\r+$/, "");
+      const back = visible.lastIndexOf("\r");
+      if (back >= 0) stream.open.replaceChildren();
+      stream.length += visible.length;
+      for (const piece of stream.ansi.feed(visible.slice(back + 1)))
+        stream.open.append(piece.classes ? el("span", { class: piece.classes }, piece.text) : piece.text);
+    });
+  }
+}
+
+// ---- deployments ---------------------------------------------------------------------------------------------------
+
+/** @param {()=>boolean} current */
+async function showDeployments(current) {
+  const list = el("div", { class: "card" });
+  const fill = async () => {
+    const { deployments } = await api("/api/deployments");
+    if (!current()) return;
+    list.replaceChildren(...deployments.map(deploymentRow));
+    if (!deployments.length) list.append(el("p", { class: "empty" }, "Nothing is deployed. A deploy: part in .pelton.yml does it."));
+  };
+  await fill();
+  if (!current()) return;
+  draw("Deployments", el("h1", {}, "Deployments"), list);
+  leave = watchBuilds((type) => type === "completed" && fill().catch(() => {}), () => fill().catch(() => {}));
+}
+
+/** @param {any} d */
+function deploymentRow(d) {
+  const url = safeUrl(d.url);
+  return el(
+    "div",
+    { class: "row" },
+    statusElement(d.status),
+    el("span", {}, `${d.project} `,
+      d.build_id ? el("a", { href: `/builds/${Number(d.build_id)}`, "data-nav": true }, `#${d.build_id}`) : null),
+    el("span", { class: "wide" }, d.error_message ? el("span", { class: "failed" }, d.error_message)
+      : url && d.url ? el("a", { href: url, rel: "noopener", target: "_blank" }, d.url) : ""),
+    el("span", { class: "right mono dim" }, (d.commit_sha ?? "").slice(0, 8)),
+    el("span", { class: "right dim" }, timeElement(d.created_at)),
+  );
+}
+
+// ---- start ---------------------------------------------------------------------------------------------------------
+
+document.addEventListener("click", (event) => {
+  const link = event.target instanceof Element ? event.target.closest("a[data-nav]") : null;
+  if (!link || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+  event.preventDefault();
+  go(/** @type {HTMLAnchorElement} */ (link).href);
+  main.focus();
+});
+addEventListener("popstate", show);
+
+setInterval(() => {
+  if (document.hidden) return;
+  for (const node of document.querySelectorAll("time")) node.textContent = ago(node.getAttribute("datetime"));
+  for (const node of document.querySelectorAll("[data-took]"))
+    node.textContent = took({ started_at: node.getAttribute("data-took") });
+}, 1000);
+
+show();

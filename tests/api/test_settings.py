@@ -1,0 +1,86 @@
+"""The server's settings: file, environment, flags, in that order; what is wrong stops the start with its place."""
+
+import json
+import subprocess
+
+import pytest
+
+from lib.server import BINARY, base_env
+
+
+def server(tmp_path, *flags, file=None, env=None):
+    state = tmp_path / "state"
+    if file is not None:
+        state.mkdir(exist_ok=True)
+        (state / "pelton.yml").write_text(file)
+    return subprocess.run([BINARY, "server", "--state", state, *flags], cwd=tmp_path, capture_output=True, text=True,
+                          env={**base_env(tmp_path), **(env or {})}, stdin=subprocess.DEVNULL, timeout=60, check=False)
+
+
+def config(tmp_path, *flags, **options):
+    done = server(tmp_path, *flags, "--print-config", "--json", **options)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_flags_win_over_the_environment_and_that_over_the_file(tmp_path):
+    file, env = "slots: 3\nlease: 20s\nworkers: 5\n", {"PELTON_LEASE": "40s", "PELTON_WORKERS": "6"}
+    held = config(tmp_path, "--workers", "7", file=file, env=env)
+    assert (held["slots"]["value"], held["slots"]["from"].endswith("pelton.yml:1")) == (3, True)
+    assert (held["lease"]["value"], held["lease"]["from"]) == (40_000_000, "PELTON_LEASE")
+    assert (held["workers"]["value"], held["workers"]["from"]) == (7, "--workers")
+    assert held["domain"]["from"] == "default"
+
+
+def test_what_is_printed_can_be_read_back(tmp_path):
+    first = server(tmp_path, "--print-config", "--slots", "9").stdout
+    lines = [line for line in first.splitlines() if not line.startswith(("config:", "state:", "print-config:"))]
+    again = config(tmp_path, file="\n".join(lines) + "\n")
+    assert again["slots"]["value"] == 9
+
+
+@pytest.mark.parametrize("file, words", [
+    ("lisen: 1\n", ("pelton.yml:1:1", "lisen", 'did you mean "listen"')),
+    ("slots: 3\nlease: 5 parsecs\n", ("pelton.yml:2:8", "lease", "duration")),
+    ("slots: 0\n", ("pelton.yml:1:8", "slots", "1 to 256")),
+    ("log-level: loud\n", ("pelton.yml:1:12", "log-level", "debug")),
+    ("listen: nowhere\n", ("pelton.yml:1:9", "listen")),
+    ("slots: [1\n", ("pelton.yml",)),
+])
+def test_a_mistake_in_the_file_stops_the_start_with_its_place(tmp_path, file, words):
+    done = server(tmp_path, file=file)
+    assert done.returncode == 2 and all(word in done.stderr for word in words), done.stderr
+    assert not (tmp_path / "state" / "pelton.db").exists()
+
+
+@pytest.mark.parametrize("flags, env, words", [
+    (["--slots", "many"], {}, ("--slots", "many")),
+    (["--slotz", "1"], {}, ("--slotz", "slots")),
+    (["--config", "missing.yml"], {}, ("missing.yml",)),
+    (["stray"], {}, ("stray",)),
+    ([], {"PELTON_SLOTS": "-1"}, ("PELTON_SLOTS",)),
+    ([], {"PELTON_SLOTZ": "1"}, ("PELTON_SLOTZ",)),
+])
+def test_a_mistake_in_a_flag_or_the_environment_stops_the_start(tmp_path, flags, env, words):
+    done = server(tmp_path, *flags, env=env)
+    assert done.returncode == 2 and all(word in done.stderr for word in words), done.stderr
+
+
+def test_the_command_lines_own_variables_do_not_concern_the_server(tmp_path):
+    env = {"PELTON_URL": "http://x", "PELTON_TOKEN": "t", "PELTON_CONFIG": "/nonexistent/config.yml"}
+    assert config(tmp_path, env=env)["config"]["from"] == "default"
+
+
+def test_a_second_server_on_the_same_state_is_told_so(start_pelton):
+    first = start_pelton()
+    done = subprocess.run([first.binary, "server", "--state", first.state, "--listen", "127.0.0.1:0"],
+                          capture_output=True, text=True, env=base_env(first.folder), timeout=60, check=False)
+    assert done.returncode != 0 and "another server works on" in done.stderr
+    assert first.client.get("/health")["status"] == "ok"
+
+
+def test_an_address_that_is_taken_is_a_clear_error(start_pelton, tmp_path):
+    first = start_pelton()
+    (tmp_path / "second").mkdir()
+    done = server(tmp_path / "second", "--listen", first.address, "--runners", "0")
+    assert done.returncode != 0 and first.address in done.stderr

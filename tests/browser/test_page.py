@@ -1,0 +1,104 @@
+"""The page in Chromium, in front of a real server."""
+
+import pytest
+from selenium import webdriver
+from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
+
+from lib.wait import SLOWER
+
+PIPELINE = """
+jobs:
+  slow:
+    checkout: false
+    steps:
+      - echo first line of the log
+      - tail -f /dev/null
+"""
+
+
+@pytest.fixture
+def browser(tmp_path):
+    options = webdriver.ChromeOptions()
+    options.binary_location = "/usr/bin/chromium"
+    for flag in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--no-first-run",
+                 "--disable-background-networking", "--disable-component-update", "--proxy-server=direct://",
+                 "--window-size=1200,900", f"--user-data-dir={tmp_path / 'chromium'}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(service=Service("/usr/bin/chromedriver"), options=options)
+    yield driver
+    driver.quit()
+
+
+def wait(browser, condition, what):
+    """The page draws itself anew as builds go on: what was found may be gone a moment later, and is looked for again."""
+    redrawn = [StaleElementReferenceException, NoSuchElementException]
+    return WebDriverWait(browser, 20 * SLOWER, poll_frequency=0.05, ignored_exceptions=redrawn).until(
+        lambda _: condition(), what)
+
+
+def click(browser, selector):
+    wait(browser, lambda: browser.find_element(By.CSS_SELECTOR, selector).click() is None, selector)
+
+
+def text(browser):
+    return browser.find_element(By.TAG_NAME, "main").text
+
+
+def wait_text(browser, wanted):
+    wait(browser, lambda: wanted in text(browser), f"{wanted!r} on the page")
+
+
+def log_in(browser, pelton):
+    browser.get(pelton.url)
+    wait(browser, lambda: browser.find_elements(By.ID, "token"), "a field for the token")
+    browser.find_element(By.ID, "token").send_keys(pelton.token)
+    browser.find_element(By.CSS_SELECTOR, "form button").click()
+    wait(browser, lambda: not browser.find_elements(By.ID, "token"), "the page behind the login")
+
+
+def complaints(browser):
+    """What the browser complained of, but for the answer to who is not logged in yet."""
+    return [entry["message"] for entry in browser.get_log("browser")
+            if entry["level"] == "SEVERE" and " 401 " not in entry["message"]]
+
+
+def test_a_wrong_token_is_refused_and_shows_nothing(pelton, browser):
+    pelton.push("secret-thing", {".pelton.yml": PIPELINE})
+    browser.get(pelton.url)
+    wait(browser, lambda: browser.find_elements(By.ID, "token"), "a field for the token")
+    browser.find_element(By.ID, "token").send_keys("plt_wrong")
+    browser.find_element(By.CSS_SELECTOR, "form button").click()
+    wait(browser, lambda: "wrong" in browser.find_element(By.ID, "notice").text, "the refusal")
+    assert "secret-thing" not in browser.page_source
+
+
+def test_a_pushed_build_appears_its_log_runs_and_cancel_ends_it(pelton, browser):
+    log_in(browser, pelton)
+    wait_text(browser, "No builds yet")
+    _, push = pelton.push("hello", {".pelton.yml": PIPELINE})
+    wait_text(browser, "hello")
+    wait_text(browser, "running")
+    click(browser, f'[data-build="{push.build}"]')
+    wait(browser, lambda: "first line of the log" in browser.find_element(By.CSS_SELECTOR, "[role=log]").text,
+         "the log")
+    browser.execute_script("window.confirm = () => true")
+    click(browser, "button.danger")
+    wait_text(browser, "cancelled")
+    assert pelton.wait_build(push.build)["status"] == "cancelled"
+    assert not complaints(browser)
+
+
+def test_what_a_build_prints_is_text_and_not_markup(pelton, browser):
+    nasty = "<img src=x onerror=\\\"document.title='owned'\\\">"
+    _, push = pelton.push("nasty", {".pelton.yml": f'jobs:\n  t:\n    checkout: false\n    steps:\n'
+                                                   f'      - run: echo "{nasty}"\n        name: "<b>step</b>"\n'})
+    pelton.wait_build(push.build, "success")
+    log_in(browser, pelton)
+    browser.get(f"{pelton.url}/builds/{push.build}")
+    wait(browser, lambda: "<img src=x" in browser.find_element(By.CSS_SELECTOR, "[role=log]").text, "the log")
+    assert "<b>step</b>" in text(browser)
+    assert "owned" not in browser.title

@@ -1,0 +1,173 @@
+"""The command line without a server: help, usage, lint, completion, what it says when nobody answers."""
+
+import json
+import os
+import pathlib
+import socket
+import subprocess
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PELTON = os.environ.get("PELTON_BIN", str(ROOT / "build" / "pelton"))
+
+
+@pytest.fixture
+def run(tmp_path):
+    def call(*args, stdin=None, **env):
+        keep = {k: v for k, v in os.environ.items() if k in ("PATH", "ASAN_OPTIONS", "UBSAN_OPTIONS", "TMPDIR")}
+        return subprocess.run([PELTON, *args], input=stdin, capture_output=True, text=True, timeout=60, cwd=tmp_path,
+                              env={**keep, "HOME": str(tmp_path), **env})
+
+    return call
+
+
+def nobody():
+    """An address where nobody listens."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{s.getsockname()[1]}"
+
+
+def commands():
+    out = subprocess.run([PELTON, "help", "--json"], capture_output=True, text=True, check=True).stdout
+    return json.loads(out)
+
+
+@pytest.mark.parametrize("name", [c["name"] for c in commands()] if os.path.exists(PELTON) else [])
+def test_help_of_every_verb_has_usage_flags_and_examples(run, name):
+    out = run(*name.split(), "--help")
+    assert out.returncode == 0
+    assert out.stdout.startswith(f"Usage: pelton {name}")
+    assert "Flags:" in out.stdout and "Examples:\n  " in out.stdout
+    assert run("help", *name.split()).stdout == out.stdout
+    assert "\x1b" not in out.stdout
+
+
+def test_no_verb_prints_the_overview_and_is_usage(run):
+    out = run()
+    assert out.returncode == 2 and "repo create" in out.stdout
+    assert run("--help").returncode == 0
+    assert "post-receive" not in out.stdout and "__complete" not in out.stdout
+
+
+@pytest.mark.parametrize("line", [
+    "nope", "repo", "repo nope", "logs", "logs x", "logs 1 2", "logs 0", "builds --limit 0", "builds --limt 3", "cancel",
+    "artifacts 1 put x", "build start r --env X", "token create t --role king", "login", "login ftp://x --token-stdin",
+    "completion fish", "help nope", "hook post-receive", "logs -z 1", "token create t --ttl soon",
+])
+def test_usage_mistakes_exit_with_2(run, line):
+    out = run(*line.split(), PELTON_URL="http://127.0.0.1:1", stdin="")
+    assert out.returncode == 2, out.stderr
+    assert line == "repo" or out.stderr.startswith("pelton: ")
+
+
+def test_the_nearest_verb_is_named(run):
+    assert 'did you mean "builds"?' in run("buidls").stderr
+    assert 'did you mean "repo create"?' in run("repo", "craete").stderr
+
+
+@pytest.mark.parametrize("line", [
+    "builds", "build show 1", "build start r", "logs 1", "logs -f 1", "cancel 1", "artifacts 1", "artifacts 1 get a",
+    "repo list", "repo create r", "repo show r", "deployments", "open r", "runners", "token list", "token create t",
+    "token revoke 1", "version --server",
+])
+def test_a_server_out_of_reach_is_5_and_says_what_to_do(run, line):
+    url = nobody()
+    out = run(*line.split(), PELTON_URL=url)
+    assert out.returncode == 5, out.stderr
+    assert f"no server at {url}" in out.stderr and "pelton server --state DIR" in out.stderr
+    assert out.stdout == ""
+
+
+def test_an_error_as_json(run):
+    out = run("builds", "--json", PELTON_URL=nobody())
+    error = json.loads(out.stderr)
+    assert out.returncode == 5 and error["error"] == "unavailable" and error["exit"] == 5
+
+
+def test_the_url_flag_wins_over_the_environment(run):
+    url = nobody()
+    assert url in run("builds", "--url", url, PELTON_URL="http://127.0.0.1:1").stderr
+
+
+def test_login_out_of_reach_keeps_nothing(run, tmp_path):
+    out = run("login", nobody(), "--token-stdin", stdin="secret\n")
+    assert out.returncode == 5
+    assert not (tmp_path / ".config").exists()
+    assert "secret" not in out.stderr
+
+
+def test_a_broken_config_names_its_place(run, tmp_path):
+    (tmp_path / "c.yml").write_text("url: http://x\ntokn: y\n")
+    out = run("builds", PELTON_CONFIG=str(tmp_path / "c.yml"))
+    assert out.returncode == 2
+    assert "c.yml:2" in out.stderr and 'did you mean "token"' in out.stderr
+
+
+def test_lint_shows_every_mistake_with_a_caret(run, tmp_path):
+    (tmp_path / ".pelton.yml").write_text("jobs:\n  test:\n    steps:\n      - make\n    neds: [x]\n    timeout: soon\n")
+    out = run("lint")
+    lines = out.stdout.splitlines()
+    assert out.returncode == 1
+    place = next(i for i, line in enumerate(lines) if line.startswith(".pelton.yml:5:5:"))
+    assert 'did you mean "needs"?' in lines[place]
+    assert lines[place + 1].index("neds") == lines[place + 2].index("^")
+    assert any(line.startswith(".pelton.yml:6:") for line in lines)
+
+
+def test_lint_of_a_good_file(run, tmp_path):
+    (tmp_path / "x.yml").write_text("jobs:\n  a:\n    steps: [make]\n  b:\n    needs: [a]\n    steps: [make]\n")
+    out = run("lint", "x.yml")
+    assert out.returncode == 0 and "2 jobs" in out.stdout
+    plan = json.loads(run("lint", "x.yml", "--json").stdout)
+    assert plan["ok"] and plan["jobs"][1]["needs"] == ["a"]
+    assert run("lint", "-", stdin=(tmp_path / "x.yml").read_text()).returncode == 0
+
+
+def test_lint_of_nothing(run):
+    assert run("lint", "nofile").returncode == 3
+    assert "nothing to build" in run("lint").stderr
+
+
+def test_version(run):
+    assert json.loads(run("version", "--json").stdout)["name"] == "pelton"
+    assert run("--version").stdout == run("version").stdout
+
+
+def test_logout_without_login(run):
+    assert run("logout").returncode == 0
+
+
+@pytest.mark.parametrize("verb", ["pelton", *sorted({c["name"].split()[0] for c in commands()} if os.path.exists(PELTON) else [])])
+def test_man_pages_are_clean_roff(run, verb):
+    page = run("help", "--man", verb)
+    assert page.returncode == 0 and page.stdout.startswith('.TH "PELTON')
+    for line in page.stdout.splitlines():
+        assert not line.startswith(".") or line.split()[0] in (".TH", ".SH", ".SS", ".TP", ".PP", ".B", ".br"), line
+        assert not line.startswith("'")
+
+
+def complete(words, tmp_path):
+    """What bash offers for the last of the words."""
+    script = tmp_path / "complete.sh"
+    script.write_text(
+        'PELTON=$1; shift; source <("$PELTON" completion bash) || exit 9\n'
+        'COMP_WORDS=("$PELTON" "$@"); COMP_CWORD=$#; _pelton; printf "%s\\n" "${COMPREPLY[@]}"\n')
+    out = subprocess.run(["bash", str(script), PELTON, *words], capture_output=True, text=True, cwd=tmp_path,
+                         env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PELTON_URL": "http://127.0.0.1:1"})
+    assert out.returncode == 0 and out.stderr == "", out.stderr
+    return out.stdout.split()
+
+
+def test_completion_knows_verbs_flags_and_files(tmp_path):
+    (tmp_path / "pipeline.yml").write_text("")
+    assert complete(["bu"], tmp_path) == ["build", "builds"]
+    assert {"create", "list", "show"} <= set(complete(["repo", ""], tmp_path))
+    assert complete(["repo", "cr"], tmp_path) == ["create"]
+    assert complete(["logs", "--fo"], tmp_path) == ["--follow"]
+    assert "--ref" in complete(["build", "start", "hello", "--"], tmp_path)
+    assert complete(["lint", "pipe"], tmp_path) == ["pipeline.yml"]
+    assert complete(["help", "runn"], tmp_path)[0].startswith("runner")
+    assert complete(["completion", ""], tmp_path) == ["bash"]
+    assert complete(["logs", ""], tmp_path) == []  # no server, no numbers, no complaint

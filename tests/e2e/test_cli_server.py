@@ -1,0 +1,362 @@
+"""The command line against a small server that can break connections, restart and lie."""
+
+import hashlib
+import http.server
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import threading
+import types
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PELTON = os.environ.get("PELTON_BIN", str(ROOT / "build" / "pelton"))
+
+
+class Server:
+    """Answers (method, path without query) by functions of a request; keeps what it was asked."""
+
+    def __init__(self, port=0):
+        self.routes, self.seen = {}, []
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def answer(self):
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                self.body = json.loads(body) if body else None
+                outer.seen.append(types.SimpleNamespace(path=self.path, headers=self.headers, body=self.body))
+                route = outer.routes.get((self.command, self.path.split("?")[0]))
+                if route is None:
+                    return self.json(404, {"error": "NotFound", "message": "no such thing", "suggestions": ["look elsewhere"]})
+                return route(self) if callable(route) else self.json(*route)
+
+            do_GET = do_POST = do_DELETE = answer
+
+            def json(self, status, value):
+                self.send(status, "application/json", json.dumps(value).encode())
+
+            def send(self, status, kind, data):
+                self.send_response(status)
+                self.send_header("Content-Type", kind)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def stream(self, *events):
+                """Server-sent events, and then the connection is cut."""
+                self.send_response(200)
+                self.send_header("Content-Type", "text/event-stream")
+                self.send_header("Connection", "close")
+                self.end_headers()
+                for number, name, data in events:
+                    self.wfile.write(f"id: {number}\nevent: {name}\ndata: {json.dumps(data)}\n\n".encode())
+                self.close_connection = True
+
+            def log_message(self, *args):
+                pass
+
+        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self.http.daemon_threads = True
+        self.port = self.http.server_address[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.thread = threading.Thread(target=self.http.serve_forever, kwargs={"poll_interval": 0.02})
+        self.thread.start()
+
+    def stop(self):
+        self.http.shutdown()
+        self.http.server_close()
+        self.thread.join()
+
+
+@pytest.fixture
+def server():
+    server = Server()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def run(tmp_path, server):
+    def call(*args, stdin=None, text=True, **env):
+        keep = {k: v for k, v in os.environ.items() if k in ("PATH", "ASAN_OPTIONS", "UBSAN_OPTIONS")}
+        env = {"PELTON_URL": server.url, "PELTON_TOKEN": "plt_x", **env}
+        return subprocess.run([PELTON, *args], input=stdin, capture_output=True, text=text, timeout=60, cwd=tmp_path,
+                              env={**keep, "HOME": str(tmp_path), **{k: v for k, v in env.items() if v is not None}})
+
+    return call
+
+
+BUILD = {"id": 12, "repo": "hello", "commit_hash": "a" * 40, "commit_short": "a" * 8, "branch": "main", "status": "failed",
+         "created_at": "2026-02-24 06:59:36", "started_at": "2026-02-24T06:59:37Z", "finished_at": "2026-02-24T06:59:40Z",
+         "duration_seconds": 3.5}
+
+
+def log(number, text, offset, job="test", attempt=1):
+    return (number, "log", {"job": job, "attempt": attempt, "offset": offset, "text": text})
+
+
+# ---- login ----
+
+def test_login_checks_the_token_and_keeps_it_private(run, server, tmp_path):
+    server.routes["GET", "/api/builds"] = (200, {"builds": [], "total": 0})
+    (tmp_path / "t").write_text("plt_secret\n")
+    out = run("login", server.url, "--token-file", "t", PELTON_TOKEN=None, PELTON_URL=None)
+    assert out.returncode == 0, out.stderr
+    assert server.seen[0].headers["Authorization"] == "Bearer plt_secret"
+    config = tmp_path / ".config/pelton/config.yml"
+    assert config.stat().st_mode & 0o777 == 0o600
+    assert run("builds", PELTON_TOKEN=None, PELTON_URL=None).returncode == 0
+    assert server.seen[1].headers["Authorization"] == "Bearer plt_secret"
+    assert run("logout").returncode == 0 and "plt_secret" not in config.read_text()
+
+
+def test_the_kept_token_goes_to_its_own_server_only(run, server, tmp_path):
+    (tmp_path / "c.yml").write_text('url: "http://127.0.0.1:1"\ntoken: "plt_secret"\n')
+    server.routes["GET", "/api/builds"] = (200, {"builds": [], "total": 0})
+    assert run("builds", "--url", server.url, PELTON_TOKEN=None, PELTON_URL=None, PELTON_CONFIG="c.yml").returncode == 0
+    assert server.seen[0].headers["Authorization"] is None
+
+
+def test_a_wrong_token_is_4(run, server, tmp_path):
+    server.routes["GET", "/api/builds"] = (401, {"error": "Unauthorized", "message": "bad token"})
+    out = run("login", server.url, "--token-stdin", stdin="nope\n")
+    assert out.returncode == 4 and "bad token" in out.stderr and "nope" not in out.stderr
+    assert not (tmp_path / ".config").exists()
+    assert run("builds").returncode == 4
+
+
+# ---- lists ----
+
+def test_builds_are_a_table_or_the_answer(run, server):
+    server.routes["GET", "/api/builds"] = (200, {"builds": [{**BUILD, "branch": "x\x1b]0;evil\x07"}], "total": 1})
+    out = run("builds", "--repo", "a b", "--limit", "5")
+    assert out.stdout.splitlines()[1].split()[:3] == ["12", "hello", "failed"]
+    assert "\x1b" not in out.stdout
+    assert server.seen[0].path == "/api/builds?limit=5&repo=a%20b"
+    build = json.loads(run("builds", "--json").stdout)["builds"][0]
+    assert build["created_at"] == "2026-02-24T06:59:36.000000Z"
+
+
+def test_not_found_is_3_with_what_the_server_suggests(run):
+    out = run("build", "show", "99")
+    assert out.returncode == 3 and "no such thing" in out.stderr and "look elsewhere" in out.stderr
+
+
+def test_a_build_shows_jobs_steps_and_why(run, server):
+    job = {"id": 1, "name": "test", "status": "failed", "message": "step 2: exit status 1", "attempt": 2, "needs": [],
+           "steps": [{"name": "make", "status": "failed", "exit_code": 1}]}
+    server.routes["GET", "/api/builds/12"] = (200, {**BUILD, "jobs": [job], "commit_author": "Ada"})
+    out = run("build", "show", "12").stdout
+    assert "test (attempt 2)" in out and "step 2: exit status 1" in out and "  make" in out and "Ada" in out
+
+
+def test_build_start_sends_ref_and_env(run, server):
+    server.routes["POST", "/api/repos/hello/builds"] = (202, {"id": 12, "status": "queued"})
+    out = run("build", "start", "hello", "--ref", "v1", "--env", "A=1,2", "--env", "B=")
+    assert out.returncode == 0 and f"{server.url}/builds/12" in out.stdout
+    assert server.seen[0].body == {"ref": "v1", "env": {"A": "1,2", "B": ""}}
+
+
+def test_open_prints_what_is_live(run, server):
+    dead = {"status": "superseded", "url": "http://old/"}
+    server.routes["GET", "/api/deployments"] = (200, {"deployments": [dead, {"status": "live", "url": "http://hello/"}]})
+    assert run("open", "hello").stdout == "http://hello/\n"
+    server.routes["GET", "/api/deployments"] = (200, {"deployments": [dead]})
+    assert run("open", "hello").returncode == 3
+
+
+def test_a_server_that_is_none_is_told_apart(run, server):
+    server.routes["GET", "/api/builds"] = lambda r: r.send(200, "text/html", b"<html>hello</html>")
+    out = run("builds")
+    assert out.returncode == 5 and "Pelton" in out.stderr
+
+
+# ---- logs ----
+
+def test_follow_prints_each_byte_once_over_cuts_and_exits_by_the_result(run, server):
+    streams = [
+        [log(1, "one\n", 0), log(2, "two\n", 4)],
+        [log(2, "two\n", 4), log(3, "wo\nthree\n", 5)],  # what came already, and an overlap
+        [log(4, "end\n", 14), (5, "end", {"status": "success"})],
+    ]
+    server.routes["GET", "/api/builds/12/logs"] = lambda r: r.stream(*streams.pop(0))
+    out = run("logs", "-f", "12")
+    assert out.stdout == "one\ntwo\nthree\nend\n"
+    assert out.returncode == 0
+    assert [r.headers["Last-Event-ID"] for r in server.seen] == [None, "2", "3"]
+
+
+def test_follow_waits_for_a_server_that_restarts(run, server):
+    first = threading.Event()
+    server.routes["GET", "/api/builds/12/logs"] = lambda r: (r.stream(log(1, "a\n", 0)), first.set())
+    again = []
+
+    def restart():
+        first.wait(30)
+        server.stop()
+        second = Server(server.port)
+        second.routes["GET", "/api/builds/12/logs"] = lambda r: r.stream(log(2, "b\n", 2), (3, "end", {"status": "failed"}))
+        again.append(second)
+
+    thread = threading.Thread(target=restart)
+    thread.start()
+    try:
+        out = run("logs", "-f", "12")
+    finally:
+        thread.join()
+        for s in again:
+            s.stop()
+        server.stop = lambda: None
+    assert out.stdout == "a\nb\n"
+    assert out.returncode == 1 and "build 12 failed" in out.stderr
+
+
+def test_follow_of_several_jobs_says_whose_lines_they_are(run, server):
+    server.routes["GET", "/api/builds/12/logs"] = lambda r: r.stream(
+        log(1, "a\n", 0, "a"), log(2, "b\n", 0, "b"), (3, "job", {"name": "b", "status": "failed", "message": "exit status 2"}),
+        (4, "end", {"status": "failed"}))
+    out = run("logs", "-f", "12")
+    assert out.stdout == "a\nb\n"
+    assert out.stderr == "==> b <==\nb failed: exit status 2\nbuild 12 failed\n"
+
+
+def test_a_job_followed_alone_has_its_own_result(run, server):
+    end = [(2, "job", {"name": "a", "status": "success", "attempt": 1}), (3, "end", {"status": "running"})]
+    server.routes["GET", "/api/builds/12/logs"] = lambda r: r.stream(log(1, "a\n", 0, "a"), *end)
+    out = run("logs", "-f", "12", "--job", "a")
+    assert out.returncode == 0 and "job a of build 12 success" in out.stderr
+    assert run("logs", "-f", "12", "--job", "a", "--json").returncode == 0
+    assert run("logs", "-f", "12").returncode == 1
+
+
+def test_follow_as_json_is_an_event_a_line(run, server):
+    server.routes["GET", "/api/builds/12/logs"] = lambda r: r.stream(log(1, "a\n", 0), (2, "end", {"status": "success"}))
+    events = [json.loads(line) for line in run("logs", "-f", "12", "--json").stdout.splitlines()]
+    assert [e["event"] for e in events] == ["log", "end"]
+
+
+def test_follow_of_no_build_is_3(run):
+    assert run("logs", "-f", "99").returncode == 3
+
+
+def test_a_log_comes_as_text_or_as_json(run, server):
+    raw = b"\xff\x00bytes\n" * 1000
+    server.routes["GET", "/api/builds/12/logs"] = lambda r: r.send(200, "text/plain; charset=utf-8", raw)
+    assert run("logs", "12", "--job", "a/b", text=False).stdout == raw
+    assert "job=a%2Fb" in server.seen[0].path
+    server.routes["GET", "/api/builds/12/logs"] = (200, {"logs": "hello ä\n"})
+    assert run("logs", "12").stdout == "hello ä\n"
+
+
+# ---- artifacts ----
+
+def artifacts(server, data, sha=None):
+    sha = sha or hashlib.sha256(data).hexdigest()
+    server.routes["GET", "/api/builds/12/artifacts"] = (200, {"artifacts": [{"path": "dist/a b.bin", "size": len(data), "sha256": sha}]})
+    server.routes["GET", "/api/builds/12/artifacts/dist/a%20b.bin"] = lambda r: r.send(200, "application/octet-stream", data)
+
+
+def test_an_artifact_is_fetched_and_checked(run, server, tmp_path):
+    data = os.urandom(300000)
+    artifacts(server, data)
+    assert "dist/a b.bin" in run("artifacts", "12").stdout
+    assert run("artifacts", "12", "get", "dist/a b.bin").returncode == 0
+    assert (tmp_path / "a b.bin").read_bytes() == data
+    assert run("artifacts", "12", "get", "dist/a b.bin", "-o", "-", text=False).stdout == data
+    assert run("artifacts", "12", "get", "nope").returncode == 3
+
+
+def test_wrong_bytes_leave_no_file(run, server, tmp_path):
+    artifacts(server, b"evil", sha="0" * 64)
+    out = run("artifacts", "12", "get", "dist/a b.bin", "-o", "x")
+    assert out.returncode == 1 and "sha256" in out.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+# ---- the hook ----
+
+@pytest.fixture
+def repo(tmp_path):
+    env = {**os.environ, "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"}
+
+    def git(*args, **kwargs):
+        return subprocess.run(["git", "-C", str(tmp_path / "hello.git"), *args], check=True, capture_output=True, env=env,
+                              **kwargs).stdout.decode().strip()
+
+    subprocess.run(["git", "init", "-q", "--bare", str(tmp_path / "hello.git")], check=True, env=env)
+    tree = git("mktree", input=b"")
+    raw = b"tree " + tree.encode() + b"\nauthor J\xf6rg \"x\" <j@x.org> 1700000000 +0000\ncommitter C <c@x> 1700000000 +0000\n\nGr\xfc\xdfe $(id) `x` \\\" \n\nmore\n"
+    git.commit = git("hash-object", "-t", "commit", "-w", "--stdin", input=raw)
+    tag = f"object {git.commit}\ntype commit\ntag v1\ntagger T <t@x> 1700000000 +0000\n\nrelease\n".encode()
+    git.tag = git("hash-object", "-t", "tag", "-w", "--stdin", input=tag)
+    git.path = tmp_path / "hello.git"
+    return git
+
+
+@pytest.fixture
+def hook(run, server, repo, tmp_path):
+    state = tmp_path / "state"
+    state.mkdir()
+    (state / "hook.token").write_text("plt_hook\n")
+
+    def call(*lines, url=server.url):
+        (state / "server.json").write_text(json.dumps({"url": url}))
+        return run("hook", "post-receive", "--state", str(state), stdin="".join(line + "\n" for line in lines),
+                   GIT_DIR=str(repo.path), PELTON_PUSHER="ada", PELTON_URL=None, PELTON_TOKEN=None)
+
+    return call
+
+
+ZERO = "0" * 40
+
+
+def test_the_hook_hands_over_every_ref(hook, server, repo):
+    answers = [{"id": 12, "status": "queued", "url": "http://h/builds/12"}, {"id": 13, "status": "failed", "message": "line 3: oops"},
+               {"id": None, "status": "skipped", "message": "deleted"}]
+    server.routes["POST", "/api/builds"] = lambda r: r.json(202, answers.pop(0))
+    out = hook(f"{ZERO} {repo.commit} refs/heads/main", f"{ZERO} {repo.tag} refs/tags/v1", f"{repo.commit} {ZERO} refs/heads/old")
+    assert out.returncode == 0, out.stderr
+    first, tag, gone = (r.body for r in server.seen)
+    assert first == {"repo": "hello", "bare_repo_path": str(repo.path), "old_rev": ZERO, "new_rev": repo.commit,
+                     "ref": "refs/heads/main", "commit_author": 'J\ufffdrg "x"', "commit_email": "j@x.org",
+                     "commit_message": "Gr\ufffd\ufffde $(id) `x` \\\" ", "gpg_status": "", "gpg_key": "", "gpg_signer": "",
+                     "pusher": "ada"}
+    assert tag["new_rev"] == repo.commit and tag["ref"] == "refs/tags/v1"
+    assert gone["new_rev"] == ZERO and gone["commit_author"] == ""
+    assert {r.headers["Authorization"] for r in server.seen} == {"Bearer plt_hook"}
+    assert "pelton: build 12 queued: http://h/builds/12\n" in out.stderr
+    assert "line 3: oops" in out.stderr and "old: deleted" in out.stderr
+
+
+def test_the_hook_is_loud_when_the_server_is_down(hook, repo):
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{s.getsockname()[1]}"
+    out = hook(f"{ZERO} {repo.commit} refs/heads/main", f"{ZERO} {repo.tag} refs/tags/v1", url=url)
+    assert out.returncode == 1
+    assert "STORED" in out.stderr and "2 refs" in out.stderr and url in out.stderr
+
+
+@pytest.mark.parametrize("status,code", [(500, 1), (503, 1), (401, 1), (400, 0), (422, 0)])
+def test_the_hook_tells_what_will_be_tried_again_from_what_will_not(hook, server, repo, status, code):
+    server.routes["POST", "/api/builds"] = (status, {"error": "x", "message": "because"})
+    out = hook(f"{ZERO} {repo.commit} refs/heads/main")
+    assert out.returncode == code and "because" in out.stderr
+    assert ("STORED" in out.stderr) == (code == 1)
+
+
+def test_the_hook_without_refs_says_nothing(hook):
+    out = hook()
+    assert out.returncode == 0 and out.stderr == "" and out.stdout == ""
+
+
+def test_a_closed_pipe_is_no_error(run, server):
+    server.routes["GET", "/api/builds/12/logs"] = lambda r: r.send(200, "text/plain", b"x" * 5000000)
+    out = subprocess.run(f'"{PELTON}" logs 12 --url {server.url} | head -c 3', shell=True, capture_output=True, text=True,
+                         executable="/bin/bash")
+    assert out.stdout == "xxx" and out.stderr == ""

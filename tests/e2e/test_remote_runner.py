@@ -1,0 +1,68 @@
+"""A runner that was not started by the server: it registers once, and then has a token of its own."""
+
+import subprocess
+
+import pytest
+
+from lib import processes
+from lib.server import base_env
+from lib.wait import wait_for
+
+PIPELINE = "jobs:\n  a:\n    steps: ['cat greeting']\n    artifacts: [greeting]\n"
+
+
+@pytest.fixture
+def start_runner(tmp_path):
+    started = []
+
+    def start(server, *flags, env=None):
+        command = [server.binary, "runner", "--server", server.url, "--dir", tmp_path / "far", "--name", "far", *flags]
+        with open(tmp_path / "far.log", "ab") as log:
+            runner = subprocess.Popen(command, cwd=tmp_path, env={**base_env(tmp_path), **(env or {})},
+                                      stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        started.append(runner)
+        return runner
+
+    yield start
+    for runner in started:
+        runner.terminate()
+        runner.wait(30)
+    processes.kill_all(tmp_path / "far")
+
+
+def registration_token(server):
+    return server.client.post("/api/tokens", {"name": "far", "role": "registration", "ttl": "1h"})["token"]
+
+
+def test_a_runner_registers_once_and_runs_jobs(start_pelton, start_runner, tmp_path):
+    server = start_pelton("--runners", "0")
+    token = registration_token(server)
+    runner = start_runner(server, "--token", token)
+    work, push = server.push("hello", {".pelton.yml": PIPELINE, "greeting": "hello from afar\n"})
+    build = server.wait_build(push.build, "success")
+    assert build["jobs"][0]["runner"] == "far"
+    assert "hello from afar" in server.log(push.build)
+    assert token not in processes.command_of(runner.pid)
+    own = (tmp_path / "far" / "token").read_text().strip()
+    assert own != token and server.as_token(own).get("/api/me")["role"] == "runner"
+
+    runner.terminate()
+    assert runner.wait(30) == 0
+    start_runner(server)
+    work.commit({"greeting": "hello again\n"})
+    server.wait_build(work.push().build, "success")
+
+
+def test_a_token_that_is_not_for_runners_is_refused(start_pelton, start_runner, tmp_path):
+    server = start_pelton("--runners", "0")
+    token = server.client.post("/api/tokens", {"name": "reader", "role": "read"})["token"]
+    runner = start_runner(server, env={"PELTON_TOKEN": token})
+    assert wait_for("its end", lambda: runner.poll() is not None) and runner.returncode == 4
+    assert "not for runners" in (tmp_path / "far.log").read_text()
+    assert not (tmp_path / "far" / "token").exists()
+
+
+def test_a_runner_without_any_token_says_what_it_needs(start_pelton, start_runner, tmp_path):
+    runner = start_runner(start_pelton("--runners", "0"))
+    assert wait_for("its end", lambda: runner.poll() is not None) and runner.returncode == 2
+    assert "registration token" in (tmp_path / "far.log").read_text()

@@ -1,0 +1,81 @@
+"""The processes that belong to a directory: what a server has started and what outlives it."""
+
+import os
+import select
+import signal
+from pathlib import Path
+
+from .wait import SLOWER
+
+
+def _belongs(pid, text):
+    proc = Path("/proc") / str(pid)
+    try:
+        if text.encode() in (proc / "cmdline").read_bytes():
+            return True
+        cwd = os.readlink(proc / "cwd")
+        return cwd == text or cwd.startswith(text + "/")
+    except OSError:
+        return False
+
+
+def _own_line():
+    """This process and those above it: pytest's own arguments may name the directory."""
+    line, pid = set(), os.getpid()
+    while pid > 0:
+        line.add(pid)
+        try:
+            pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            break
+    return line
+
+
+def processes_of(directory):
+    """The pids whose command line or working directory names the directory."""
+    own, text = _own_line(), str(directory)
+    pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    return [pid for pid in pids if pid not in own and _belongs(pid, text)]
+
+
+def command_of(pid):
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def wait_end(pid, timeout=20.0):
+    """Whether the process, which need not be a child, is gone in time."""
+    try:
+        fd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        return bool(select.select([fd], [], [], timeout * SLOWER)[0])
+    finally:
+        os.close(fd)
+
+
+def alive(pid):
+    """A zombie is not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def kill_all(directory):
+    """Ends everything that belongs to the directory, also what starts meanwhile."""
+    for _ in range(50):
+        pids = [pid for pid in processes_of(directory) if alive(pid)]
+        if not pids:
+            return
+        for pid in pids:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        for pid in pids:
+            wait_end(pid)
+    raise AssertionError(f"these do not end: {[command_of(pid) for pid in pids]}")

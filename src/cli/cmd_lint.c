@@ -100,7 +100,7 @@ static void plan_json(JsonWriter *w, const Plan *plan) {
         jw_object(w, NULL);
         jw_str(w, "name", job->name);
         jw_str(w, "kind", job->kind);
-        jw_str(w, "executor", job->executor);
+        jw_str(w, "executor", job->fit.executor);
         jw_bool(w, "skip", job->skip);
         jw_array(w, "needs");
         for (size_t j = 0; j < job->need_count; j++)

@@ -13,21 +13,42 @@ typedef struct PlanContext {
     bool allow_shell;  /* the server lets pipelines use the shell executor */
 } PlanContext;
 
+/* What a job asks of a runner. */
+typedef struct PlanFit {
+    const char *executor; /* "sandbox", "shell"; "deploy" for a deploy */
+    const char *arch;     /* "" any */
+    const char *labels;   /* JSON object of texts, keys sorted, compact; NULL: none */
+    int64_t cpu;          /* thousandths; 0: whatever there is, as for the others */
+    int64_t memory, disk; /* bytes */
+} PlanFit;
+
 typedef struct PlanJob {
     const char *name;
-    const char *kind;      /* "steps", "deploy" */
-    const char *executor;  /* "sandbox", "shell"; "deploy" for a deploy */
-    const char *arch;      /* "" any */
-    const char *condition; /* evaluated when all needs have ended; "" = success() */
-    const char *spec;      /* SPEC of docs/runner-protocol.md as JSON text; see there for a deploy's */
-    size_t *needs;         /* indices into Plan.jobs, in any order; acyclic */
+    const char *kind; /* "steps", "deploy" */
+    PlanFit fit;
+    int64_t priority;         /* higher first */
+    int64_t queue_timeout_us; /* 0: may wait for ever */
+    const char *retry;        /* as JSON {"times":2,"on":["exit","timeout"],"backoff":µs}; NULL: never */
+    const char *condition;    /* evaluated when all needs have ended; "" = success() */
+    const char *spec;         /* SPEC of docs/runner-protocol.md as JSON text; see there for a deploy's */
+    size_t *needs;            /* indices into Plan.jobs, in any order; acyclic */
     size_t need_count;
     bool skip; /* its `if` is false whatever its needs do */
 } PlanJob;
 
+/* Of the builds of a project that name the same group, `limit` run at a time. */
+typedef struct PlanConcurrency {
+    const char *group;  /* NULL: none */
+    int64_t limit;      /* from 1 */
+    const char *cancel; /* what a newer build does to older ones: "queued" (those that have not begun are
+                         * superseded), "running" (all), "none" */
+} PlanConcurrency;
+
 typedef struct Plan {
     const char *planner; /* "pelton", "make" */
     const char *file;    /* ".pelton.yml", "Makefile" */
+    PlanConcurrency concurrency;
+    int64_t timeout_us; /* of the whole build, from its start; 0: none */
     PlanJob *jobs;
     size_t count;
     bool nothing; /* the pipeline is fine, and no job is for this event or branch: none, or all skip */

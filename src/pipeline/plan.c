@@ -96,8 +96,7 @@ static PlanJob plan_job(const PipeJob *job, const PlanContext *context, SpecWrit
     return (PlanJob){
         .name = job->name->text,
         .kind = "steps",
-        .executor = job->runs_on.executor->text,
-        .arch = arch_word(job->runs_on.arch),
+        .fit = {.executor = job->runs_on.executor->text, .arch = arch_word(job->runs_on.arch)},
         .condition = condition_word(job->condition, w->mem),
         .spec = spec_job(w, job, release),
         .needs = job->need,
@@ -113,8 +112,7 @@ static PlanJob plan_release_job(const PipeDeploy *deploy, SpecWriter *w) {
     return (PlanJob){
         .name = "release",
         .kind = "steps",
-        .executor = "sandbox",
-        .arch = "",
+        .fit = {.executor = "sandbox", .arch = ""},
         .condition = "",
         .spec = spec_job(w, &job, &deploy->files),
     };
@@ -126,8 +124,7 @@ static PlanJob plan_deploy_job(const Plan *plan, const PipeDeploy *deploy, SpecW
     PlanJob job = {
         .name = "deploy",
         .kind = "deploy",
-        .executor = "deploy",
-        .arch = "",
+        .fit = {.executor = "deploy", .arch = ""},
         .condition = from->skip ? "false" : "", /* no release without its job, even where skipped is well */
         .spec = spec_deploy(w, deploy, from->name),
         .needs = mem_array(w->mem, size_t, plan->count),
@@ -213,8 +210,7 @@ static int plan_makefile(const char *name, const void *mem, Plan **ret) {
     plan->count = 1;
     plan->jobs[0] = (PlanJob){.name = "make",
                               .kind = "steps",
-                              .executor = "sandbox",
-                              .arch = "",
+                              .fit = {.executor = "sandbox", .arch = ""},
                               .condition = "",
                               .spec = spec_make(&w)};
     *ret = plan;

@@ -5,7 +5,8 @@
     "SELECT b.id, b.project_id, p.name, b.uuid, b.commit_hash, b.ref, b.branch, b.event, b.planner, "        \
     "b.author,"                                                                                              \
     " b.email, b.subject, b.pusher, b.env, b.state, b.reason, b.message, b.jobs_left, b.created_at,"         \
-    " b.started_at, b.finished_at FROM build b JOIN project p ON p.id = b.project_id"
+    " b.started_at, b.finished_at, b.concurrency_limit, b.held, b.timeout, b.rerun_of, b.concurrency_group," \
+    " b.stop_reason, b.stop_message FROM build b JOIN project p ON p.id = b.project_id"
 
 static void fill(DbStmt *st, const void *mem, void *row) {
     Build *b = row;
@@ -21,6 +22,13 @@ static void fill(DbStmt *st, const void *mem, void *row) {
     b->created_at = db_int(st, 18);
     b->started_at = db_int(st, 19);
     b->finished_at = db_int(st, 20);
+    b->concurrency_limit = db_int(st, 21);
+    b->held = db_int(st, 22) != 0;
+    b->timeout = db_int(st, 23);
+    b->rerun_of = db_int(st, 24);
+    b->concurrency_group = row_text(st, 25, mem);
+    b->stop_reason = row_text(st, 26, mem);
+    b->stop_message = row_text(st, 27, mem);
 }
 
 int store_build_insert(Db *db, Build *b, Err *err) {
@@ -28,12 +36,15 @@ int store_build_insert(Db *db, Build *b, Err *err) {
     int r = db_query_int(
         db, &id, err,
         "INSERT INTO build (uuid, project_id, commit_hash, ref, branch, event, planner, author, email,"
-        " subject, pusher, env, state, reason, message, jobs_left, created_at, started_at, finished_at)"
-        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)"
-        " RETURNING id",
-        "sisssssssssssssiiii", b->uuid, b->project_id, b->commit, b->ref, b->branch, b->event, b->planner,
-        b->author, b->email, b->subject, b->pusher, b->env, b->state, b->reason, b->message, b->jobs_left,
-        b->created_at, b->started_at, b->finished_at);
+        " subject, pusher, env, state, reason, message, jobs_left, created_at, started_at, finished_at,"
+        " concurrency_group, concurrency_limit, held, timeout, rerun_of)"
+        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19,"
+        " ?20, ?21, ?22, ?23, ?24) RETURNING id",
+        "sisssssssssssssiiiisiiii", b->uuid, b->project_id, b->commit, b->ref, b->branch, b->event,
+        b->planner, b->author, b->email, b->subject, b->pusher, b->env, b->state, b->reason, b->message,
+        b->jobs_left, b->created_at, b->started_at, b->finished_at,
+        b->concurrency_group ? b->concurrency_group : "", b->concurrency_limit, (int64_t)b->held, b->timeout,
+        b->rerun_of);
 
     if (r < 0)
         return r;

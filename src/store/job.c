@@ -4,15 +4,18 @@
 #define SELECT                                                                                               \
     "SELECT id, build_id, position, uuid, name, kind, executor, arch, condition, spec, state, reason, "      \
     "message,"                                                                                               \
-    " stop_reason, attempt, needs_left, priority, runner_id, lease_until, exit_code, created_at, queued_at," \
-    " started_at, finished_at FROM job"
+    " stop_reason, retry, attempt, needs_left, priority, runner_id, lease_until, exit_code, created_at,"     \
+    " queued_at, started_at, finished_at, project_id, fit_id, copied_from, retries, losses, queue_timeout"   \
+    " FROM job"
 
 static void fill(DbStmt *st, const void *mem, void *row) {
     Job *j = row;
-    const char **texts[] = {&j->uuid, &j->name,  &j->kind,   &j->executor, &j->arch,       &j->condition,
-                            &j->spec, &j->state, &j->reason, &j->message,  &j->stop_reason};
-    int64_t *numbers[] = {&j->attempt,   &j->needs_left, &j->priority,  &j->runner_id,  &j->lease_until,
-                          &j->exit_code, &j->created_at, &j->queued_at, &j->started_at, &j->finished_at};
+    const char **texts[] = {&j->uuid, &j->name,  &j->kind,   &j->executor, &j->arch,        &j->condition,
+                            &j->spec, &j->state, &j->reason, &j->message,  &j->stop_reason, &j->retry};
+    int64_t *numbers[] = {&j->attempt,     &j->needs_left,  &j->priority,   &j->runner_id,
+                          &j->lease_until, &j->exit_code,   &j->created_at, &j->queued_at,
+                          &j->started_at,  &j->finished_at, &j->project_id, &j->fit_id,
+                          &j->copied_from, &j->retries,     &j->losses,     &j->queue_timeout};
 
     j->id = db_int(st, 0);
     j->build_id = db_int(st, 1);
@@ -20,7 +23,7 @@ static void fill(DbStmt *st, const void *mem, void *row) {
     for (size_t i = 0; i < ELEMENTS(texts); i++)
         *texts[i] = row_text(st, (int)i + 3, mem);
     for (size_t i = 0; i < ELEMENTS(numbers); i++)
-        *numbers[i] = db_int(st, (int)i + 14);
+        *numbers[i] = db_int(st, (int)(i + 3 + ELEMENTS(texts)));
 }
 
 int store_job_insert(Db *db, Job *j, Err *err) {
@@ -28,12 +31,14 @@ int store_job_insert(Db *db, Job *j, Err *err) {
     int r = db_query_int(
         db, &id, err,
         "INSERT INTO job (uuid, build_id, position, name, kind, executor, arch, condition, spec, state,"
-        " reason, message, needs_left, priority, created_at, queued_at, finished_at)"
-        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)"
-        " RETURNING id",
-        "siisssssssssiiiii", j->uuid, j->build_id, j->position, j->name, j->kind, j->executor, j->arch,
+        " reason, message, needs_left, priority, created_at, queued_at, finished_at, project_id, fit_id,"
+        " copied_from, retry, queue_timeout)"
+        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19,"
+        " ?20, ?21, ?22) RETURNING id",
+        "siisssssssssiiiiiiiisi", j->uuid, j->build_id, j->position, j->name, j->kind, j->executor, j->arch,
         j->condition, j->spec, j->state, j->reason, j->message, j->needs_left, j->priority, j->created_at,
-        j->queued_at, j->finished_at);
+        j->queued_at, j->finished_at, j->project_id, j->fit_id, j->copied_from, j->retry ? j->retry : "",
+        j->queue_timeout);
 
     if (r < 0)
         return r;

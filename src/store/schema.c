@@ -206,9 +206,89 @@ static const char project_slugs[] = "ALTER TABLE project ADD COLUMN slug TEXT NO
                                     "UPDATE project SET slug = LOWER(REPLACE(name, '_', '-'));"
                                     "CREATE UNIQUE INDEX project_slug ON project (slug);";
 
+/* Dispatch and life: what a job asks of a runner (fit), the order in which waiting jobs are taken (lane),
+ * what happens at a time (timer), groups of builds of which only so many run, retries, re-runs, drained
+ * runners, a paused queue. */
+static const char dispatch_and_life[] =
+    /* one row for each combination that was ever asked for; labels: JSON with sorted keys; cpu: thousandths;
+       memory, disk: bytes; 0: none */
+    "CREATE TABLE fit ("
+    " id INTEGER PRIMARY KEY,"
+    " executor TEXT NOT NULL,"
+    " arch TEXT NOT NULL,"
+    " labels TEXT NOT NULL,"
+    " cpu INTEGER NOT NULL,"
+    " memory INTEGER NOT NULL,"
+    " disk INTEGER NOT NULL,"
+    " UNIQUE (executor, arch, labels, cpu, memory, disk)) STRICT;"
+    "INSERT INTO fit (executor, arch, labels, cpu, memory, disk)"
+    " SELECT DISTINCT executor, arch, '{}', 0, 0, 0 FROM job WHERE state IN ('blocked', 'queued', 'running');"
+
+    /* copied_from: a job that a re-run took over with its result; losses: since the last retry */
+    "ALTER TABLE job ADD COLUMN project_id INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE job ADD COLUMN fit_id INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE job ADD COLUMN copied_from INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE job ADD COLUMN retry TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE job ADD COLUMN retries INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE job ADD COLUMN losses INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE job ADD COLUMN queue_timeout INTEGER NOT NULL DEFAULT 0;"
+    "UPDATE job SET project_id = (SELECT b.project_id FROM build b WHERE b.id = job.build_id),"
+    " fit_id = (SELECT f.id FROM fit f WHERE f.executor = job.executor AND f.arch = job.arch),"
+    " losses = CASE WHEN attempt > 1 THEN attempt - 1 ELSE 0 END WHERE state IN ('blocked', 'queued', "
+    "'running');"
+    "DROP INDEX job_queued;"
+    "CREATE INDEX job_queued ON job (fit_id, priority, project_id, id) WHERE state = 'queued';"
+
+    /* where jobs are queued: a row while there is one; the project that was served longest ago is next */
+    "ALTER TABLE project ADD COLUMN served_at INTEGER NOT NULL DEFAULT 0;"
+    "CREATE TABLE lane ("
+    " fit_id INTEGER NOT NULL,"
+    " priority INTEGER NOT NULL,"
+    " project_id INTEGER NOT NULL,"
+    " served_at INTEGER NOT NULL,"
+    " PRIMARY KEY (fit_id, priority, project_id)) STRICT;"
+    "CREATE INDEX lane_order ON lane (fit_id, priority DESC, served_at, project_id);"
+    "CREATE INDEX lane_project ON lane (project_id);"
+    "INSERT INTO lane (fit_id, priority, project_id, served_at)"
+    " SELECT DISTINCT fit_id, priority, project_id, 0 FROM job WHERE state = 'queued';"
+
+    /* kinds: 'build' (its time is over), 'queue' (a job has waited too long), 'retry' (a job's pause is over)
+     */
+    "CREATE TABLE timer ("
+    " kind TEXT NOT NULL,"
+    " subject_id INTEGER NOT NULL,"
+    " due_at INTEGER NOT NULL,"
+    " PRIMARY KEY (kind, subject_id)) STRICT;"
+    "CREATE INDEX timer_due ON timer (due_at);"
+
+    /* held: its group is full, and its jobs wait as blocked; stop_reason: why it was made to end */
+    "ALTER TABLE build ADD COLUMN concurrency_group TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE build ADD COLUMN concurrency_limit INTEGER NOT NULL DEFAULT 1;"
+    "ALTER TABLE build ADD COLUMN held INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE build ADD COLUMN stop_reason TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE build ADD COLUMN stop_message TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE build ADD COLUMN timeout INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE build ADD COLUMN rerun_of INTEGER NOT NULL DEFAULT 0;"
+    "CREATE INDEX build_group ON build (project_id, concurrency_group, id)"
+    " WHERE concurrency_group <> '' AND state IN ('queued', 'running');"
+
+    "ALTER TABLE runner ADD COLUMN cpu INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE runner ADD COLUMN memory INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE runner ADD COLUMN disk INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE runner ADD COLUMN drained_by TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE runner ADD COLUMN drained_at INTEGER NOT NULL DEFAULT 0;"
+
+    /* one row while the queue is paused */
+    "CREATE TABLE pause ("
+    " id INTEGER PRIMARY KEY CHECK (id = 1),"
+    " paused_by TEXT NOT NULL,"
+    " reason TEXT NOT NULL,"
+    " paused_at INTEGER NOT NULL) STRICT;";
+
 const DbMigration store_migrations[] = {
     {.version = 1, .name = "foundation", .sql = foundation},
     {.version = 2, .name = "session parents", .sql = session_parents},
     {.version = 3, .name = "project slugs", .sql = project_slugs},
+    {.version = 4, .name = "dispatch and life", .sql = dispatch_and_life},
 };
 const size_t store_migration_count = ELEMENTS(store_migrations);

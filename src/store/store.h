@@ -57,6 +57,12 @@ typedef struct Build {
     const char *uuid, *commit, *ref, *branch, *event, *planner, *author, *email, *subject, *pusher, *env;
     const char *state, *reason, *message;
     int64_t jobs_left, created_at, started_at, finished_at;
+    const char *concurrency_group; /* of its project's builds, so many run at a time; "" none */
+    int64_t concurrency_limit;
+    bool held;                              /* its group is full: its jobs wait as blocked */
+    const char *stop_reason, *stop_message; /* why it was made to end: "user", "superseded", "timeout" */
+    int64_t timeout;                        /* µs from its start; 0: none */
+    int64_t rerun_of;                       /* the build that it repeats; 0: none */
 } Build;
 _must_check_ int store_build_insert(Db *db, Build *b, Err *err); /* fills in id; counts it in its project */
 /* When it finished; 0: it has not. ERR_NOT_FOUND. */
@@ -84,6 +90,11 @@ typedef struct Job {
         *stop_reason;
     int64_t attempt, needs_left, priority, runner_id, lease_until, exit_code;
     int64_t created_at, queued_at, started_at, finished_at;
+    int64_t project_id, fit_id;
+    int64_t copied_from;     /* the job of another build whose result this is; 0: none */
+    const char *retry;       /* its own rule as JSON {"times","on":[reasons],"backoff":µs}; "" none */
+    int64_t retries, losses; /* by that rule; lost attempts since the last of them */
+    int64_t queue_timeout;   /* µs that it may wait when nothing but a runner is missing; 0: for ever */
 } Job;
 _must_check_ int store_job_insert(Db *db, Job *j, Err *err); /* fills in id */
 _must_check_ int store_job_need_insert(Db *db, int64_t job_id, int64_t need_id, Err *err);

@@ -11,8 +11,8 @@ static void a_deploy_needs_all_jobs_and_marks_the_release(void **state) {
     assert_int_equal(c.plan->count, 3);
     assert_string_equal(deploy->name, "deploy");
     assert_string_equal(deploy->kind, "deploy");
-    assert_string_equal(deploy->executor, "deploy");
-    assert_string_equal(deploy->arch, "");
+    assert_string_equal(deploy->fit.executor, "deploy");
+    assert_string_equal(deploy->fit.arch, "");
     assert_string_equal(deploy->condition, "");
     assert_int_equal(deploy->need_count, 2);
     assert_int_equal(deploy->needs[0], 0);
@@ -64,7 +64,7 @@ static void a_file_with_only_a_deploy_is_a_static_site(void **state) {
     assert_int_equal(c.plan->count, 2);
     assert_string_equal(c.plan->jobs[0].name, "release");
     assert_string_equal(c.plan->jobs[0].kind, "steps");
-    assert_string_equal(c.plan->jobs[0].executor, "sandbox");
+    assert_string_equal(c.plan->jobs[0].fit.executor, "sandbox");
     assert_int_equal(c.plan->jobs[1].need_count, 1);
     expect_json(release, "steps", "[]");
     expect_json(release, "checkout", "true");

@@ -13,7 +13,7 @@ static void a_makefile_is_built_with_make(void **state) {
         assert_int_equal(c.plan->count, 1);
         assert_string_equal(c.plan->jobs[0].name, "make");
         assert_string_equal(c.plan->jobs[0].kind, "steps");
-        assert_string_equal(c.plan->jobs[0].executor, "sandbox");
+        assert_string_equal(c.plan->jobs[0].fit.executor, "sandbox");
         expect_json(spec, "steps/0/run", "\"make\"");
         expect_json(spec, "checkout", "true");
         expect_json(spec, "artifacts_rule", "\"build-server\"");

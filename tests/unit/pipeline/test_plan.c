@@ -26,8 +26,8 @@ static void one_step_has_every_field_of_the_protocol(void **state) {
     assert_false(c.plan->nothing);
     assert_string_equal(c.plan->jobs[0].name, "test");
     assert_string_equal(c.plan->jobs[0].kind, "steps");
-    assert_string_equal(c.plan->jobs[0].executor, "sandbox");
-    assert_string_equal(c.plan->jobs[0].arch, "");
+    assert_string_equal(c.plan->jobs[0].fit.executor, "sandbox");
+    assert_string_equal(c.plan->jobs[0].fit.arch, "");
     assert_string_equal(c.plan->jobs[0].condition, "");
     assert_int_equal(c.plan->jobs[0].need_count, 0);
     assert_false(c.plan->jobs[0].skip);
@@ -103,10 +103,10 @@ static void arch_and_executor_are_the_jobs(void **state) {
     _cleanup_case_ Case c = plan_fine(JOB("    runs-on: {executor: shell, arch: arm64}\n"));
     _cleanup_case_ Case d = plan_fine(JOB("    runs-on: {arch: riscv64}\n"));
 
-    assert_string_equal(c.plan->jobs[0].executor, "shell");
-    assert_string_equal(c.plan->jobs[0].arch, "aarch64");
-    assert_string_equal(d.plan->jobs[0].executor, "sandbox");
-    assert_string_equal(d.plan->jobs[0].arch, "riscv64");
+    assert_string_equal(c.plan->jobs[0].fit.executor, "shell");
+    assert_string_equal(c.plan->jobs[0].fit.arch, "aarch64");
+    assert_string_equal(d.plan->jobs[0].fit.executor, "sandbox");
+    assert_string_equal(d.plan->jobs[0].fit.arch, "riscv64");
 }
 
 static void yaml_anchors_and_merges_make_jobs_alike(void **state) {

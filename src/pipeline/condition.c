@@ -53,6 +53,7 @@ const ConditionWord condition_words[] = {
     {"commit", "the commit's full hash"},
     {"event", "`push`, `tag`, `manual`, `pull_request` or `schedule`"},
     {"project", "the project's name"},
+    {"repo", "the same"},
     {"success()", "everything before went well"},
     {"failure()", "something before failed"},
     {"cancelled()", "the build was cancelled"},
@@ -61,11 +62,11 @@ const ConditionWord condition_words[] = {
     {NULL, NULL},
 };
 
-static const char *const names[] = {"branch", "ref", "tag", "commit", "event", "project", NULL};
+static const char *const names[] = {"branch", "ref", "tag", "commit", "event", "project", "repo", NULL};
 static const char *const functions[] = {"success", "failure", "cancelled", "always", "contains", NULL};
 static const char *const words[] = {"branch",   "ref",     "tag",     "commit",    "event",
                                     "project",  "success", "failure", "cancelled", "always",
-                                    "contains", "true",    "false",   NULL};
+                                    "contains", "true",    "false",   "repo",      NULL};
 
 static _printf_(3, 4) void mistake_(Parser *p, size_t at, const char *fmt, ...) {
     char msg[200];
@@ -224,7 +225,7 @@ static const char *name_value(const PlanContext *c, const char *name) {
         value = c->commit;
     else if (str_eq(name, "event"))
         value = c->event;
-    else if (str_eq(name, "project"))
+    else if (str_eq(name, "project") || str_eq(name, "repo"))
         value = c->project;
     return value ? value : "";
 }
@@ -509,29 +510,53 @@ const char *condition_inner(const char *text, size_t *ret_len) {
     return text + lead;
 }
 
+/* The whole of text[at] … text[end - 1] as one expression. */
+static int run(Parser *p, Value *ret, size_t *ret_at) {
+    size_t len = p->end - p->at;
+    bool fine =
+        len > CONDITION_MAX ? mistake(p, p->at, "longer than %d bytes", CONDITION_MAX) : parse_or(p, ret);
+
+    if (fine) {
+        skip_blanks(p);
+        fine = p->at >= p->end || unexpected(p, "an operator or the end");
+    }
+    if (!fine)
+        *ret_at = p->mistake_at;
+    return fine ? 0 : -ERR_INVALID;
+}
+
 int condition_run(const char *text, const PlanContext *context, CondStatus status, bool *ret, size_t *ret_at,
                   Err *err) {
     size_t len;
     const char *inner = condition_inner(text, &len);
     Parser p = {.text = text, .at = (size_t)(inner - text), .context = context, .status = status, .err = err};
-    bool fine;
     Value v;
+    int r;
 
     p.end = p.at + len;
     if (!*text) {
         *ret = status == COND_SUCCESS;
         return 0;
     }
-    fine = len > CONDITION_MAX ? mistake(&p, p.at, "longer than %d bytes", CONDITION_MAX) : parse_or(&p, &v);
-    if (fine) {
-        skip_blanks(&p);
-        fine = p.at >= p.end || unexpected(&p, "an operator or the end");
+    r = run(&p, &v, ret_at);
+    if (r >= 0)
+        *ret = v.truth && (p.asked || status == COND_SUCCESS);
+    return r;
+}
+
+int condition_text(const char *text, size_t at, size_t len, const PlanContext *context, const void *mem,
+                   const char **ret, size_t *ret_at, Err *err) {
+    Parser p = {.text = text, .at = at, .end = at + len, .context = context, .err = err};
+    Value v;
+    int r = run(&p, &v, ret_at);
+
+    if (r < 0)
+        return r;
+    if (v.kind == VALUE_LIST) {
+        *ret_at = at;
+        return err_set(err, ERR_INVALID, "expected a text or a number, got a list");
     }
-    if (!fine) {
-        *ret_at = p.mistake_at;
-        return -ERR_INVALID;
-    }
-    *ret = v.truth && (p.asked || status == COND_SUCCESS);
+    *ret = mem_strndup(mem, v.text, v.len);
     return 0;
 }
 

@@ -9,6 +9,9 @@
  * only checked, every name is "". Whether a text is right does not depend on the context. */
 _must_check_ int condition_run(const char *text, const PlanContext *context, CondStatus status, bool *ret,
                                size_t *ret_at, Err *err);
+/* The text of the expression text[at] … text[at + len - 1], in mem; the rest as above. */
+_must_check_ int condition_text(const char *text, size_t at, size_t len, const PlanContext *context,
+                                const void *mem, const char **ret, size_t *ret_at, Err *err);
 /* The expression without the blanks and the ${{ }} around it; *ret_len its length. */
 const char *condition_inner(const char *text, size_t *ret_len);
 

@@ -5,12 +5,23 @@
 #define KEYS(table) .keys = (table), .count = sizeof(table) / sizeof((table)[0])
 
 static const char *const executors[] = {"sandbox", "shell", NULL};
+static const char *const cancels[] = {"queued", "running", "none", NULL};
+static const char *const retry_reasons[] = {"exit", "timeout", "oom", "infrastructure", "lost", NULL};
+
+#define QUEUE_TIMEOUT_ALSO "queue_timeout queueTimeout"
 
 #define ENV_ALSO "environment variables vars"
 
 static const LangKey file_keys[] = {
     {"env", LANG_ENV, offsetof(PipeFile, env), .unset = "none", .also = ENV_ALSO,
      .help = "Environment of every step of every job. A deploy has its own."},
+    {"concurrency", LANG_MAPPING, offsetof(PipeFile, concurrency), .level = &lang_concurrency,
+     .unset = "builds run beside each other", .also = "resource_group resource-group mutex lock",
+     .help = "How many builds of the same group run at the same time, and what becomes of older ones."},
+    {"timeout", LANG_DURATION, offsetof(PipeFile, timeout), .unset = "none", .also = "build-timeout",
+     .help = "What of the build is not done this long after its start is stopped, and it has failed."},
+    {"queue-timeout", LANG_DURATION, offsetof(PipeFile, queue_timeout), .unset = "none",
+     .also = QUEUE_TIMEOUT_ALSO, .help = "The `queue-timeout` of jobs that set none."},
     {"jobs", LANG_MAP, offsetof(PipeFile, jobs), .level = &lang_job, .max = LANG_MAX_JOBS,
      .expected = "a mapping of names to jobs", .unset = "none", .also = "job pipeline workflow stages tasks",
      .help = "The jobs of a build, by name. They run at the same time as far as `needs` and runners allow. "
@@ -42,6 +53,15 @@ static const LangKey job_keys[] = {
      .help = "Environment of the job's steps, over that of the file."},
     {"timeout", LANG_DURATION, offsetof(PipeJob, timeout), .unset = "the server's",
      .also = "timeout-minutes timeout_minutes", .help = "The job is stopped, and failed, after this time."},
+    {"queue-timeout", LANG_DURATION, offsetof(PipeJob, queue_timeout), .unset = "that of the file",
+     .also = QUEUE_TIMEOUT_ALSO,
+     .help = "A job that could have run and that no runner has taken after this time fails as `timeout`."},
+    {"retry", LANG_MAPPING, offsetof(PipeJob, retry), .level = &lang_retry, .unset = "never",
+     .also = "retries attempts",
+     .help = "How often the job runs again when it failed: a number or a mapping."},
+    {"priority", LANG_INT, offsetof(PipeJob, priority), .min = -100, .max = 100, .unset = "`0`",
+     .expected = "a whole number from -100 to 100", .also = "weight",
+     .help = "Of the jobs that wait for a runner, those of a higher priority come first."},
     {"artifacts", LANG_MAPPING, offsetof(PipeJob, artifacts), .level = &lang_artifacts, .unset = "none",
      .expected = "a list of patterns", .also = "artefacts outputs upload",
      .help = "Files of the workspace that are kept when the job went well: a pattern, a list of them, or a "
@@ -112,6 +132,52 @@ const LangLevel lang_artifacts = {
     .size = sizeof(PipeArtifacts),
 };
 
+static const LangKey concurrency_keys[] = {
+    {"group", LANG_TEMPLATE, offsetof(PipeConcurrency, group), .required = true, .expected = "a group's name",
+     .also = "name key",
+     .help = "Builds of the project with the same group wait for each other. `${{ … }}` is evaluated: "
+             "`deploy`, `${{ repo }}-${{ branch }}`."},
+    {"limit", LANG_INT, offsetof(PipeConcurrency, limit), .min = 1, .max = 1000, .fallback = "1",
+     .expected = "a whole number from 1 to 1000", .also = "max max-parallel",
+     .help = "How many of them run at the same time."},
+    {"cancel", LANG_WORD, offsetof(PipeConcurrency, cancel), .words = cancels, .fallback = "queued",
+     .also = "cancel-in-progress interruptible",
+     .help = "What a newer build of the group cancels, as `superseded`: `queued` older ones that have not "
+             "begun, `running` those that have as well, `none` nothing: every build has its turn."},
+};
+
+const LangLevel lang_concurrency = {
+    .heading = "`concurrency`",
+    .help = "`concurrency: deploy` is `concurrency: {group: deploy}`.",
+    .expected = "a group's name or a mapping with \"group\"",
+    .short_key = "group",
+    KEYS(concurrency_keys),
+    .size = sizeof(PipeConcurrency),
+};
+
+static const LangKey retry_keys[] = {
+    {"times", LANG_INT, offsetof(PipeRetry, times), .min = 1, .max = 10, .required = true,
+     .expected = "a whole number from 1 to 10", .also = "max count limit attempts",
+     .help = "How often at most, the first run not counted."},
+    {"on", LANG_WORDS, offsetof(PipeRetry, on), .words = retry_reasons, .unset = "all of these but `lost`",
+     .also = "when if reasons",
+     .help = "The reasons to do so: a step's `exit` status, a `timeout`, out of memory (`oom`), the runner's "
+             "own trouble (`infrastructure`), or attempts that were all `lost` with their runners."},
+    {"backoff", LANG_DURATION, offsetof(PipeRetry, backoff), .unset = "at once",
+     .also = "delay wait interval",
+     .help = "How long to wait before the first repetition; before each further one twice as long."},
+};
+
+const LangLevel lang_retry = {
+    .heading = "`jobs.NAME.retry`",
+    .help = "`retry: 2` is `retry: {times: 2}`. An attempt that was lost with its runner is repeated by "
+            "itself, and does not count here.",
+    .expected = "a number or a mapping with \"times\"",
+    .short_key = "times",
+    KEYS(retry_keys),
+    .size = sizeof(PipeRetry),
+};
+
 static const LangKey runs_on_keys[] = {
     {"executor", LANG_WORD, offsetof(PipeRunsOn, executor), .words = executors, .fallback = "sandbox",
      .also = "type kind",
@@ -121,12 +187,15 @@ static const LangKey runs_on_keys[] = {
      .also = "architecture platform cpu",
      .help = "The runner's architecture as `uname -m` prints it: `x86_64`, `aarch64`. "
              "`amd64` and `arm64` are understood."},
+    {"labels", LANG_LABELS, offsetof(PipeRunsOn, labels), .unset = "any",
+     .expected = "a mapping of labels to texts such as {tier: high-memory}", .also = "label tags tag",
+     .help = "Labels that the runner must have, each with this text: `{tier: high-memory}`."},
 };
 
 const LangLevel lang_runs_on = {
     .heading = "`jobs.NAME.runs-on`",
     .help = "",
-    .expected = "a mapping with \"executor\" or \"arch\"",
+    .expected = "a mapping with \"executor\", \"arch\" or \"labels\"",
     KEYS(runs_on_keys),
     .size = sizeof(PipeRunsOn),
 };
@@ -139,13 +208,24 @@ static const LangKey resources_keys[] = {
     {"processes", LANG_INT, offsetof(PipeResources, processes), .min = 1, .max = 1000000,
      .unset = "the runner's", .also = "pids procs threads",
      .help = "How many processes and threads at the same time."},
+    {"disk", LANG_SIZE, offsetof(PipeResources, disk), .min = 1024 * 1024, .unset = "the runner's",
+     .also = "storage space", .help = "Space that the runner's disk must have for it, with a unit: `10G`."},
 };
 
 const LangLevel lang_resources = {
-    .heading = "`resources`",
-    .help = "Of a job or of a deploy.",
-    .expected = "a mapping with \"memory\", \"cpu\" or \"processes\"",
+    .heading = "`jobs.NAME.resources`",
+    .help = "",
+    .expected = "a mapping with \"memory\", \"cpu\", \"processes\" or \"disk\"",
     KEYS(resources_keys),
+    .size = sizeof(PipeResources),
+};
+
+const LangLevel lang_deploy_resources = {
+    .heading = "`deploy.resources`",
+    .help = "Those of a job, without `disk`.",
+    .expected = "a mapping with \"memory\", \"cpu\" or \"processes\"",
+    .keys = resources_keys,
+    .count = ELEMENTS(resources_keys) - 1,
     .size = sizeof(PipeResources),
 };
 
@@ -172,7 +252,7 @@ static const LangKey deploy_keys[] = {
      .help = "Which files of that workspace: a pattern or a list of them. `.git` is never among them."},
     {"network", LANG_BOOL, offsetof(PipeDeploy, network), .fallback = "true", .also = "internet",
      .help = "Whether the program may open connections to others."},
-    {"resources", LANG_MAPPING, offsetof(PipeDeploy, resources), .level = &lang_resources,
+    {"resources", LANG_MAPPING, offsetof(PipeDeploy, resources), .level = &lang_deploy_resources,
      .unset = "the server's", .also = "limits", .help = "What the program may use at most."},
 };
 
@@ -201,9 +281,9 @@ const LangLevel lang_health = {
     .size = sizeof(PipeHealth),
 };
 
-const LangLevel *const lang_levels[] = {&lang_file,      &lang_job,     &lang_step,
-                                        &lang_artifacts, &lang_runs_on, &lang_resources,
-                                        &lang_deploy,    &lang_health,  NULL};
+const LangLevel *const lang_levels[] = {
+    &lang_file,    &lang_concurrency, &lang_job,    &lang_step,   &lang_artifacts,        &lang_retry,
+    &lang_runs_on, &lang_resources,   &lang_deploy, &lang_health, &lang_deploy_resources, NULL};
 
 const LangKey *lang_key(const LangLevel *level, const char *name) {
     for (size_t i = 0; i < level->count; i++)

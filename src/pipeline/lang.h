@@ -11,6 +11,8 @@
 #define LANG_MAX_STEPS 100000 /* of all jobs together */
 #define LANG_MAX_ENV 1000     /* variables of one `env` */
 #define LANG_MAX_NAME 100
+#define LANG_MAX_LABELS 50 /* of one `labels` */
+#define LANG_MAX_LABEL 200 /* bytes of a label's text */
 #define LANG_MAX_TIMEOUT (INT64_C(30) * 24 * 3600 * 1000000)
 
 /* What may stand behind a key, and what the reader makes of it in the key's field. */
@@ -19,6 +21,7 @@ typedef enum LangType {
     LANG_NAME,      /* const YamlNode *: a plain name */
     LANG_WORD,      /* const YamlNode *: one of key->words */
     LANG_CONDITION, /* const YamlNode *: an expression that was checked */
+    LANG_TEMPLATE,  /* const YamlNode *: text whose ${{ }} were checked */
     LANG_URL_PATH,  /* const YamlNode *: "/health" */
     LANG_BOOL,      /* bool */
     LANG_INT,       /* int64_t within key->min..max */
@@ -27,7 +30,9 @@ typedef enum LangType {
     LANG_CPU,       /* int64_t thousandths */
     LANG_FOLDER,    /* const char *: a path inside the workspace; "" the workspace */
     LANG_ENV,       /* const YamlNode *: a mapping of names to scalars */
+    LANG_LABELS,    /* const YamlNode *: a mapping of names to scalars that say something */
     LANG_NAMES,     /* LangNodes: one name or a list of them */
+    LANG_WORDS,     /* LangNodes: one of key->words or a list of them */
     LANG_PATTERNS,  /* LangPaths: one pattern or a list of them, each inside the workspace */
     LANG_MAPPING,   /* a struct of key->level, embedded */
     LANG_PART, /* pointer to a struct of key->level that begins with const YamlNode * (the mapping); NULL:
@@ -87,15 +92,25 @@ typedef struct PipeStep {
 } PipeStep;
 
 typedef struct PipeResources {
-    int64_t memory, cpu, processes;
+    int64_t memory, cpu, processes, disk;
 } PipeResources;
+
+typedef struct PipeConcurrency {
+    const YamlNode *group, *cancel;
+    int64_t limit;
+} PipeConcurrency;
+
+typedef struct PipeRetry {
+    int64_t times, backoff;
+    LangNodes on;
+} PipeRetry;
 
 typedef struct PipeArtifacts {
     LangPaths paths;
 } PipeArtifacts;
 
 typedef struct PipeRunsOn {
-    const YamlNode *executor, *arch;
+    const YamlNode *executor, *arch, *labels;
 } PipeRunsOn;
 
 typedef struct PipeJob {
@@ -103,11 +118,12 @@ typedef struct PipeJob {
     LangNodes needs;
     LangItems steps; /* of PipeStep */
     const YamlNode *env, *condition;
-    int64_t timeout;
+    int64_t timeout, queue_timeout, priority;
     PipeArtifacts artifacts;
     bool checkout, network;
     PipeRunsOn runs_on;
     PipeResources resources;
+    PipeRetry retry;
     size_t *need; /* indices of the jobs that `needs` names (graph.c) */
     size_t need_count, dependents;
 } PipeJob;
@@ -130,12 +146,14 @@ typedef struct PipeDeploy {
 
 typedef struct PipeFile {
     const YamlNode *env;
+    PipeConcurrency concurrency;
+    int64_t timeout, queue_timeout;
     LangItems jobs; /* of PipeJob */
     PipeDeploy *deploy;
 } PipeFile;
 
 extern const LangLevel lang_file, lang_job, lang_step, lang_artifacts, lang_runs_on, lang_resources,
-    lang_deploy, lang_health;
+    lang_concurrency, lang_retry, lang_deploy, lang_health, lang_deploy_resources;
 
 /* Every level, in the order of the reference; NULL-terminated. */
 extern const LangLevel *const lang_levels[];

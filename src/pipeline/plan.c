@@ -4,6 +4,7 @@
 #include "pipeline/condition.h"
 #include "pipeline/read.h"
 #include "pipeline/spec.h"
+#include "pipeline/template.h"
 
 enum { FILE_YML, FILE_YAML, FILE_MAKE_FIRST };
 
@@ -91,12 +92,26 @@ static const char *condition_word(const YamlNode *condition, const void *mem) {
     return mem_strndup(mem, inner, len);
 }
 
-static PlanJob plan_job(const PipeJob *job, const PlanContext *context, SpecWriter *w,
+static PlanFit plan_fit(const PipeJob *job, SpecWriter *w) {
+    return (PlanFit){
+        .executor = job->runs_on.executor->text,
+        .arch = arch_word(job->runs_on.arch),
+        .labels = spec_labels(w, job->runs_on.labels),
+        .cpu = job->resources.cpu,
+        .memory = job->resources.memory,
+        .disk = job->resources.disk,
+    };
+}
+
+static PlanJob plan_job(const PipeFile *file, const PipeJob *job, const PlanContext *context, SpecWriter *w,
                         const LangPaths *release) {
     return (PlanJob){
         .name = job->name->text,
         .kind = "steps",
-        .fit = {.executor = job->runs_on.executor->text, .arch = arch_word(job->runs_on.arch)},
+        .fit = plan_fit(job, w),
+        .priority = job->priority,
+        .queue_timeout_us = job->queue_timeout ? job->queue_timeout : file->queue_timeout,
+        .retry = spec_retry(w, &job->retry),
         .condition = condition_word(job->condition, w->mem),
         .spec = spec_job(w, job, release),
         .needs = job->need,
@@ -142,6 +157,18 @@ static bool deploys(const PipeFile *file, const PlanContext *context) {
            str_eq(context->branch, file->deploy->branch->text);
 }
 
+/* A group whose expressions give nothing is none. */
+static PlanConcurrency plan_concurrency(const PipeConcurrency *c, const PlanContext *context,
+                                        const void *mem) {
+    const char *group = NULL;
+    size_t at;
+    Err err;
+
+    if (!c->group || template_fill(c->group->text, context, mem, &group, &at, &err) < 0 || !*group)
+        return (PlanConcurrency){0};
+    return (PlanConcurrency){.group = group, .limit = c->limit, .cancel = c->cancel->text};
+}
+
 static void plan_jobs(const PipeFile *file, const PlanContext *context, SpecWriter *w, Plan *plan) {
     const PipeJob *jobs = file->jobs.items;
     bool deploy = deploys(file, context);
@@ -151,7 +178,7 @@ static void plan_jobs(const PipeFile *file, const PlanContext *context, SpecWrit
         bool release = deploy && plan->count == file->deploy->job_index;
 
         plan->jobs[plan->count] =
-            plan_job(&jobs[plan->count], context, w, release ? &file->deploy->files : NULL);
+            plan_job(file, &jobs[plan->count], context, w, release ? &file->deploy->files : NULL);
     }
     if (deploy && plan->count == 0)
         plan->jobs[plan->count++] = plan_release_job(file->deploy, w);
@@ -187,6 +214,8 @@ static int plan_pelton(const char *name, const char *text, size_t len, const Pla
     plan = mem_new(mem, Plan);
     plan->planner = "pelton";
     plan->file = name;
+    plan->timeout_us = file.timeout;
+    plan->concurrency = plan_concurrency(&file.concurrency, context, mem);
     spec_init(&w, &file, mem);
     plan_jobs(&file, context, &w, plan);
     spec_done(&w);

@@ -170,3 +170,46 @@ const char *spec_make(SpecWriter *w) {
 
     return mem_strdup(w->mem, spec);
 }
+
+static int by_key(const void *a, const void *b) {
+    return strcmp(((const YamlPair *)a)->key->text, ((const YamlPair *)b)->key->text);
+}
+
+const char *spec_labels(SpecWriter *w, const YamlNode *labels) {
+    JsonWriter jw = JSON_WRITER(&w->buf);
+    _cleanup_talloc_ YamlPair *pairs = NULL;
+
+    if (!labels || labels->count == 0)
+        return NULL;
+    pairs = mem_array(NULL, YamlPair, labels->count);
+    memcpy(pairs, labels->pairs, labels->count * sizeof(*pairs));
+    qsort(pairs, labels->count, sizeof(*pairs), by_key);
+    buf_clear(&w->buf);
+    jw_object(&jw, NULL);
+    for (size_t i = 0; i < labels->count; i++)
+        jw_strn(&jw, pairs[i].key->text, pairs[i].value->text, pairs[i].value->len);
+    jw_end_object(&jw);
+    return finish(w);
+}
+
+/* Without `on`: all that may pass by itself. A lost attempt was repeated already. */
+static const char *const retry_default[] = {"exit", "timeout", "oom", "infrastructure"};
+
+const char *spec_retry(SpecWriter *w, const PipeRetry *retry) {
+    JsonWriter jw = JSON_WRITER(&w->buf);
+
+    if (retry->times == 0)
+        return NULL;
+    buf_clear(&w->buf);
+    jw_object(&jw, NULL);
+    jw_int(&jw, "times", retry->times);
+    jw_array(&jw, "on");
+    for (size_t i = 0; i < retry->on.count; i++)
+        jw_str(&jw, NULL, retry->on.items[i]->text);
+    for (size_t i = 0; retry->on.count == 0 && i < ELEMENTS(retry_default); i++)
+        jw_str(&jw, NULL, retry_default[i]);
+    jw_end_array(&jw);
+    jw_int(&jw, "backoff", retry->backoff);
+    jw_end_object(&jw);
+    return finish(w);
+}

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/str.h"
 #include "pipeline/condition.h"
+#include "pipeline/template.h"
 #include <ctype.h>
 #include <math.h>
 
@@ -86,6 +87,20 @@ static void read_condition(LangReader *r, const LangKey *key, const YamlNode *no
     if (condition_run(node->text, NULL, COND_SUCCESS, &unused, &at, &err) < 0)
         problems_add(r->problems, node->line, column_of(r, node, at), "condition of %s: %s", lang_place(r),
                      err.msg);
+    else
+        *(const YamlNode **)field = node;
+}
+
+static void read_template(LangReader *r, const LangKey *key, const YamlNode *node, void *field) {
+    const char *unused;
+    size_t at = 0;
+    Err err;
+
+    if (!is_text(node))
+        lang_expected(r, key, node);
+    else if (template_fill(node->text, NULL, r->mem, &unused, &at, &err) < 0)
+        problems_add(r->problems, node->line, column_of(r, node, at), "\"%s\" of %s: %s", key->name,
+                     lang_place(r), err.msg);
     else
         *(const YamlNode **)field = node;
 }
@@ -244,6 +259,29 @@ static void read_env(LangReader *r, const LangKey *key, const YamlNode *node, vo
     *(const YamlNode **)field = node;
 }
 
+static void check_label(LangReader *r, const LangKey *key, const YamlPair *pair) {
+    const char *shown = problems_show(r->problems, pair->key->text);
+
+    if (!str_is_name(pair->key->text, LANG_MAX_NAME))
+        problems_at(r->problems, pair->key,
+                    "bad name \"%s\" of a label; expected letters, digits, _, - and dots, at most %d", shown,
+                    LANG_MAX_NAME);
+    else if (!is_text(pair->value) || pair->value->len > LANG_MAX_LABEL)
+        problems_at(r->problems, pair->value,
+                    "label \"%s\" in \"%s\" of %s: expected a text of at most %d bytes, got %s", shown,
+                    key->name, lang_place(r), LANG_MAX_LABEL, yaml_kind_word(pair->value));
+}
+
+static void read_labels(LangReader *r, const LangKey *key, const YamlNode *node, void *field) {
+    if (node->kind != YAML_MAPPING || node->count > LANG_MAX_LABELS) {
+        lang_expected(r, key, node);
+        return;
+    }
+    for (size_t i = 0; i < node->count; i++)
+        check_label(r, key, &node->pairs[i]);
+    *(const YamlNode **)field = node;
+}
+
 /* One text or a list of them: calls `take` for each; the list must not be empty. */
 static void each_text(LangReader *r, const LangKey *key, const YamlNode *node, void *field,
                       void (*take)(LangReader *, const LangKey *, const YamlNode *, void *)) {
@@ -276,6 +314,19 @@ static void take_name(LangReader *r, const LangKey *key, const YamlNode *node, v
 static void read_names(LangReader *r, const LangKey *key, const YamlNode *node, void *field) {
     *(LangNodes *)field = (LangNodes){0};
     each_text(r, key, node, field, take_name);
+}
+
+static void take_word(LangReader *r, const LangKey *key, const YamlNode *node, void *field) {
+    const YamlNode *word = NULL;
+
+    read_word(r, key, node, &word);
+    if (word)
+        take_name(r, key, word, field);
+}
+
+static void read_words(LangReader *r, const LangKey *key, const YamlNode *node, void *field) {
+    *(LangNodes *)field = (LangNodes){0};
+    each_text(r, key, node, field, take_word);
 }
 
 static void take_pattern(LangReader *r, const LangKey *key, const YamlNode *node, void *field) {
@@ -390,6 +441,7 @@ const LangTypeInfo lang_types[LANG_TYPES] = {
     [LANG_NAME] = {"name", "a name (letters, digits, _, - and dots)", read_name},
     [LANG_WORD] = {"word", "a word", read_word},
     [LANG_CONDITION] = {"condition", "a condition such as branch == \"main\"", read_condition},
+    [LANG_TEMPLATE] = {"text", "a text", read_template},
     [LANG_URL_PATH] = {"URL path", "a path of a URL such as /health", read_url_path},
     [LANG_BOOL] = {"true or false", "true or false", read_bool},
     [LANG_INT] = {"number", "a whole number", read_int},
@@ -399,7 +451,9 @@ const LangTypeInfo lang_types[LANG_TYPES] = {
     [LANG_CPU] = {"number", "a number of processors such as 2 or 0.5, at most 1024", read_cpu},
     [LANG_FOLDER] = {"path", "a folder of the workspace", read_folder},
     [LANG_ENV] = {"mapping", "a mapping of names to strings", read_env},
+    [LANG_LABELS] = {"mapping", "a mapping of names to texts", read_labels},
     [LANG_NAMES] = {"name or list", "a name or a list of names", read_names},
+    [LANG_WORDS] = {"word or list", "a word or a list of words", read_words},
     [LANG_PATTERNS] = {"pattern or list", "a pattern or a list of patterns", read_patterns},
     [LANG_MAPPING] = {"mapping", "a mapping", read_mapping},
     [LANG_PART] = {"mapping", "a mapping", read_part},

@@ -23,9 +23,10 @@ static void unknown_keys_get_the_nearest_right_word(void **state) {
     expect_problems(DEPLOY("  health: {pth: /}\n"),
                     "3:12: unknown key \"pth\" in health of deploy; did you mean \"path\"?");
     expect_problems(JOB("    runs-on: {os: linux}\n"),
-                    "4:15: unknown key \"os\" in runs-on of job \"test\"; expected executor or arch");
+                    "4:15: unknown key \"os\" in runs-on of job \"test\"; expected executor, arch or labels");
     expect_problems(JOB("") "on: push\n",
-                    "4:1: unknown key \"on\" at the top level; expected env, jobs or deploy");
+                    "4:1: unknown key \"on\" at the top level; expected env, concurrency, timeout, "
+                    "queue-timeout, jobs or deploy");
     expect_problems(JOB("    ? [a]\n    : b\n"), "4:7: expected a text as key, got a list");
 }
 
@@ -58,8 +59,9 @@ static void wrong_types_say_what_was_expected(void **state) {
     expect_problems(JOB("    artifacts: {paths: {a: b}}\n"),
                     "4:24: \"paths\" of artifacts of job \"test\": expected a pattern or a list of "
                     "patterns, got a mapping");
-    expect_problems(JOB("    runs-on: sandbox\n"), "4:14: runs-on of job \"test\": expected a mapping "
-                                                   "with \"executor\" or \"arch\", got \"sandbox\"");
+    expect_problems(JOB("    runs-on: sandbox\n"),
+                    "4:14: runs-on of job \"test\": expected a mapping "
+                    "with \"executor\", \"arch\" or \"labels\", got \"sandbox\"");
     expect_problems(
         JOB("    if: [a]\n"),
         "4:9: \"if\" of job \"test\": expected a condition such as branch == \"main\", got a list");

@@ -7,6 +7,7 @@
 #include <inttypes.h>
 
 #define MAX_SLOTS 1024
+#define MAX_LABELS 100
 #define MAX_RUNNING 4096
 /* A row is not written for every call. */
 #define SEEN_EVERY_US (10 * US_PER_S)
@@ -14,6 +15,7 @@
 typedef struct LeaseCall {
     Runner runner;
     const char **executors; /* NULL-terminated */
+    const char **labels;    /* "key=value", NULL-terminated */
     int64_t wait;           /* seconds */
     Attempt *running;
     size_t running_count;
@@ -69,9 +71,43 @@ static const char *json_text(json_t *value, const char *fallback, const void *me
     return mem_strdup(mem, text ? text : fallback);
 }
 
+static int read_labels(json_t *body, const void *mem, LeaseCall *call, Err *err) {
+    json_t *labels = NULL, *value;
+    const char *key;
+    size_t count = 0;
+    int r = json_opt_object(body, "labels", &labels, err);
+
+    if (r < 0)
+        return r;
+    if (json_object_size(labels) > MAX_LABELS)
+        return err_set(err, ERR_INVALID, "field \"labels\": more than %d", MAX_LABELS);
+    call->labels = mem_array(mem, const char *, json_object_size(labels) + 1);
+    json_object_foreach (labels, key, value) {
+        if (!json_is_string(value))
+            return err_set(err, ERR_INVALID, "field \"labels.%s\": expected a string", key);
+        call->labels[count++] = mem_printf(mem, "%s=%s", key, json_string_value(value));
+    }
+    call->runner.labels = json_text(labels, "{}", mem);
+    return 0;
+}
+
+static int read_capacity(json_t *body, Runner *runner, Err *err) {
+    const struct {
+        const char *key;
+        int64_t *value;
+    } fields[] = {{"cpu", &runner->cpu}, {"memory", &runner->memory}, {"disk", &runner->disk}};
+    int r = 0;
+
+    for (size_t i = 0; r >= 0 && i < ELEMENTS(fields); i++) {
+        r = json_opt_i64(body, fields[i].key, fields[i].value, err);
+        if (r >= 0 && *fields[i].value < 0)
+            r = err_set(err, ERR_INVALID, "field \"%s\": expected 0 (unknown) or more", fields[i].key);
+    }
+    return r;
+}
+
 static int read_facts(json_t *body, const void *mem, LeaseCall *call, Err *err) {
     Runner *runner = &call->runner;
-    json_t *labels = NULL;
     int r = json_get_str(body, "arch", &runner->arch, err);
 
     runner->version = "";
@@ -80,14 +116,15 @@ static int read_facts(json_t *body, const void *mem, LeaseCall *call, Err *err) 
     if (r >= 0)
         r = json_opt_str(body, "version", &runner->version, err);
     if (r >= 0)
-        r = json_opt_object(body, "labels", &labels, err);
+        r = read_capacity(body, runner, err);
+    if (r >= 0)
+        r = read_labels(body, mem, call, err);
     if (r >= 0)
         r = read_executors(body, mem, call, err);
     if (r < 0)
         return r;
     if (runner->slots < 0 || runner->slots > MAX_SLOTS)
         return err_set(err, ERR_INVALID, "field \"slots\": expected 0 to %d", MAX_SLOTS);
-    runner->labels = json_text(labels, "{}", mem);
     runner->executors = json_text(json_object_get(body, "executors"), "[]", mem);
     return 0;
 }
@@ -110,6 +147,12 @@ static int read_call(HttpRequest *req, LeaseCall *call, Err *err) {
     return r;
 }
 
+static bool same_facts(const Runner *a, const Runner *b) {
+    return str_eq(a->arch, b->arch) && str_eq(a->labels, b->labels) && str_eq(a->executors, b->executors) &&
+           str_eq(a->version, b->version) && a->slots == b->slots && a->cpu == b->cpu &&
+           a->memory == b->memory && a->disk == b->disk;
+}
+
 /* The runner's facts may change with each start of it (slots, version): written when they do, and now and
  * then to say it was seen. */
 static int note_runner(HttpRequest *req, LeaseCall *call, Err *err) {
@@ -121,9 +164,7 @@ static int note_runner(HttpRequest *req, LeaseCall *call, Err *err) {
 
     if (r < 0)
         return err_wrap(err, "the token's runner");
-    same = str_eq(known->arch, call->runner.arch) && str_eq(known->labels, call->runner.labels) &&
-           str_eq(known->executors, call->runner.executors) && str_eq(known->version, call->runner.version) &&
-           known->slots == call->runner.slots;
+    same = same_facts(known, &call->runner);
     if (same && now - known->last_seen < SEEN_EVERY_US)
         return 0;
     call->runner.name = known->name;
@@ -205,21 +246,26 @@ static void reply_lease(HttpRequest *req, const ClaimedJob *jobs, size_t count, 
 }
 
 /* Fills the free slots; work that is left over is for the next runner that waits. */
-static int claim(HttpRequest *req, const LeaseCall *call, uint64_t mark, ClaimedJob **jobs, size_t *count,
-                 Err *err) {
+static int claim(HttpRequest *req, const LeaseCall *call, uint64_t mark, Claimed *ret, Err *err) {
     Api *api = api_of(req);
-    BuildClaim wish = {.runner_id = call->runner.id, .executors = call->executors, .arch = call->runner.arch};
-    int64_t held;
-    bool more;
-    int r = store_job_lease_count(api->builds->db, call->runner.id, &held, err);
+    const Runner *runner = &call->runner;
+    BuildClaim wish = {.runner_id = runner->id,
+                       .offer = {.executors = call->executors,
+                                 .arch = runner->arch,
+                                 .labels = call->labels,
+                                 .cpu = runner->cpu,
+                                 .memory = runner->memory,
+                                 .disk = runner->disk},
+                       .slots = runner->slots,
+                       .max = (size_t)runner->slots};
+    int64_t more;
+    int r = 0;
 
-    if (r < 0)
-        return r;
-    wish.max = held < call->runner.slots ? (size_t)(call->runner.slots - held) : 0;
-    r = build_claim(api->builds, &wish, http_mem(req), jobs, count, err);
-    if (r < 0)
-        return r;
-    r = store_job_any_queued(api->builds->db, &more, err);
+    *ret = (Claimed){0};
+    if (runner->slots)
+        r = build_claim(api->builds, &wish, http_mem(req), ret, err);
+    if (r >= 0)
+        r = store_lane_next_fit(api->builds->db, 0, &more, err);
     if (r >= 0 && more)
         queue_pass_on(api->queue, mark);
     return r;
@@ -242,9 +288,9 @@ static int keep_up(HttpRequest *req, LeaseCall *call, StopOrder **ret_stops, siz
 static int lease(HttpRequest *req, Err *err) {
     Api *api = api_of(req);
     LeaseCall call = {0};
-    ClaimedJob *jobs = NULL;
+    Claimed claimed;
     StopOrder *stops;
-    size_t count = 0, stop_count;
+    size_t stop_count;
     uint64_t mark;
     int r = read_call(req, &call, err);
 
@@ -260,11 +306,11 @@ static int lease(HttpRequest *req, Err *err) {
         queue_pass_on(api->queue, mark);
         return err_set(err, ERR_CANCELLED, "the runner has hung up");
     }
-    r = claim(req, &call, mark, &jobs, &count, err);
+    r = claim(req, &call, mark, &claimed, err);
     if (r < 0)
         return r;
-    if (count || stop_count || !call.wait || http_timed_out(req)) {
-        reply_lease(req, jobs, count, stops, stop_count);
+    if (claimed.count || stop_count || !call.wait || http_timed_out(req)) {
+        reply_lease(req, claimed.jobs, claimed.count, stops, stop_count);
         return 0;
     }
     queue_wait(api->queue, call.runner.id,

@@ -16,14 +16,20 @@ typedef struct BuildOptions {
     const char *url;        /* of this server, for links: "http://127.0.0.1:8080" */
 } BuildOptions;
 
+typedef struct Dispatch Dispatch;
+
 /* What the room works with; filled in once by the server, then only read. */
 typedef struct Builds {
     Db *db;
     Bus *bus;
     Blob *blob;
     BuildOptions options;
+    Dispatch *dispatch; /* dispatch_new */
     struct Reaper *reaper;
 } Builds;
+
+/* What dispatch keeps in memory; one of its own for each Builds. */
+Dispatch *dispatch_new(const void *mem);
 
 /* ---- how builds come to be ---- */
 typedef struct BuildRequest {
@@ -58,11 +64,22 @@ _must_check_ int build_ref_changed(Builds *b, const Project *project, const char
 _must_check_ int build_catch_up(Builds *b, size_t *ret_count, Err *err);
 
 /* ---- how jobs are run ---- */
-typedef struct BuildClaim {
-    int64_t runner_id;
+/* What a runner has to give. */
+typedef struct RunnerOffer {
     const char *const *executors; /* NULL-terminated */
     const char *arch;
-    size_t max;
+    const char *const *labels; /* "key=value", NULL-terminated; NULL: none */
+    int64_t cpu, memory, disk; /* thousandths, bytes, bytes; 0: unknown, taken for enough; -1: nothing left */
+} RunnerOffer;
+
+/* Whether a job of this fit could run on what is offered. */
+bool build_fits(Builds *b, int64_t fit_id, const RunnerOffer *offer);
+
+typedef struct BuildClaim {
+    int64_t runner_id;
+    RunnerOffer offer; /* all that the runner has, what it holds included */
+    int64_t slots;     /* likewise; 0: as many as there are jobs */
+    size_t max;        /* jobs to give now */
 } BuildClaim;
 
 typedef struct ClaimedJob {
@@ -71,9 +88,17 @@ typedef struct ClaimedJob {
     Project *project;
 } ClaimedJob;
 
-/* Leases the best queued jobs that fit; none: *ret_count 0. In mem. */
-_must_check_ int build_claim(Builds *b, const BuildClaim *claim, const void *mem, ClaimedJob **ret,
-                             size_t *ret_count, Err *err);
+typedef struct Claimed {
+    ClaimedJob *jobs;
+    size_t count;
+    RunnerOffer rest;   /* what the runner has left, for the next job */
+    int64_t free_slots; /* 0: it can take nothing now: it is full or drained, or the queue is paused */
+} Claimed;
+
+/* Leases the best queued jobs that fit: by priority, then of the project that was served longest ago, then
+ * the oldest. A job that fits the runner, but not beside what it holds, and that has waited for long, makes
+ * it keep what it has free. In mem. */
+_must_check_ int build_claim(Builds *b, const BuildClaim *claim, const void *mem, Claimed *ret, Err *err);
 
 typedef struct Attempt {
     int64_t job, attempt;

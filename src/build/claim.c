@@ -1,31 +1,112 @@
 /* Leases: given, renewed, lost. */
+#include "build/dispatch.h"
 #include "build/state.h"
 
 #include "base/clock.h"
 #include "base/str.h"
+#include <inttypes.h>
 
-/* The better of what each pair of executor and architecture has at its head: priority, then age. */
-static int best_fit(Builds *b, const BuildClaim *claim, JobHead *ret, Err *err) {
-    const char *archs[] = {"", claim->arch};
-    bool found = false;
+/* A job that has waited so long for a runner with enough of everything is not overtaken for ever. */
+#define PATIENCE_US (30 * US_PER_S)
 
-    for (size_t e = 0; claim->executors[e]; e++) {
-        for (size_t a = 0; a < ELEMENTS(archs); a++) {
-            JobHead head;
-            int r = store_job_queue_head(b->db, claim->executors[e], archs[a], &head, err);
+typedef struct Look {
+    Builds *b;
+    const BuildClaim *claim;
+    RunnerOffer rest;
+    int64_t free_slots, now;
+} Look;
 
-            if (r == -ERR_NOT_FOUND)
-                continue;
-            if (r < 0)
-                return r;
-            if (found &&
-                (head.priority < ret->priority || (head.priority == ret->priority && head.id > ret->id)))
-                continue;
-            *ret = head;
-            found = true;
-        }
+/* What the runner has left; nothing while the queue is paused or the runner drained. */
+static int look_at_runner(Look *look, Err *err) {
+    const BuildClaim *claim = look->claim;
+    RunnerHeld held;
+    bool may;
+    int r = store_runner_may_claim(look->b->db, claim->runner_id, &may, err);
+
+    if (r >= 0)
+        r = store_runner_held(look->b->db, claim->runner_id, &held, err);
+    if (r < 0)
+        return r;
+    look->rest = offer_less(&claim->offer, &held);
+    look->free_slots = !may ? 0 : claim->slots ? MAX(claim->slots - held.jobs, (int64_t)0) : INT64_MAX;
+    return 0;
+}
+
+static bool goes_before(const LaneHead *a, const LaneHead *b) {
+    return a->priority != b->priority     ? a->priority > b->priority
+           : a->served_at != b->served_at ? a->served_at < b->served_at
+                                          : a->job_id < b->job_id;
+}
+
+/* Whether the job has waited so long that it is time to keep slots for it. */
+static int is_overdue(const Look *look, int64_t job_id, bool *ret, Err *err) {
+    Job *job;
+    int r = store_job_load(look->b->db, job_id, NULL, &job, err);
+
+    if (r < 0)
+        return r;
+    *ret = look->now - job->queued_at >= PATIENCE_US;
+    talloc_free(job);
+    return 0;
+}
+
+static void keep_best(LaneHead *best, const LaneHead *head) {
+    if (!best->job_id || goes_before(head, best))
+        *best = *head;
+}
+
+/* The head of the fit's lanes is the best yet of those that the runner has room for (fits), or of those that
+ * have waited long for it to have (big). */
+static int look_at_fit(const Look *look, int64_t fit_id, LaneHead *fits, LaneHead *big, Err *err) {
+    const FitFacts *fit;
+    bool overdue = false;
+    LaneHead head;
+    int r = dispatch_fit(look->b, fit_id, &fit, err);
+
+    if (r < 0 || fit_match(fit, &look->claim->offer) != FIT_FITS)
+        return r;
+    r = store_lane_head(look->b->db, fit_id, &head, err);
+    if (r < 0)
+        return r;
+    if (fit_match(fit, &look->rest) == FIT_FITS) {
+        keep_best(fits, &head);
+        return 0;
     }
-    return found ? 0 : err_set(err, ERR_NOT_FOUND, "no job fits");
+    r = is_overdue(look, head.job_id, &overdue, err);
+    if (r >= 0 && overdue)
+        keep_best(big, &head);
+    return r;
+}
+
+/* The best lane of those that the runner has room for. ERR_NOT_FOUND: none, or a big job comes first. */
+static int best_lane(const Look *look, LaneHead *ret, Err *err) {
+    LaneHead fits = {0}, big = {0};
+    int64_t fit_id = 0;
+    int r;
+
+    while ((r = store_lane_next_fit(look->b->db, fit_id, &fit_id, err)) >= 0 && fit_id) {
+        r = look_at_fit(look, fit_id, &fits, &big, err);
+        if (r < 0)
+            return r;
+    }
+    if (r < 0)
+        return r;
+    if (!fits.job_id)
+        return err_set(err, ERR_NOT_FOUND, "no job fits");
+    if (big.job_id && goes_before(&big, &fits) &&
+        dispatch_keep(look->b->dispatch, big.job_id, look->claim->runner_id, look->now))
+        return err_set(err, ERR_NOT_FOUND, "what is free is kept for job %" PRId64, big.job_id);
+    *ret = fits;
+    return 0;
+}
+
+/* The next job for the runner as it is now; ERR_NOT_FOUND. */
+static int look_for_job(Look *look, LaneHead *ret, Err *err) {
+    int r = look_at_runner(look, err);
+
+    if (r < 0)
+        return r;
+    return look->free_slots ? best_lane(look, ret, err) : err_set(err, ERR_NOT_FOUND, "no slot is free");
 }
 
 static int claim_one(Tx *tx, const BuildClaim *claim, int64_t id, const void *mem, ClaimedJob *ret,
@@ -55,48 +136,57 @@ static int claim_one(Tx *tx, const BuildClaim *claim, int64_t id, const void *me
     return 0;
 }
 
-static int claim_some(Tx *tx, const BuildClaim *claim, const void *mem, ClaimedJob **jobs, size_t *count,
-                      Err *err) {
-    while (*count < claim->max) {
+static int claim_some(Tx *tx, Look *look, const void *mem, Claimed *claimed, Err *err) {
+    look->now = tx->now;
+    while (claimed->count < look->claim->max) {
         ClaimedJob one = {0};
-        JobHead head;
-        int r = best_fit(tx->b, claim, &head, err);
+        LaneHead head;
+        int r = look_for_job(look, &head, err);
 
         if (r == -ERR_NOT_FOUND)
             return 0;
         if (r >= 0)
-            r = claim_one(tx, claim, head.id, mem, &one, err);
+            r = claim_one(tx, look->claim, head.job_id, mem, &one, err);
         if (r < 0)
             return r;
-        mem_append(mem, *jobs, *count, one);
+        mem_append(mem, claimed->jobs, claimed->count, one);
     }
     return 0;
 }
 
-int build_claim(Builds *b, const BuildClaim *claim, const void *mem, ClaimedJob **ret, size_t *ret_count,
-                Err *err) {
-    ClaimedJob *jobs = NULL;
-    size_t count = 0;
-    JobHead head;
-    Tx tx;
-    int r;
+/* Without the writer's lock, so that an idle runner's call costs nobody anything. */
+static int any_job(Look *look, bool *ret, Err *err) {
+    _cleanup_view_ Db *view = NULL;
+    LaneHead head;
+    int r = db_view(look->b->db, &view, err);
 
-    *ret_count = 0;
-    if (claim->max == 0)
-        return 0;
-    /* a look without the writer's lock: an idle runner's call costs nobody anything */
-    r = best_fit(b, claim, &head, err);
-    if (r < 0)
-        return r == -ERR_NOT_FOUND ? 0 : r;
-    r = tx_begin(b, &tx, err);
-    if (r < 0)
+    if (r >= 0)
+        r = look_for_job(look, &head, err);
+    if (r < 0 && r != -ERR_NOT_FOUND)
         return r;
-    r = tx_end(&tx, claim_some(&tx, claim, mem, &jobs, &count, err), err);
+    *ret = r >= 0 && look->claim->max > 0;
+    return 0;
+}
+
+int build_claim(Builds *b, const BuildClaim *claim, const void *mem, Claimed *ret, Err *err) {
+    Look look = {.b = b, .claim = claim, .now = clock_now()};
+    Claimed claimed = {0};
+    bool any;
+    Tx tx;
+    int r = any_job(&look, &any, err);
+
+    if (r >= 0 && any) {
+        r = tx_begin(b, &tx, err);
+        if (r < 0)
+            return r;
+        r = tx_end(&tx, claim_some(&tx, &look, mem, &claimed, err), err);
+    }
     if (r < 0)
         return err_wrap(err, "claim a job");
-    *ret = jobs;
-    *ret_count = count;
-    if (count)
+    claimed.rest = look.rest;
+    claimed.free_slots = look.free_slots;
+    *ret = claimed;
+    if (claimed.count)
         build_reaper_wake(b);
     return 0;
 }

@@ -160,12 +160,24 @@ static int insert_deployment(Tx *tx, const Build *build, const Job *job, Err *er
     return store_deployment_insert(tx->b->db, &d, err);
 }
 
+static Fit fit_of(const PlanFit *asked) {
+    return (Fit){.executor = asked->executor,
+                 .arch = asked->arch,
+                 .labels = asked->labels ? asked->labels : "{}",
+                 .cpu = asked->cpu,
+                 .memory = asked->memory,
+                 .disk = asked->disk};
+}
+
 static int insert_job(Tx *tx, const Build *build, const PlanJob *planned, size_t position, Job *job,
                       Err *err) {
     bool waits = planned->need_count > 0 || planned->skip;
+    Fit fit = fit_of(&planned->fit);
     char uuid[ID_UUID_SIZE];
-    int r;
+    int r = store_fit_put(tx->b->db, &fit, err);
 
+    if (r < 0)
+        return r;
     id_uuid(uuid);
     *job = (Job){.uuid = mem_strdup(tx->mem, uuid),
                  .build_id = build->id,
@@ -175,6 +187,10 @@ static int insert_job(Tx *tx, const Build *build, const PlanJob *planned, size_t
                  .kind = planned->kind,
                  .executor = planned->fit.executor,
                  .arch = planned->fit.arch,
+                 .fit_id = fit.id,
+                 .priority = planned->priority,
+                 .retry = planned->retry,
+                 .queue_timeout = planned->queue_timeout_us,
                  .condition = planned->condition ? planned->condition : "",
                  .spec = planned->spec,
                  .state = waits ? "blocked" : "queued",
@@ -210,7 +226,7 @@ static int start_first(Tx *tx, const Plan *plan, const Job *jobs, const Build *b
 
         if (plan->jobs[i].need_count > 0)
             continue;
-        tx_queued(tx, jobs[i].executor);
+        tx_queued(tx, &jobs[i]);
         if (str_empty(jobs[i].condition) && !plan->jobs[i].skip)
             continue;
         r = state_job_ready(tx, &jobs[i], build, err);

@@ -102,7 +102,7 @@ static int ready(Tx *tx, const Job *job, const Build *build, Ended *ended, Err *
     if (r < 0)
         return r;
     if (!skip) {
-        tx_queued(tx, job->executor);
+        tx_queued(tx, job);
         return str_eq(job->state, "queued") ? 0 : store_job_queue(tx->b->db, job->id, tx->now, err);
     }
     end.reason = reason;
@@ -241,7 +241,7 @@ int state_job_lost(Tx *tx, const Job *job, Err *err) {
     if (r < 0)
         return r;
     mem_append(tx->mem, tx->ended, tx->ended_count, a);
-    tx_queued(tx, job->kind);
+    tx_queued(tx, job);
     tx_wake_runner(tx, job->runner_id);
     return tx_event(tx, "updated", job->build_id, "running", err);
 }

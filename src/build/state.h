@@ -23,7 +23,7 @@ _must_check_ int tx_begin(Builds *b, Tx *tx, Err *err);
  * back). */
 _must_check_ int tx_end(Tx *tx, int r, Err *err);
 /* The job can be claimed now. */
-void tx_queued(Tx *tx, const char *executor);
+void tx_queued(Tx *tx, const Job *job);
 void tx_touch_build(Tx *tx, int64_t build_id);
 void tx_wake_runner(Tx *tx, int64_t runner_id);
 _must_check_ int tx_event(Tx *tx, const char *kind, int64_t build_id, const char *state, Err *err);

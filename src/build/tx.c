@@ -46,8 +46,8 @@ static void add_once(Tx *tx, int64_t **list, size_t *count, int64_t id) {
     mem_append(tx->mem, *list, *count, id);
 }
 
-void tx_queued(Tx *tx, const char *executor) {
-    if (str_eq(executor, "deploy"))
+void tx_queued(Tx *tx, const Job *job) {
+    if (str_eq(job->executor, "deploy"))
         tx->deploy = true;
     else
         tx->queued = true;

@@ -291,20 +291,17 @@ static int run_start(DeployAgent *a, TALLOC_CTX *mem, const ClaimedJob *claimed)
 static bool claim_next(DeployAgent *a) {
     static const char *const executors[] = {"deploy", NULL};
     TALLOC_CTX *mem = talloc_new(NULL);
-    BuildClaim wish = {.runner_id = a->runner_id, .executors = executors, .arch = "", .max = 1};
-    ClaimedJob *jobs;
-    size_t count;
+    BuildClaim wish = {.runner_id = a->runner_id, .offer = {.executors = executors, .arch = ""}, .max = 1};
+    Claimed claimed = {0};
     Err err;
 
-    if (build_claim(a->b, &wish, mem, &jobs, &count, &err) < 0) {
+    if (build_claim(a->b, &wish, mem, &claimed, &err) < 0)
         log_err("deploy", "claim a deploy", &err);
-        count = 0;
-    }
-    if (count == 0) {
+    if (claimed.count == 0) {
         talloc_free(mem);
         return false;
     }
-    if (run_start(a, mem, &jobs[0]) < 0) {
+    if (run_start(a, mem, &claimed.jobs[0]) < 0) {
         log_error("deploy", "no thread for a deploy; its lease will run out");
         talloc_free(mem);
         return false;

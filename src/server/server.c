@@ -104,6 +104,7 @@ static int open_rooms(Server *s, Err *err) {
                                 .max_attempts = s->settings->max_attempts,
                                 .job_timeout_us = s->settings->job_timeout,
                                 .allow_shell = s->settings->allow_executor && s->settings->allow_executor[0]};
+    b->dispatch = dispatch_new(s->mem);
     s->queue = queue_new(s->mem, s->bus);
     return 0;
 }

@@ -1,3 +1,5 @@
+#include "base/str.h"
+#include "store/lane.h"
 #include "store/rows.h"
 #include "store/store.h"
 
@@ -26,10 +28,13 @@ static void fill(DbStmt *st, const void *mem, void *row) {
         *numbers[i] = db_int(st, (int)(i + 3 + ELEMENTS(texts)));
 }
 
-int store_job_insert(Db *db, Job *j, Err *err) {
-    int64_t id;
-    int r = db_query_int(
-        db, &id, err,
+static LaneKey lane_of(const Job *j) {
+    return (LaneKey){.fit_id = j->fit_id, .priority = j->priority, .project_id = j->project_id};
+}
+
+static int insert(Db *db, Job *j, Err *err) {
+    return db_query_int(
+        db, &j->id, err,
         "INSERT INTO job (uuid, build_id, position, name, kind, executor, arch, condition, spec, state,"
         " reason, message, needs_left, priority, created_at, queued_at, finished_at, project_id, fit_id,"
         " copied_from, retry, queue_timeout)"
@@ -39,11 +44,20 @@ int store_job_insert(Db *db, Job *j, Err *err) {
         j->condition, j->spec, j->state, j->reason, j->message, j->needs_left, j->priority, j->created_at,
         j->queued_at, j->finished_at, j->project_id, j->fit_id, j->copied_from, j->retry ? j->retry : "",
         j->queue_timeout);
+}
 
-    if (r < 0)
-        return r;
-    j->id = id;
-    return 0;
+int store_job_insert(Db *db, Job *j, Err *err) {
+    int r = 0;
+
+    if (j->fit_id == 0) {
+        Fit fit = {.executor = j->executor, .arch = j->arch, .labels = "{}"};
+
+        r = store_fit_put(db, &fit, err);
+        j->fit_id = fit.id;
+    }
+    if (r >= 0)
+        r = insert(db, j, err);
+    return r < 0 || !str_eq(j->state, "queued") ? r : lane_enter(db, lane_of(j), err);
 }
 
 int store_job_need_insert(Db *db, int64_t job_id, int64_t need_id, Err *err) {
@@ -128,48 +142,32 @@ int store_job_needs_outcome(Db *db, int64_t job_id, bool *ret_failed, bool *ret_
     return 0;
 }
 
-static void fill_head(DbStmt *st, const void *mem, void *row) {
-    *(JobHead *)row = (JobHead){.id = db_int(st, 0), .priority = db_int(st, 1)};
-}
-
-int store_job_queue_head(Db *db, const char *executor, const char *arch, JobHead *ret, Err *err) {
-    _cleanup_talloc_ JobHead *row = NULL;
-    int r = rows_one(db, NULL, sizeof(JobHead), fill_head, "job", &row, err,
-                     "SELECT id, priority FROM job WHERE state = 'queued' AND executor = ?1 AND arch = ?2"
-                     " ORDER BY priority DESC, id LIMIT 1",
-                     "ss", executor, arch);
-
-    if (r < 0)
-        return r;
-    *ret = *row;
-    return 0;
-}
-
-int store_job_any_queued(Db *db, bool *ret, Err *err) {
-    int64_t any;
-    int r = db_query_int(db, &any, err, "SELECT EXISTS (SELECT 1 FROM job WHERE state = 'queued')", "");
-
-    if (r < 0)
-        return r;
-    *ret = any != 0;
-    return 0;
-}
-
 int store_job_queue(Db *db, int64_t id, int64_t now, Err *err) {
-    return rows_update(db, err, "the job is not blocked",
-                       "UPDATE job SET state = 'queued', queued_at = ?2 WHERE id = ?1 AND state = 'blocked'",
-                       "ii", id, now);
+    _cleanup_talloc_ LaneKey *lane = NULL;
+    int r = rows_one(db, NULL, sizeof(LaneKey), lane_fill_key, "job", &lane, err,
+                     "UPDATE job SET state = 'queued', queued_at = ?2 WHERE id = ?1 AND state = 'blocked'"
+                     " RETURNING fit_id, priority, project_id",
+                     "ii", id, now);
+
+    if (r == -ERR_NOT_FOUND)
+        return err_set(err, ERR_CONFLICT, "the job is not blocked");
+    return r < 0 ? r : lane_enter(db, *lane, err);
 }
 
 int store_job_end(Db *db, int64_t id, int64_t attempt, const char *state, const char *reason,
                   const char *message, int64_t exit_code, int64_t now, Err *err) {
-    int r =
-        rows_update(db, err, "the job has ended already, or this attempt does not hold it any more",
-                    "UPDATE job SET state = ?3, reason = ?4, message = ?5, exit_code = ?6, finished_at = ?7,"
-                    " lease_until = 0 WHERE id = ?1 AND (?2 < 0 OR (attempt = ?2 AND state = 'running'))"
-                    " AND state IN ('blocked', 'queued', 'running')",
-                    "iisssii", id, attempt, state, reason, message, exit_code, now);
+    _cleanup_talloc_ LaneKey *lane = NULL;
+    int r = rows_one(db, NULL, sizeof(LaneKey), lane_fill_key, "job", &lane, err,
+                     "UPDATE job SET state = ?3, reason = ?4, message = ?5, exit_code = ?6, finished_at = ?7,"
+                     " lease_until = 0 WHERE id = ?1 AND (?2 < 0 OR (attempt = ?2 AND state = 'running'))"
+                     " AND state IN ('blocked', 'queued', 'running') RETURNING fit_id, priority, project_id",
+                     "iisssii", id, attempt, state, reason, message, exit_code, now);
 
+    if (r == -ERR_NOT_FOUND)
+        return err_set(err, ERR_CONFLICT,
+                       "the job has ended already, or this attempt does not hold it any more");
+    if (r >= 0 && attempt < 0)
+        r = lane_leave(db, *lane, err);
     if (r < 0)
         return r;
     return db_exec(

@@ -1,30 +1,46 @@
 /* Leases: a running job is held by (runner, attempt) until a time. Every statement here names what it expects
  * to find. */
+#include "store/lane.h"
 #include "store/rows.h"
 
 #include "store/store.h"
 #include <inttypes.h>
 
+typedef struct Leased {
+    LaneKey lane;
+    int64_t attempt;
+} Leased;
+
+static void fill_leased(DbStmt *st, const void *mem, void *row) {
+    Leased *leased = row;
+
+    lane_fill_key(st, mem, &leased->lane);
+    leased->attempt = db_int(st, 3);
+}
+
 int store_job_lease(Db *db, int64_t id, int64_t runner_id, int64_t until, int64_t now, int64_t *ret_attempt,
                     Err *err) {
-    int64_t attempt;
-    int r = db_query_int(db, &attempt, err,
-                         "UPDATE job SET state = 'running', reason = '', message = '', attempt = attempt + 1,"
-                         " runner_id = ?2, lease_until = ?3, stop_reason = '', started_at = ?4"
-                         " WHERE id = ?1 AND state = 'queued' RETURNING attempt",
-                         "iiii", id, runner_id, until, now);
+    _cleanup_talloc_ Leased *leased = NULL;
+    int r = rows_one(db, NULL, sizeof(Leased), fill_leased, "job", &leased, err,
+                     "UPDATE job SET state = 'running', reason = '', message = '', attempt = attempt + 1,"
+                     " runner_id = ?2, lease_until = ?3, stop_reason = '', started_at = ?4"
+                     " WHERE id = ?1 AND state = 'queued' RETURNING fit_id, priority, project_id, attempt",
+                     "iiii", id, runner_id, until, now);
 
     if (r == -ERR_NOT_FOUND)
         return err_set(err, ERR_CONFLICT, "job %" PRId64 " is not queued any more", id);
+    if (r >= 0)
+        r = lane_leave(db, leased->lane, err);
+    if (r >= 0)
+        r = lane_served(db, leased->lane.project_id, now, err);
+    if (r >= 0)
+        r = db_exec(db, NULL, err,
+                    "INSERT INTO attempt (job_id, number, runner_id, state, started_at) VALUES (?1, ?2, ?3, "
+                    "'running', ?4)",
+                    "iiii", id, leased->attempt, runner_id, now);
     if (r < 0)
         return r;
-    r = db_exec(db, NULL, err,
-                "INSERT INTO attempt (job_id, number, runner_id, state, started_at) VALUES (?1, ?2, ?3, "
-                "'running', ?4)",
-                "iiii", id, attempt, runner_id, now);
-    if (r < 0)
-        return r;
-    *ret_attempt = attempt;
+    *ret_attempt = leased->attempt;
     return 0;
 }
 
@@ -57,18 +73,50 @@ static void fill_lease(DbStmt *st, const void *mem, void *row) {
     j->lease_until = db_int(st, 5);
     j->runner_id = db_int(st, 6);
     j->kind = row_text(st, 7, mem);
+    j->executor = row_text(st, 8, mem);
+    j->fit_id = db_int(st, 9);
 }
 
-#define SELECT "SELECT id, build_id, attempt, stop_reason, started_at, lease_until, runner_id, kind FROM job"
+#define SELECT                                                                                               \
+    "SELECT id, build_id, attempt, stop_reason, started_at, lease_until, runner_id, kind, executor, fit_id"  \
+    " FROM job"
 
 int store_job_leases(Db *db, int64_t runner_id, const void *mem, Job **ret, size_t *ret_count, Err *err) {
     return rows_all(db, mem, sizeof(Job), fill_lease, ret, ret_count, err,
                     SELECT " WHERE state = 'running' AND runner_id = ?1 ORDER BY id", "i", runner_id);
 }
 
-int store_job_lease_count(Db *db, int64_t runner_id, int64_t *ret, Err *err) {
-    return db_query_int(db, ret, err, "SELECT COUNT(*) FROM job WHERE state = 'running' AND runner_id = ?1",
-                        "i", runner_id);
+static void fill_held(DbStmt *st, const void *mem, void *row) {
+    (void)mem;
+    *(RunnerHeld *)row = (RunnerHeld){
+        .jobs = db_int(st, 0), .cpu = db_int(st, 1), .memory = db_int(st, 2), .disk = db_int(st, 3)};
+}
+
+int store_runner_held(Db *db, int64_t runner_id, RunnerHeld *ret, Err *err) {
+    _cleanup_talloc_ RunnerHeld *row = NULL;
+    int r = rows_one(db, NULL, sizeof(RunnerHeld), fill_held, "runner", &row, err,
+                     "SELECT COUNT(*), CAST(SUM(f.cpu) AS BIGINT), CAST(SUM(f.memory) AS BIGINT),"
+                     " CAST(SUM(f.disk) AS BIGINT) FROM job j LEFT JOIN fit f ON f.id = j.fit_id"
+                     " WHERE j.state = 'running' AND j.runner_id = ?1",
+                     "i", runner_id);
+
+    if (r < 0)
+        return r;
+    *ret = *row;
+    return 0;
+}
+
+int store_runner_may_claim(Db *db, int64_t runner_id, bool *ret, Err *err) {
+    int64_t obstacles;
+    int r = db_query_int(db, &obstacles, err,
+                         "SELECT (SELECT COUNT(*) FROM pause)"
+                         " + (SELECT COUNT(*) FROM runner WHERE id = ?1 AND drained_at > 0)",
+                         "i", runner_id);
+
+    if (r < 0)
+        return r;
+    *ret = obstacles == 0;
+    return 0;
 }
 
 int store_job_expired(Db *db, int64_t now, int64_t limit, const void *mem, Job **ret, size_t *ret_count,
@@ -84,11 +132,17 @@ int store_job_next_expiry(Db *db, int64_t *ret, Err *err) {
 }
 
 int store_job_requeue(Db *db, int64_t id, int64_t attempt, const char *reason, int64_t now, Err *err) {
-    int r = rows_update(db, err, "this attempt does not hold the job any more",
-                        "UPDATE job SET state = 'queued', queued_at = ?3, runner_id = 0, lease_until = 0"
-                        " WHERE id = ?1 AND attempt = ?2 AND state = 'running'",
-                        "iii", id, attempt, now);
+    _cleanup_talloc_ LaneKey *lane = NULL;
+    int r = rows_one(db, NULL, sizeof(LaneKey), lane_fill_key, "job", &lane, err,
+                     "UPDATE job SET state = 'queued', queued_at = ?3, runner_id = 0, lease_until = 0"
+                     " WHERE id = ?1 AND attempt = ?2 AND state = 'running'"
+                     " RETURNING fit_id, priority, project_id",
+                     "iii", id, attempt, now);
 
+    if (r == -ERR_NOT_FOUND)
+        return err_set(err, ERR_CONFLICT, "this attempt does not hold the job any more");
+    if (r >= 0)
+        r = lane_enter(db, *lane, err);
     if (r < 0)
         return r;
     return db_exec(db, NULL, err,

@@ -1,32 +1,36 @@
 #include "store/rows.h"
 #include "store/store.h"
 
-#define SELECT                                                                                               \
-    "SELECT id, uuid, name, arch, labels, executors, version, slots, created_at, last_seen FROM runner"
+#define COLUMNS                                                                                              \
+    "id, uuid, name, arch, labels, executors, version, drained_by, slots, created_at, last_seen, cpu,"       \
+    " memory, disk, drained_at"
+#define SELECT "SELECT " COLUMNS " FROM runner"
 
 static void fill(DbStmt *st, const void *mem, void *row) {
     Runner *r = row;
-    const char **texts[] = {&r->uuid, &r->name, &r->arch, &r->labels, &r->executors, &r->version};
+    const char **texts[] = {&r->uuid,      &r->name,    &r->arch,      &r->labels,
+                            &r->executors, &r->version, &r->drained_by};
+    int64_t *numbers[] = {&r->slots,  &r->created_at, &r->last_seen, &r->cpu,
+                          &r->memory, &r->disk,       &r->drained_at};
 
     r->id = db_int(st, 0);
     for (size_t i = 0; i < ELEMENTS(texts); i++)
         *texts[i] = row_text(st, (int)i + 1, mem);
-    r->slots = db_int(st, 7);
-    r->created_at = db_int(st, 8);
-    r->last_seen = db_int(st, 9);
+    for (size_t i = 0; i < ELEMENTS(numbers); i++)
+        *numbers[i] = db_int(st, (int)(i + 1 + ELEMENTS(texts)));
 }
 
 int store_runner_put(Db *db, Runner *runner, const void *mem, Err *err) {
     Runner *row;
     int r = rows_one(
         db, mem, sizeof(Runner), fill, "runner", &row, err,
-        "INSERT INTO runner (uuid, name, arch, labels, executors, slots, version, created_at)"
-        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (name) DO UPDATE SET arch = excluded.arch,"
-        " labels = excluded.labels, executors = excluded.executors, slots = excluded.slots,"
-        " version = excluded.version RETURNING id, uuid, name, arch, labels, executors, version, slots,"
-        " created_at, last_seen",
-        "sssssisi", runner->uuid, runner->name, runner->arch, runner->labels, runner->executors,
-        runner->slots, runner->version, runner->created_at);
+        "INSERT INTO runner (uuid, name, arch, labels, executors, slots, version, created_at, cpu, memory,"
+        " disk) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT (name) DO UPDATE SET"
+        " arch = excluded.arch, labels = excluded.labels, executors = excluded.executors,"
+        " slots = excluded.slots, version = excluded.version, cpu = excluded.cpu, memory = excluded.memory,"
+        " disk = excluded.disk RETURNING " COLUMNS,
+        "sssssisiiii", runner->uuid, runner->name, runner->arch, runner->labels, runner->executors,
+        runner->slots, runner->version, runner->created_at, runner->cpu, runner->memory, runner->disk);
 
     if (r < 0)
         return r;

@@ -241,6 +241,7 @@ static const char dispatch_and_life[] =
 
     /* where jobs are queued: a row while there is one; the project that was served longest ago is next */
     "ALTER TABLE project ADD COLUMN served_at INTEGER NOT NULL DEFAULT 0;"
+    "CREATE INDEX project_served ON project (served_at);"
     "CREATE TABLE lane ("
     " fit_id INTEGER NOT NULL,"
     " priority INTEGER NOT NULL,"

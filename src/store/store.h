@@ -82,6 +82,28 @@ _must_check_ int store_build_tally(Db *db, int64_t id, BuildTally *ret, Err *err
 _must_check_ int store_build_finish(Db *db, int64_t id, const char *state, const char *reason,
                                     const char *message, int64_t now, Err *err);
 
+/* ---- fit: what jobs ask of a runner; a row never changes ---- */
+typedef struct Fit {
+    int64_t id;
+    const char *executor, *arch; /* arch "": any */
+    const char *labels;          /* JSON object of texts, keys sorted, compact: "{}" none */
+    int64_t cpu, memory, disk;   /* thousandths, bytes, bytes; 0: none */
+} Fit;
+/* Finds or makes the row; fills in id. */
+_must_check_ int store_fit_put(Db *db, Fit *fit, Err *err);
+_must_check_ int store_fit_load(Db *db, int64_t id, const void *mem, Fit **ret, Err *err);
+
+/* ---- lane: the queued jobs of one fit, priority and project; there is a row while there is a job ---- */
+typedef struct LaneHead {
+    int64_t fit_id, priority, project_id;
+    int64_t served_at; /* when a job of the project was claimed last, as a place in the order of turns */
+    int64_t job_id;    /* the oldest */
+} LaneHead;
+/* The next fit that a queued job asks, by number; 0: none. */
+_must_check_ int store_lane_next_fit(Db *db, int64_t after, int64_t *ret, Err *err);
+/* The fit's next lane: by priority, then the project that was served longest ago. ERR_NOT_FOUND. */
+_must_check_ int store_lane_head(Db *db, int64_t fit_id, LaneHead *ret, Err *err);
+
 /* ---- job ---- */
 typedef struct Job {
     int64_t id, build_id;
@@ -96,7 +118,8 @@ typedef struct Job {
     int64_t retries, losses; /* by that rule; lost attempts since the last of them */
     int64_t queue_timeout;   /* µs that it may wait when nothing but a runner is missing; 0: for ever */
 } Job;
-_must_check_ int store_job_insert(Db *db, Job *j, Err *err); /* fills in id */
+/* Fills in id; and fit_id where it is 0: what its executor and architecture alone ask. */
+_must_check_ int store_job_insert(Db *db, Job *j, Err *err);
 _must_check_ int store_job_need_insert(Db *db, int64_t job_id, int64_t need_id, Err *err);
 _must_check_ int store_job_load(Db *db, int64_t id, const void *mem, Job **ret, Err *err);
 _must_check_ int store_jobs_of_build(Db *db, int64_t build_id, const void *mem, Job **ret, size_t *ret_count,
@@ -123,14 +146,8 @@ _must_check_ int store_job_unblock(Db *db, int64_t need_id, const void *mem, int
 _must_check_ int store_job_needs_outcome(Db *db, int64_t job_id, bool *ret_failed, bool *ret_cancelled,
                                          Err *err);
 
-/* The first queued job for one executor and architecture by priority, then age; ERR_NOT_FOUND when there is
- * none. */
-typedef struct JobHead {
-    int64_t id, priority;
-} JobHead;
-_must_check_ int store_job_queue_head(Db *db, const char *executor, const char *arch, JobHead *ret, Err *err);
-_must_check_ int store_job_any_queued(Db *db, bool *ret, Err *err);
-/* queued → running as the next attempt, leased; ERR_CONFLICT when it was not queued. */
+/* queued → running as the next attempt, leased; its project has had its turn. ERR_CONFLICT when it was not
+ * queued. */
 _must_check_ int store_job_lease(Db *db, int64_t id, int64_t runner_id, int64_t until, int64_t now,
                                  int64_t *ret_attempt, Err *err);
 /* Renews what this runner holds at this attempt; *ret_stop (in mem): NULL not held any more, "" goes on, else
@@ -139,7 +156,13 @@ _must_check_ int store_job_renew(Db *db, int64_t id, int64_t attempt, int64_t ru
                                  const void *mem, const char **ret_stop, Err *err);
 _must_check_ int store_job_leases(Db *db, int64_t runner_id, const void *mem, Job **ret, size_t *ret_count,
                                   Err *err);
-_must_check_ int store_job_lease_count(Db *db, int64_t runner_id, int64_t *ret, Err *err);
+/* What a runner holds: how many jobs, and what they ask together. */
+typedef struct RunnerHeld {
+    int64_t jobs, cpu, memory, disk;
+} RunnerHeld;
+_must_check_ int store_runner_held(Db *db, int64_t runner_id, RunnerHeld *ret, Err *err);
+/* Whether the runner may be given anything: the queue is not paused, and it is not drained. */
+_must_check_ int store_runner_may_claim(Db *db, int64_t runner_id, bool *ret, Err *err);
 /* Running jobs whose lease ended before `now`, at most limit. */
 _must_check_ int store_job_expired(Db *db, int64_t now, int64_t limit, const void *mem, Job **ret,
                                    size_t *ret_count, Err *err);
@@ -203,6 +226,9 @@ typedef struct Runner {
     int64_t id;
     const char *uuid, *name, *arch, *labels, *executors, *version; /* labels, executors: JSON */
     int64_t slots, created_at, last_seen;
+    int64_t cpu, memory, disk; /* thousandths, bytes, bytes; 0: unknown */
+    const char *drained_by;    /* "": it takes work */
+    int64_t drained_at;
 } Runner;
 /* By name: a new row, or the old one with the new facts; fills in id and uuid. */
 _must_check_ int store_runner_put(Db *db, Runner *r, const void *mem, Err *err);

@@ -67,6 +67,7 @@ static inline int fixture_setup(void **state) {
     db.url = mem_printf(f->mem, "sqlite:%s/db", f->dir);
     OK(store_open(f->mem, &db, &b->db, &err));
     b->bus = bus_new(f->mem);
+    b->dispatch = dispatch_new(f->mem);
     OK(blob_open(f->mem, mem_printf(f->mem, "%s/blobs", f->dir), b->bus, &b->blob, &err));
     b->options =
         (BuildOptions){.lease_us = 30 * US_PER_S, .lost_after_us = 0, .max_attempts = 3, .url = "http://x"};
@@ -128,11 +129,12 @@ static inline void assert_build(Fixture *f, int64_t id, const char *build_state)
 
 static inline size_t claim(Fixture *f, int64_t runner, size_t max, ClaimedJob **jobs) {
     static const char *const executors[] = {"sandbox", NULL};
-    BuildClaim wish = {.runner_id = runner, .executors = executors, .arch = "x86_64", .max = max};
-    size_t count;
+    BuildClaim wish = {.runner_id = runner, .offer = {.executors = executors, .arch = "x86_64"}, .max = max};
+    Claimed claimed;
 
-    OK(build_claim(&f->builds, &wish, f->mem, jobs, &count, &err));
-    return count;
+    OK(build_claim(&f->builds, &wish, f->mem, &claimed, &err));
+    *jobs = claimed.jobs;
+    return claimed.count;
 }
 
 static inline ClaimedJob claim_one(Fixture *f, int64_t runner) {

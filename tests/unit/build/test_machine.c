@@ -120,6 +120,11 @@ static void write_rows(Machine *m, const At *at) {
     OK(db_exec(m->db, NULL, &err, "DELETE FROM attempt", ""));
     for (int i = 0; i < JOBS; i++)
         write_job(m, m->ids[i], &at->jobs[i]);
+    OK(db_exec(m->db, NULL, &err, "DELETE FROM lane", ""));
+    OK(db_exec(m->db, NULL, &err,
+               "INSERT INTO lane (fit_id, priority, project_id, served_at)"
+               " SELECT DISTINCT fit_id, priority, project_id, 0 FROM job WHERE state = 'queued'",
+               ""));
     OK(db_exec(m->db, NULL, &err,
                "UPDATE build SET state = ?2, jobs_left = ?3, finished_at = ?4 WHERE id = ?1", "isii",
                m->build, at->build, at->left, at->finished));
@@ -134,6 +139,19 @@ static void write_rows(Machine *m, const At *at) {
             fail_msg("%s\n  before  %s\n  event   %s\n  after   %s", #what, (before)->key, (m)->event,       \
                      (after)->key);                                                                          \
     } while (0)
+
+/* A lane for each kind of queued job, and no other. */
+static void judge_lanes(const Machine *m, const At *before, const At *after) {
+    int64_t wrong;
+
+    OK(db_query_int(m->db, &wrong, &err,
+                    "SELECT (SELECT COUNT(*) FROM (SELECT fit_id, priority, project_id FROM lane EXCEPT"
+                    " SELECT fit_id, priority, project_id FROM job WHERE state = 'queued'))"
+                    " + (SELECT COUNT(*) FROM (SELECT fit_id, priority, project_id FROM job"
+                    " WHERE state = 'queued' EXCEPT SELECT fit_id, priority, project_id FROM lane))",
+                    ""));
+    HOLDS(m, before, after, wrong == 0);
+}
 
 static void judge_attempts(const Machine *m, const At *before, const At *after, int i) {
     const JobAt *job = &after->jobs[i];
@@ -261,6 +279,7 @@ static void judge_rows(Machine *m, const At *before, const At *after) {
     for (int i = 0; i < JOBS; i++)
         judge_job(m, before, after, i);
     judge_build(m, before, after);
+    judge_lanes(m, before, after);
     judge_progress(m, before, after);
     visit(m, after);
     write_rows(m, before);
@@ -285,12 +304,12 @@ static void try_claims(Machine *m, const At *before) {
 
     for (size_t i = 0; i < ELEMENTS(offers); i++) {
         _cleanup_talloc_ TALLOC_CTX *mem = talloc_new(NULL);
-        BuildClaim wish = {.runner_id = RUNNER, .executors = offers[i], .arch = "x86_64", .max = 1};
-        ClaimedJob *jobs;
-        size_t count;
+        BuildClaim wish = {
+            .runner_id = RUNNER, .offer = {.executors = offers[i], .arch = "x86_64"}, .max = 1};
+        Claimed claimed;
 
         say(m, "claim", -1, offers[i][0]);
-        OK(build_claim(&m->f->builds, &wish, mem, &jobs, &count, &err));
+        OK(build_claim(&m->f->builds, &wish, mem, &claimed, &err));
         judge(m, before);
     }
 }

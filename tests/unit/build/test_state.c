@@ -380,20 +380,20 @@ static void a_deploy_is_skipped_when_the_job_of_its_release_was(void **state) {
 /* The server died between a release's going live and telling so. */
 static void a_deploy_that_is_live_can_be_cancelled_with_its_build(void **state) {
     static const char *const executors[] = {"deploy", NULL};
-    BuildClaim wish = {.runner_id = 9, .executors = executors, .arch = "", .max = 1};
+    BuildClaim wish = {.runner_id = 9, .offer = {.executors = executors, .arch = ""}, .max = 1};
     Fixture *f = *state;
-    ClaimedJob a, *deploy;
+    Claimed deploy;
+    ClaimedJob a;
     Deployment *d;
-    size_t count;
     int64_t id;
 
     commit_pipeline(f, "jobs:\n" JOB("a", "") "deploy: {branch: main, start: ./run}\n");
     id = start(f).id;
     a = claim_one(f, 1);
     OK(report(f, &a, "success"));
-    OK(build_claim(&f->builds, &wish, f->mem, &deploy, &count, &err));
-    assert_int_equal(count, 1);
-    OK(store_deployment_by_job(f->builds.db, deploy[0].job.id, f->mem, &d, &err));
+    OK(build_claim(&f->builds, &wish, f->mem, &deploy, &err));
+    assert_int_equal(deploy.count, 1);
+    OK(store_deployment_by_job(f->builds.db, deploy.jobs[0].job.id, f->mem, &d, &err));
     OK(db_begin(f->builds.db, &err));
     OK(store_deployment_set(f->builds.db, d->id, "live", NULL, 0, "http://x", NULL, 1, &err));
     OK(db_commit(f->builds.db, &err));

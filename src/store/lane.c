@@ -1,0 +1,72 @@
+/* Where jobs are queued: a row for each (fit, priority, project) exactly while a job of it is, so that a
+ * claim looks at lanes and not at jobs. */
+#include "store/lane.h"
+
+#include "store/rows.h"
+
+void lane_fill_key(DbStmt *st, const void *mem, void *row) {
+    (void)mem;
+    *(LaneKey *)row =
+        (LaneKey){.fit_id = db_int(st, 0), .priority = db_int(st, 1), .project_id = db_int(st, 2)};
+}
+
+int lane_enter(Db *db, LaneKey key, Err *err) {
+    return db_exec(db, NULL, err,
+                   "INSERT INTO lane (fit_id, priority, project_id, served_at)"
+                   " SELECT ?1, ?2, id, served_at FROM project WHERE id = ?3 ON CONFLICT DO NOTHING",
+                   "iii", key.fit_id, key.priority, key.project_id);
+}
+
+int lane_leave(Db *db, LaneKey key, Err *err) {
+    return db_exec(db, NULL, err,
+                   "DELETE FROM lane WHERE fit_id = ?1 AND priority = ?2 AND project_id = ?3 AND NOT EXISTS"
+                   " (SELECT 1 FROM job WHERE state = 'queued' AND fit_id = ?1 AND priority = ?2"
+                   " AND project_id = ?3)",
+                   "iii", key.fit_id, key.priority, key.project_id);
+}
+
+/* Later than every other's, also when the clock was set back or has not moved: else one project could be the
+ * next for as long as that lasts. */
+int lane_served(Db *db, int64_t project_id, int64_t now, Err *err) {
+    int64_t newest;
+    int r = db_query_int(db, &newest, err, "SELECT COALESCE(MAX(served_at), 0) FROM project", "");
+
+    if (r < 0)
+        return r;
+    now = MAX(now, newest + 1);
+    r = db_exec(db, NULL, err, "UPDATE project SET served_at = ?2 WHERE id = ?1", "ii", project_id, now);
+    if (r < 0)
+        return r;
+    return db_exec(db, NULL, err, "UPDATE lane SET served_at = ?2 WHERE project_id = ?1", "ii", project_id,
+                   now);
+}
+
+int store_lane_next_fit(Db *db, int64_t after, int64_t *ret, Err *err) {
+    return db_query_int(db, ret, err, "SELECT COALESCE(MIN(fit_id), 0) FROM lane WHERE fit_id > ?1", "i",
+                        after);
+}
+
+static void fill_head(DbStmt *st, const void *mem, void *row) {
+    (void)mem;
+    *(LaneHead *)row = (LaneHead){.fit_id = db_int(st, 0),
+                                  .priority = db_int(st, 1),
+                                  .project_id = db_int(st, 2),
+                                  .served_at = db_int(st, 3),
+                                  .job_id = db_int(st, 4)};
+}
+
+int store_lane_head(Db *db, int64_t fit_id, LaneHead *ret, Err *err) {
+    _cleanup_talloc_ LaneHead *row = NULL;
+    int r = rows_one(db, NULL, sizeof(LaneHead), fill_head, "lane", &row, err,
+                     "SELECT l.fit_id, l.priority, l.project_id, l.served_at,"
+                     " (SELECT MIN(j.id) FROM job j WHERE j.state = 'queued' AND j.fit_id = l.fit_id"
+                     " AND j.priority = l.priority AND j.project_id = l.project_id)"
+                     " FROM lane l WHERE l.fit_id = ?1"
+                     " ORDER BY l.priority DESC, l.served_at, l.project_id LIMIT 1",
+                     "i", fit_id);
+
+    if (r < 0)
+        return r;
+    *ret = *row;
+    return 0;
+}

@@ -151,9 +151,11 @@ _must_check_ int build_keep_artifact(Builds *b, Attempt attempt, int64_t runner_
  * when finished. */
 _must_check_ int build_cancel(Builds *b, int64_t build_id, const char *reason, Err *err);
 
-/* ---- leases that end ---- */
-/* The thread that ends leases; sleeps until one is due. Gives every running job a whole lease first, for the
- * server was away; and again when it finds that the whole process slept. */
+/* ---- leases that end, and what is due ---- */
+/* The thread that ends leases and does what is to happen at a time; sleeps until the first of both. Gives
+ * every running job a whole lease first, for the server was away; and again when it finds that the whole
+ * process slept. */
 _must_check_ int build_reaper_start(Builds *b, Err *err);
 void build_reaper_stop(Builds *b);
-void build_reaper_wake(Builds *b);
+/* Something new is due then (wall clock). */
+void build_reaper_wake(Builds *b, int64_t due);

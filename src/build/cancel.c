@@ -19,7 +19,8 @@ static int cancel_job(Tx *tx, const Job *job, const char *reason, int64_t *ended
     if (r < 0)
         return r;
     (*ended)++;
-    return state_deployment_end(tx, job, &end, err);
+    r = timer_leave(tx, job, err);
+    return r < 0 ? r : state_deployment_end(tx, job, &end, err);
 }
 
 static int cancel_all(Tx *tx, int64_t build_id, const char *reason, Err *err) {

@@ -187,7 +187,7 @@ int build_claim(Builds *b, const BuildClaim *claim, const void *mem, Claimed *re
     claimed.free_slots = look.free_slots;
     *ret = claimed;
     if (claimed.count)
-        build_reaper_wake(b);
+        build_reaper_wake(b, clock_now() + b->options.lease_us);
     return 0;
 }
 
@@ -242,7 +242,7 @@ static int renew_leases(Tx *tx, int64_t runner_id, const Attempt *running, size_
 
 /* An attempt that has just ended, and whose process is about to, needs no order; one that was lost does. */
 static int order_for(Builds *b, const Job *lease, StopOrder *order, const void *mem, Err *err) {
-    Job *job;
+    AttemptRow *row;
     int r;
 
     if (lease) {
@@ -250,10 +250,10 @@ static int order_for(Builds *b, const Job *lease, StopOrder *order, const void *
         return 0;
     }
     order->reason = "stale";
-    r = store_job_load(b->db, order->attempt.job, mem, &job, err);
+    r = store_attempt_load(b->db, order->attempt.job, order->attempt.attempt, mem, &row, err);
     if (r == -ERR_NOT_FOUND)
         return 0;
-    if (r >= 0 && job->attempt == order->attempt.attempt && job->finished_at && !str_eq(job->reason, "lost"))
+    if (r >= 0 && row->finished_at && !str_eq(row->reason, "lost"))
         order->reason = "";
     return r;
 }

@@ -1,5 +1,5 @@
-/* Ends leases that nobody renews. One thread that sleeps until the next one is due, or for ever while nothing
- * runs. */
+/* Ends leases that nobody renews, and does what is due. One thread that sleeps until the next of both, or for
+ * ever while there is none. */
 #include "build/state.h"
 
 #include "base/clock.h"
@@ -15,8 +15,9 @@ struct Reaper {
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    bool stop, look;
-    bool idle; /* nothing runs: only then does a new lease matter, for it ends after all others */
+    bool stop;
+    int64_t next;  /* when it looks again; INT64_MAX: when it is woken */
+    int64_t asked; /* to look at, since it last began to */
 };
 
 #define BATCH 100
@@ -72,8 +73,8 @@ static bool overslept(const Builds *b, int64_t due) {
     return clock_now() - due > b->options.lease_us / 2;
 }
 
-/* The wall clock time of the next look; 0: when somebody wakes us. */
-static int64_t look(Builds *b) {
+/* When to look again; INT64_MAX: when somebody wakes us. */
+static int64_t look_at_leases(Builds *b) {
     int64_t next = 0;
     Err err;
     int r;
@@ -83,7 +84,7 @@ static int64_t look(Builds *b) {
         return clock_now() + b->options.lease_us;
     }
     if (next == 0 || next > clock_now())
-        return next ? next + US_PER_MS : 0;
+        return next ? next + US_PER_MS : INT64_MAX;
     r = overslept(b, next) ? extend_all(b, &err) : reap(b, &err);
     if (r < 0) {
         log_err("build", "end lost leases", &err);
@@ -92,26 +93,47 @@ static int64_t look(Builds *b) {
     return clock_now();
 }
 
+static int64_t look_at_timers(Builds *b) {
+    int64_t next = 0;
+    Err err;
+
+    if (store_timer_next(b->db, &next, &err) < 0) {
+        log_err("build", "look for what is due", &err);
+        return clock_now() + US_PER_S;
+    }
+    if (next == 0 || next > clock_now())
+        return next ? next : INT64_MAX;
+    if (timer_fire_due(b, &err) < 0) {
+        log_err("build", "do what is due", &err);
+        return clock_now() + US_PER_S;
+    }
+    return clock_now();
+}
+
+static void sleep_until(Reaper *reaper, int64_t time) {
+    struct timespec until = {.tv_sec = time / US_PER_S, .tv_nsec = time % US_PER_S * 1000};
+
+    if (time == INT64_MAX)
+        pthread_cond_wait(&reaper->changed, &reaper->lock);
+    else
+        pthread_cond_timedwait(&reaper->changed, &reaper->lock, &until);
+}
+
 static void *run(void *arg) {
     Reaper *reaper = arg;
 
     pthread_mutex_lock(&reaper->lock);
     while (!reaper->stop) {
-        int64_t next;
+        int64_t leases, timers;
 
-        reaper->look = false;
+        reaper->asked = INT64_MAX;
         pthread_mutex_unlock(&reaper->lock);
-        next = look(reaper->b);
+        leases = look_at_leases(reaper->b);
+        timers = look_at_timers(reaper->b);
         pthread_mutex_lock(&reaper->lock);
-        reaper->idle = next == 0;
-        while (!reaper->stop && !(reaper->idle && reaper->look) && (next == 0 || next > clock_now())) {
-            struct timespec until = {.tv_sec = next / US_PER_S, .tv_nsec = next % US_PER_S * 1000};
-
-            if (next)
-                pthread_cond_timedwait(&reaper->changed, &reaper->lock, &until);
-            else
-                pthread_cond_wait(&reaper->changed, &reaper->lock);
-        }
+        reaper->next = MIN(leases, timers);
+        while (!reaper->stop && MIN(reaper->next, reaper->asked) > clock_now())
+            sleep_until(reaper, MIN(reaper->next, reaper->asked));
     }
     pthread_mutex_unlock(&reaper->lock);
     return NULL;
@@ -125,6 +147,7 @@ int build_reaper_start(Builds *b, Err *err) {
         return r;
     reaper = mem_new(NULL, Reaper);
     reaper->b = b;
+    reaper->next = reaper->asked = INT64_MAX;
     pthread_mutex_init(&reaper->lock, NULL);
     pthread_cond_init(&reaper->changed, NULL);
     r = pthread_create(&reaper->thread, NULL, run, reaper);
@@ -136,13 +159,16 @@ int build_reaper_start(Builds *b, Err *err) {
     return 0;
 }
 
-void build_reaper_wake(Builds *b) {
-    if (!b->reaper)
+void build_reaper_wake(Builds *b, int64_t due) {
+    Reaper *reaper = b->reaper;
+
+    if (!reaper)
         return;
-    pthread_mutex_lock(&b->reaper->lock);
-    b->reaper->look = true;
-    pthread_cond_signal(&b->reaper->changed);
-    pthread_mutex_unlock(&b->reaper->lock);
+    pthread_mutex_lock(&reaper->lock);
+    if (due < MIN(reaper->next, reaper->asked))
+        pthread_cond_signal(&reaper->changed);
+    reaper->asked = MIN(reaper->asked, due);
+    pthread_mutex_unlock(&reaper->lock);
 }
 
 void build_reaper_stop(Builds *b) {

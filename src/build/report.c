@@ -98,6 +98,20 @@ static int check_log(Builds *b, const JobReport *report, uint64_t *ret_next, Err
     return err_set(err, ERR_CONFLICT, "the log has %" PRIu64 " of %" PRId64 " bytes", size, report->log_size);
 }
 
+/* An attempt that has ended may have said so before, and our answer was lost; its job may be anywhere by now.
+ * What was lost with its runner says nothing any more. */
+static int said_before(Tx *tx, const JobReport *report, Err *err) {
+    AttemptRow *row;
+    int r = store_attempt_load(tx->b->db, report->attempt.job, report->attempt.attempt, tx->mem, &row, err);
+
+    if (r < 0 && r != -ERR_NOT_FOUND)
+        return r;
+    if (r < 0 || row->runner_id != report->runner_id || !row->finished_at ||
+        !str_eq(row->state, report->state) || str_eq(row->reason, "lost"))
+        return stale(report->attempt, err);
+    return 0;
+}
+
 int build_report(Builds *b, const JobReport *report, uint64_t *ret_next, bool *ret_stop, Err *err) {
     Job *job;
     Tx tx;
@@ -111,10 +125,8 @@ int build_report(Builds *b, const JobReport *report, uint64_t *ret_next, bool *r
     r = store_job_load(b->db, report->attempt.job, tx.mem, &job, err);
     if (r < 0)
         return tx_end(&tx, r, err);
-    if (job->attempt != report->attempt.attempt || job->runner_id != report->runner_id)
-        return tx_end(&tx, stale(report->attempt, err), err);
-    if (!str_eq(job->state, "running")) /* said before, and our answer was lost */
-        return tx_end(&tx, str_eq(job->state, report->state) ? 0 : stale(report->attempt, err), err);
+    if (!holds(job, report->attempt, report->runner_id))
+        return tx_end(&tx, said_before(&tx, report, err), err);
     *ret_stop = !str_empty(job->stop_reason);
     r = check_log(b, report, ret_next, err);
     if (r >= 0)

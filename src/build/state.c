@@ -31,6 +31,8 @@ static int end_one(Tx *tx, const Job *job, int64_t attempt, const JobEnd *end, E
     if (r < 0)
         return r;
     r = state_deployment_end(tx, job, end, err);
+    if (r >= 0)
+        r = timer_leave(tx, job, err);
     if (r < 0)
         return r;
     if (attempt >= 0) {
@@ -94,6 +96,11 @@ typedef struct Ended {
     size_t count;
 } Ended;
 
+int state_job_queue(Tx *tx, const Job *job, Err *err) {
+    tx_queued(tx, job);
+    return str_eq(job->state, "queued") ? 0 : store_job_queue(tx->b->db, job->id, tx->now, err);
+}
+
 static int ready(Tx *tx, const Job *job, const Build *build, Ended *ended, Err *err) {
     const char *skip, *reason;
     JobEnd end = {.state = "skipped", .exit_code = -1};
@@ -101,10 +108,8 @@ static int ready(Tx *tx, const Job *job, const Build *build, Ended *ended, Err *
 
     if (r < 0)
         return r;
-    if (!skip) {
-        tx_queued(tx, job);
-        return str_eq(job->state, "queued") ? 0 : store_job_queue(tx->b->db, job->id, tx->now, err);
-    }
+    if (!skip)
+        return state_job_queue(tx, job, err);
     end.reason = reason;
     end.message = skip;
     r = end_one(tx, job, -1, &end, err);
@@ -197,10 +202,26 @@ static int after(Tx *tx, int64_t build_id, Ended *ended, Err *err) {
     return count_down(tx, build_id, ended->count, err);
 }
 
+/* Whether the attempt's end is not the job's. */
+static int try_again(Tx *tx, const Job *job, int64_t attempt, const JobEnd *end, bool *ret, Err *err) {
+    int64_t pause;
+    int r;
+
+    *ret = false;
+    if (attempt < 0)
+        return 0;
+    r = retry_applies(job, end, ret, &pause, err);
+    return r < 0 || !*ret ? r : retry_begin(tx, job, end, pause, err);
+}
+
 int state_job_end(Tx *tx, const Job *job, int64_t attempt, const JobEnd *end, Err *err) {
     Ended ended = {0};
-    int r = end_one(tx, job, attempt, end, err);
+    bool again;
+    int r = try_again(tx, job, attempt, end, &again, err);
 
+    if (r < 0 || again)
+        return r;
+    r = end_one(tx, job, attempt, end, err);
     if (r < 0)
         return r;
     mem_append(tx->mem, ended.ids, ended.count, job->id);
@@ -222,26 +243,39 @@ int state_build_settle(Tx *tx, int64_t build_id, Err *err) {
     return after(tx, build_id, &none, err);
 }
 
-int state_job_lost(Tx *tx, const Job *job, Err *err) {
-    JobEnd lost = {.state = "failed", .reason = "lost", .exit_code = -1};
-    JobEnd stopped = {.state = "cancelled", .reason = job->stop_reason, .exit_code = -1};
+/* The next attempt of a job whose runner was lost; nothing of this one counts. */
+static int requeue(Tx *tx, const Job *job, Err *err) {
     Attempt a = {.job = job->id, .attempt = job->attempt};
-    int r;
+    int r = store_job_requeue(tx->b->db, job->id, job->attempt, "lost", tx->now, err);
 
-    if (!str_empty(job->stop_reason)) {
-        stopped.message = "it was to stop when its runner was lost";
-        return state_job_end(tx, job, job->attempt, &stopped, err);
-    }
-    if (job->attempt >= tx->b->options.max_attempts) {
-        lost.message =
-            mem_printf(tx->mem, "its runner was lost in each of %" PRId64 " attempts", job->attempt);
-        return state_job_end(tx, job, job->attempt, &lost, err);
-    }
-    r = store_job_requeue(tx->b->db, job->id, job->attempt, "lost", tx->now, err);
+    if (r >= 0)
+        r = store_artifacts_drop(tx->b->db, job->build_id, job->id, err);
     if (r < 0)
         return r;
     mem_append(tx->mem, tx->ended, tx->ended_count, a);
     tx_queued(tx, job);
     tx_wake_runner(tx, job->runner_id);
     return tx_event(tx, "updated", job->build_id, "running", err);
+}
+
+int state_job_lost(Tx *tx, const Job *lease, Err *err) {
+    JobEnd end = {.state = "failed", .reason = "lost", .exit_code = -1};
+    int64_t losses;
+    Job *job;
+    int r = store_job_load(tx->b->db, lease->id, tx->mem, &job, err);
+
+    if (r < 0)
+        return r;
+    losses = job->losses + 1;
+    if (str_empty(job->stop_reason) && losses < tx->b->options.max_attempts)
+        return requeue(tx, job, err);
+    end.message = losses == 1
+                      ? "its runner was lost"
+                      : mem_printf(tx->mem, "its runner was lost in each of %" PRId64 " attempts", losses);
+    if (!str_empty(job->stop_reason))
+        end = (JobEnd){.state = "cancelled",
+                       .reason = job->stop_reason,
+                       .message = "it was to stop when its runner was lost",
+                       .exit_code = -1};
+    return state_job_end(tx, job, lease->attempt, &end, err);
 }

@@ -16,6 +16,7 @@ typedef struct Tx {
     size_t runner_count;
     Attempt *ended; /* whose logs are whole */
     size_t ended_count;
+    int64_t due; /* the earliest timer that was set; INT64_MAX: none */
 } Tx;
 
 _must_check_ int tx_begin(Builds *b, Tx *tx, Err *err);
@@ -34,17 +35,36 @@ typedef struct JobEnd {
 } JobEnd;
 
 /* Ends a job and everything that follows: jobs that needed it are queued or skipped, its deployment ends, its
- * build perhaps too. attempt < 0: it does not run. ERR_CONFLICT when the guard does not hold. */
+ * build perhaps too. attempt < 0: it does not run. ERR_CONFLICT when the guard does not hold. A failed
+ * attempt that the job's rule wants followed by another ends alone: the job waits for the next. */
 _must_check_ int state_job_end(Tx *tx, const Job *job, int64_t attempt, const JobEnd *end, Err *err);
 /* What the end of the job makes of its deployment: none for other jobs, none for one that is live. */
 _must_check_ int state_deployment_end(Tx *tx, const Job *job, const JobEnd *end, Err *err);
-/* A lost lease: queued again, or ended as `lost` after too many. */
-_must_check_ int state_job_lost(Tx *tx, const Job *job, Err *err);
+/* A lost lease: queued again, or ended as `lost` after too many. Of lease only id and attempt are looked at.
+ */
+_must_check_ int state_job_lost(Tx *tx, const Job *lease, Err *err);
+/* blocked → queued, whatever its condition: it was decided before. */
+_must_check_ int state_job_queue(Tx *tx, const Job *job, Err *err);
 /* A job whose needs have all ended (or that has none): queued, or skipped by its condition; then what
  * follows. */
 _must_check_ int state_job_ready(Tx *tx, const Job *job, const Build *build, Err *err);
 /* Ends the build when no job is left. */
 _must_check_ int state_build_settle(Tx *tx, int64_t build_id, Err *err);
+
+/* ---- timers: kinds as in store.h ---- */
+_must_check_ int timer_set(Tx *tx, const char *kind, int64_t subject_id, int64_t due, Err *err);
+/* What a job's timers have to do with it ends as it leaves the state that it is in. */
+_must_check_ int timer_leave(Tx *tx, const Job *job, Err *err);
+/* Does what is due, each in a transaction of its own. */
+_must_check_ int timer_fire_due(Builds *b, Err *err);
+
+/* ---- retries: a job's own rule, apart from lost attempts ---- */
+/* Whether the end is to be followed by another attempt by the job's rule, and the pause before it. */
+_must_check_ int retry_applies(const Job *job, const JobEnd *end, bool *ret, int64_t *ret_pause, Err *err);
+/* The attempt has failed, the job goes on: blocked until its pause is over. */
+_must_check_ int retry_begin(Tx *tx, const Job *job, const JobEnd *end, int64_t pause, Err *err);
+/* The pause is over. */
+_must_check_ int retry_due(Tx *tx, int64_t job_id, Err *err);
 
 /* ---- triggers ---- */
 typedef struct PushState {

@@ -8,7 +8,7 @@ int tx_begin(Builds *b, Tx *tx, Err *err) {
 
     if (r < 0)
         return r;
-    *tx = (Tx){.b = b, .mem = talloc_new(NULL), .now = clock_now()};
+    *tx = (Tx){.b = b, .mem = talloc_new(NULL), .now = clock_now(), .due = INT64_MAX};
     return 0;
 }
 
@@ -27,6 +27,8 @@ static void wake_all(Tx *tx) {
         bus_publish(bus, BUS_DEPLOY, 0);
     for (size_t i = 0; i < tx->runner_count; i++)
         bus_publish(bus, BUS_RUNNER, tx->runners[i]);
+    if (tx->due != INT64_MAX)
+        build_reaper_wake(tx->b, tx->due);
 }
 
 int tx_end(Tx *tx, int r, Err *err) {

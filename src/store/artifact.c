@@ -39,6 +39,11 @@ int store_artifact_load(Db *db, int64_t build_id, const char *path, const void *
                     SELECT " WHERE a.build_id = ?1 AND a.path = ?2", "is", build_id, path);
 }
 
+int store_artifacts_drop(Db *db, int64_t build_id, int64_t job_id, Err *err) {
+    return db_exec(db, NULL, err, "DELETE FROM artifact WHERE build_id = ?1 AND job_id = ?2", "ii", build_id,
+                   job_id);
+}
+
 int store_artifact_count(Db *db, int64_t build_id, int64_t *ret, Err *err) {
     return db_query_int(db, ret, err, "SELECT COUNT(*) FROM artifact WHERE build_id = ?1", "i", build_id);
 }

@@ -134,7 +134,8 @@ int store_job_next_expiry(Db *db, int64_t *ret, Err *err) {
 int store_job_requeue(Db *db, int64_t id, int64_t attempt, const char *reason, int64_t now, Err *err) {
     _cleanup_talloc_ LaneKey *lane = NULL;
     int r = rows_one(db, NULL, sizeof(LaneKey), lane_fill_key, "job", &lane, err,
-                     "UPDATE job SET state = 'queued', queued_at = ?3, runner_id = 0, lease_until = 0"
+                     "UPDATE job SET state = 'queued', queued_at = ?3, runner_id = 0, lease_until = 0,"
+                     " losses = losses + 1"
                      " WHERE id = ?1 AND attempt = ?2 AND state = 'running'"
                      " RETURNING fit_id, priority, project_id",
                      "iii", id, attempt, now);

@@ -273,6 +273,10 @@ static const char dispatch_and_life[] =
     "CREATE INDEX build_group ON build (project_id, concurrency_group, id)"
     " WHERE concurrency_group <> '' AND state IN ('queued', 'running');"
 
+    /* what is said of an attempt that was not the last one */
+    "ALTER TABLE attempt ADD COLUMN message TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE attempt ADD COLUMN exit_code INTEGER NOT NULL DEFAULT -1;"
+
     "ALTER TABLE runner ADD COLUMN cpu INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE runner ADD COLUMN memory INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE runner ADD COLUMN disk INTEGER NOT NULL DEFAULT 0;"

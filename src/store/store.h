@@ -174,9 +174,12 @@ _must_check_ int store_job_next_expiry(Db *db, int64_t *ret, Err *err); /* 0: no
 _must_check_ int store_job_end(Db *db, int64_t id, int64_t attempt, const char *state, const char *reason,
                                const char *message, int64_t exit_code, int64_t now, Err *err);
 _must_check_ int store_job_queue(Db *db, int64_t id, int64_t now, Err *err); /* blocked → queued */
-/* running at this attempt → queued again (its lease was lost). */
+/* running at this attempt → queued again, one loss more (its lease was lost). */
 _must_check_ int store_job_requeue(Db *db, int64_t id, int64_t attempt, const char *reason, int64_t now,
                                    Err *err);
+/* running at this attempt, which has failed → blocked, one retry more and no losses. */
+_must_check_ int store_job_retry(Db *db, int64_t id, int64_t attempt, const char *reason, const char *message,
+                                 int64_t exit_code, int64_t now, Err *err);
 _must_check_ int store_job_request_stop(Db *db, int64_t id, const char *reason, Err *err);
 
 typedef struct Step {
@@ -187,6 +190,33 @@ typedef struct Step {
 _must_check_ int store_step_put(Db *db, int64_t job_id, int64_t attempt, const Step *s, Err *err);
 _must_check_ int store_steps(Db *db, int64_t job_id, int64_t attempt, const void *mem, Step **ret,
                              size_t *ret_count, Err *err);
+
+typedef struct AttemptRow {
+    int64_t job_id, number, runner_id;
+    const char *state, *reason, *message; /* "running", or how it ended; a lost one: "failed", "lost" */
+    int64_t exit_code, started_at, finished_at;
+} AttemptRow;
+_must_check_ int store_attempt_load(Db *db, int64_t job_id, int64_t number, const void *mem, AttemptRow **ret,
+                                    Err *err);
+_must_check_ int store_attempts(Db *db, int64_t job_id, const void *mem, AttemptRow **ret, size_t *ret_count,
+                                Err *err); /* the first one first */
+
+/* ---- timer ---- */
+/* Something that is to happen at a time; one a kind and subject. */
+typedef struct Timer {
+    const char *kind;   /* "build": its time is over; "queue": a job has waited too long for a runner;
+                         * "retry": the pause before a job's next attempt is over */
+    int64_t subject_id; /* of the build, or the job */
+    int64_t due_at;
+} Timer;
+_must_check_ int store_timer_set(Db *db, const Timer *timer, Err *err); /* instead of the one before */
+/* *ret_was (may be NULL): there was one. */
+_must_check_ int store_timer_drop(Db *db, const char *kind, int64_t subject_id, bool *ret_was, Err *err);
+_must_check_ int store_timer_due(Db *db, const char *kind, int64_t subject_id, int64_t *ret,
+                                 Err *err);                        /* 0: none */
+_must_check_ int store_timer_next(Db *db, int64_t *ret, Err *err); /* when the first is due; 0: none */
+_must_check_ int store_timers_before(Db *db, int64_t time, int64_t limit, const void *mem, Timer **ret,
+                                     size_t *ret_count, Err *err);
 
 /* ---- artifact ---- */
 typedef struct Artifact {
@@ -200,6 +230,8 @@ _must_check_ int store_artifacts(Db *db, int64_t build_id, const void *mem, Arti
 /* The newest one of that path among the commit's builds. */
 _must_check_ int store_artifact_of_commit(Db *db, const char *commit, const char *path, const void *mem,
                                           Artifact **ret, Err *err);
+/* Those that the job has brought: its attempt counts for nothing. */
+_must_check_ int store_artifacts_drop(Db *db, int64_t build_id, int64_t job_id, Err *err);
 _must_check_ int store_artifact_count(Db *db, int64_t build_id, int64_t *ret, Err *err);
 _must_check_ int store_artifact_load(Db *db, int64_t build_id, const char *path, const void *mem,
                                      Artifact **ret, Err *err);

@@ -1,23 +1,41 @@
-/* The state machine, whole: every state that a diamond of four jobs (the last one with always()) can come to
- * is visited, and in each of them every event is tried: claims, reports of the attempt that holds the job and
- * of those that do not, lost leases, renewals, a cancel. After each one the rows are read again and judged.
+/* The state machine, whole: every state that a small graph can come to is visited, and in each of them every
+ * event is tried: claims, reports of the attempt that holds the job and of those that do not, lost leases,
+ * renewals, timers, a cancel. After each one the rows are read again and judged. The graphs: a diamond of
+ * four jobs (the last one with always()), and two jobs of which the first is tried again by its own rule.
  *
  * A state is put back by writing its rows, so that a step costs two transactions and no replay. */
 #include "fixture.h"
 
-enum { JOBS = 4, MAX_ATTEMPTS = 2, RUNNER = 1, OTHER_RUNNER = 2, KEY = 64 };
+enum { JOBS = 4, MAX_LOSSES = 2, RETRIES = 2, MAX_ATTEMPTS = MAX_LOSSES * (RETRIES + 1) };
+enum { RUNNER = 1, OTHER_RUNNER = 2, KEY = 80 };
+
+typedef struct Model {
+    const char *pipeline;
+    int jobs, needs[JOBS][JOBS];
+    const char *retry; /* the first job's rule */
+    int retries;       /* its times */
+} Model;
 
 /* d needs b and c, which need a; b has an executor of its own, so that b and c are claimed in any order */
-static const char pipeline[] = "jobs:\n"
-                               "  a: {steps: [\"true\"]}\n"
-                               "  b: {needs: [a], steps: [\"true\"], runs-on: {executor: shell}}\n"
-                               "  c: {needs: [a], steps: [\"true\"]}\n"
-                               "  d: {needs: [b, c], steps: [\"true\"], if: always()}\n";
-static const int needs[JOBS][JOBS] = {[1] = {1}, [2] = {1}, [3] = {0, 1, 1}};
+static const Model diamond = {.pipeline = "jobs:\n"
+                                          "  a: {steps: [\"true\"]}\n"
+                                          "  b: {needs: [a], steps: [\"true\"], runs-on: {executor: shell}}\n"
+                                          "  c: {needs: [a], steps: [\"true\"]}\n"
+                                          "  d: {needs: [b, c], steps: [\"true\"], if: always()}\n",
+                              .jobs = 4,
+                              .needs = {[1] = {1}, [2] = {1}, [3] = {0, 1, 1}},
+                              .retry = ""};
+static const Model retried = {.pipeline = "jobs:\n"
+                                          "  a: {steps: [\"true\"]}\n"
+                                          "  b: {needs: [a], steps: [\"true\"], if: always()}\n",
+                              .jobs = 2,
+                              .needs = {[1] = {1}},
+                              .retry = "{\"times\":2,\"on\":[\"exit\",\"lost\"],\"backoff\":3600000000}",
+                              .retries = RETRIES};
 
 typedef struct JobAt {
-    char state[12], stop[12], attempts[MAX_ATTEMPTS][12];
-    int64_t attempt, needs_left, runner, finished;
+    char state[12], stop[12], attempts[MAX_ATTEMPTS][12], reasons[MAX_ATTEMPTS][12];
+    int64_t attempt, needs_left, runner, finished, retries, losses, pause; /* pause: there is a timer */
 } JobAt;
 
 typedef struct At {
@@ -30,6 +48,7 @@ typedef struct At {
 typedef struct Machine {
     Fixture *f;
     Db *db;
+    const Model *model;
     int64_t build, ids[JOBS];
     At *all;
     size_t count, steps;
@@ -53,11 +72,13 @@ static bool ended(const char *word) {
 static void read_attempts(Machine *m, int job, JobAt *at) {
     DbStmt *st;
 
-    OK(db_prepare(m->db, "SELECT number, state FROM attempt WHERE job_id = ?1 ORDER BY number", &st, &err));
+    OK(db_prepare(m->db, "SELECT number, state, reason FROM attempt WHERE job_id = ?1 ORDER BY number", &st,
+                  &err));
     db_bind_int(st, 1, m->ids[job]);
     while (db_step(st, &err) == 1) {
         assert_in_range(db_int(st, 0), 1, MAX_ATTEMPTS);
         copy_word(at->attempts[db_int(st, 0) - 1], db_text(st, 1));
+        copy_word(at->reasons[db_int(st, 0) - 1], db_text(st, 2));
     }
     db_done(st);
 }
@@ -67,9 +88,10 @@ static void make_key(At *at) {
     int n = 0;
 
     memset(at->key, 0, KEY);
-    for (int i = 0; i < JOBS; i++)
-        n += snprintf(at->key + n, (size_t)(KEY - n), "%.2s%d%c ", at->jobs[i].state,
-                      (int)at->jobs[i].attempt, at->jobs[i].stop[0] ? '!' : ' ');
+    for (int i = 0; i < JOBS && *at->jobs[i].state; i++)
+        n += snprintf(at->key + n, (size_t)(KEY - n), "%.2s%d%d%d%c ", at->jobs[i].state,
+                      (int)at->jobs[i].attempt, (int)at->jobs[i].retries, (int)at->jobs[i].losses,
+                      at->jobs[i].stop[0] ? '!' : ' ');
     snprintf(at->key + n, (size_t)(KEY - n), "%s", at->build);
 }
 
@@ -81,8 +103,8 @@ static void read_rows(Machine *m, At *at) {
 
     memset(at, 0, sizeof(*at));
     OK(store_jobs_of_build(m->db, m->build, mem, &jobs, &count, &err));
-    assert_int_equal(count, JOBS);
-    for (int i = 0; i < JOBS; i++) {
+    assert_int_equal(count, m->model->jobs);
+    for (int i = 0; i < m->model->jobs; i++) {
         m->ids[i] = jobs[i].id;
         copy_word(at->jobs[i].state, jobs[i].state);
         copy_word(at->jobs[i].stop, jobs[i].stop_reason);
@@ -90,6 +112,9 @@ static void read_rows(Machine *m, At *at) {
         at->jobs[i].needs_left = jobs[i].needs_left;
         at->jobs[i].runner = jobs[i].runner_id;
         at->jobs[i].finished = jobs[i].finished_at;
+        at->jobs[i].retries = jobs[i].retries;
+        at->jobs[i].losses = jobs[i].losses;
+        OK(store_timer_due(m->db, "retry", jobs[i].id, &at->jobs[i].pause, &err));
         read_attempts(m, i, &at->jobs[i]);
     }
     OK(store_build_load(m->db, m->build, mem, &build, &err));
@@ -102,23 +127,26 @@ static void read_rows(Machine *m, At *at) {
 static void write_job(Machine *m, int64_t id, const JobAt *job) {
     OK(db_exec(m->db, NULL, &err,
                "UPDATE job SET state = ?2, stop_reason = ?3, attempt = ?4, needs_left = ?5, runner_id = ?6,"
-               " finished_at = ?7, lease_until = 1, started_at = 1 WHERE id = ?1",
-               "issiiii", id, job->state, job->stop, job->attempt, job->needs_left, job->runner,
-               job->finished));
+               " finished_at = ?7, retries = ?8, losses = ?9, lease_until = 1, started_at = 1 WHERE id = ?1",
+               "issiiiiii", id, job->state, job->stop, job->attempt, job->needs_left, job->runner,
+               job->finished, job->retries, job->losses));
+    if (job->pause)
+        OK(store_timer_set(m->db, &(Timer){.kind = "retry", .subject_id = id, .due_at = job->pause}, &err));
     for (int64_t n = 1; n <= job->attempt; n++) {
         const char *word = job->attempts[n - 1];
 
         OK(db_exec(m->db, NULL, &err,
-                   "INSERT INTO attempt (job_id, number, runner_id, state, started_at, finished_at)"
-                   " VALUES (?1, ?2, 1, ?3, 1, ?4)",
-                   "iisi", id, n, word, (int64_t)(ended(word) ? 1 : 0)));
+                   "INSERT INTO attempt (job_id, number, runner_id, state, reason, started_at, finished_at)"
+                   " VALUES (?1, ?2, 1, ?3, ?4, 1, ?5)",
+                   "iissi", id, n, word, job->reasons[n - 1], (int64_t)(ended(word) ? 1 : 0)));
     }
 }
 
 static void write_rows(Machine *m, const At *at) {
     OK(db_begin(m->db, &err));
     OK(db_exec(m->db, NULL, &err, "DELETE FROM attempt", ""));
-    for (int i = 0; i < JOBS; i++)
+    OK(db_exec(m->db, NULL, &err, "DELETE FROM timer", ""));
+    for (int i = 0; i < m->model->jobs; i++)
         write_job(m, m->ids[i], &at->jobs[i]);
     OK(db_exec(m->db, NULL, &err, "DELETE FROM lane", ""));
     OK(db_exec(m->db, NULL, &err,
@@ -167,30 +195,45 @@ static void judge_attempts(const Machine *m, const At *before, const At *after, 
     HOLDS(m, before, after, success == str_eq(job->state, "success"));
 }
 
+static bool pauses(const JobAt *job) {
+    return str_eq(job->state, "blocked") && job->pause;
+}
+
+static void judge_retries(const Machine *m, const At *before, const At *after, int i) {
+    const JobAt *job = &after->jobs[i];
+
+    HOLDS(m, before, after, job->retries <= (i == 0 ? m->model->retries : 0));
+    HOLDS(m, before, after, job->losses < MAX_LOSSES);
+    HOLDS(m, before, after, job->attempt <= MAX_LOSSES * (job->retries + 1));
+    HOLDS(m, before, after, !job->pause || str_eq(job->state, "blocked"));
+    if (pauses(job))
+        HOLDS(m, before, after, job->retries > 0 && job->needs_left == 0);
+}
+
 static void judge_job(const Machine *m, const At *before, const At *after, int i) {
     const JobAt *old = &before->jobs[i], *new = &after->jobs[i];
     int open_needs = 0;
 
     for (int k = 0; k < JOBS; k++)
-        open_needs += needs[i][k] && !ended(after->jobs[k].state);
+        open_needs += m->model->needs[i][k] && !ended(after->jobs[k].state);
     HOLDS(m, before, after, (new->finished != 0) == ended(new->state));
-    HOLDS(m, before, after, new->attempt <= MAX_ATTEMPTS);
     HOLDS(m, before, after, new->attempt >= old->attempt);
     if (ended(old->state))
         HOLDS(m, before, after, memcmp(old, new, sizeof(*old)) == 0);
-    if (str_eq(new->state, "blocked"))
+    if (str_eq(new->state, "blocked") && !pauses(new))
         HOLDS(m, before, after, open_needs > 0 && new->needs_left == open_needs);
     if (str_eq(new->state, "queued") || str_eq(new->state, "running"))
         HOLDS(m, before, after, open_needs == 0);
     if (str_eq(new->state, "skipped"))
         HOLDS(m, before, after, new->attempt == 0);
+    judge_retries(m, before, after, i);
     judge_attempts(m, before, after, i);
 }
 
-static const char *result_of(const At *at) {
+static const char *result_of(const Machine *m, const At *at) {
     bool failed = false;
 
-    for (int i = 0; i < JOBS; i++) {
+    for (int i = 0; i < m->model->jobs; i++) {
         if (str_eq(at->jobs[i].state, "cancelled"))
             return "cancelled";
         failed = failed || str_eq(at->jobs[i].state, "failed");
@@ -201,9 +244,10 @@ static const char *result_of(const At *at) {
 static void judge_build(const Machine *m, const At *before, const At *after) {
     int unfinished = 0, movable = 0;
 
-    for (int i = 0; i < JOBS; i++) {
+    for (int i = 0; i < m->model->jobs; i++) {
         unfinished += !ended(after->jobs[i].state);
-        movable += str_eq(after->jobs[i].state, "queued") || str_eq(after->jobs[i].state, "running");
+        movable += str_eq(after->jobs[i].state, "queued") || str_eq(after->jobs[i].state, "running") ||
+                   pauses(&after->jobs[i]);
     }
     HOLDS(m, before, after, after->left == unfinished);
     HOLDS(m, before, after, (after->finished != 0) == (unfinished == 0));
@@ -211,7 +255,7 @@ static void judge_build(const Machine *m, const At *before, const At *after) {
     /* something can go on as long as it has not ended: no job waits for ever */
     HOLDS(m, before, after, unfinished == 0 || movable > 0);
     if (unfinished == 0)
-        HOLDS(m, before, after, str_eq(after->build, result_of(after)));
+        HOLDS(m, before, after, str_eq(after->build, result_of(m, after)));
     else
         HOLDS(m, before, after, str_eq(after->build, "running") == (after->jobs[0].attempt > 0));
 }
@@ -219,15 +263,16 @@ static void judge_build(const Machine *m, const At *before, const At *after) {
 /* Only forward: a chain of events that change something has an end, so every build does. */
 static int rank(const JobAt *job) {
     return ended(job->state)               ? 1000
-           : str_eq(job->state, "running") ? 2 * (int)job->attempt
-           : str_eq(job->state, "queued")  ? 2 * (int)job->attempt + 1
+           : str_eq(job->state, "running") ? 3 * (int)job->attempt
+           : str_eq(job->state, "queued")  ? 3 * (int)job->attempt + 2
+           : pauses(job)                   ? 3 * (int)job->attempt + 1
                                            : 0;
 }
 
 static void judge_progress(const Machine *m, const At *before, const At *after) {
     int gained = 0;
 
-    for (int i = 0; i < JOBS; i++) {
+    for (int i = 0; i < m->model->jobs; i++) {
         HOLDS(m, before, after, rank(&after->jobs[i]) >= rank(&before->jobs[i]));
         gained += rank(&after->jobs[i]) - rank(&before->jobs[i]);
         gained += strlen(after->jobs[i].stop) > strlen(before->jobs[i].stop);
@@ -276,7 +321,7 @@ static void judge_rows(Machine *m, const At *before, const At *after) {
     judge_events(m, before, after);
     if (memcmp(before, after, sizeof(*after)) == 0)
         return;
-    for (int i = 0; i < JOBS; i++)
+    for (int i = 0; i < m->model->jobs; i++)
         judge_job(m, before, after, i);
     judge_build(m, before, after);
     judge_lanes(m, before, after);
@@ -314,6 +359,19 @@ static void try_claims(Machine *m, const At *before) {
     }
 }
 
+static bool may_retry(const Machine *m, const JobAt *at, int job) {
+    return job == 0 && at->retries < m->model->retries && !*at->stop;
+}
+
+/* The attempt has ended so, and not by a loss. */
+static bool said_before(const Machine *m, int job, int64_t attempt, const char *word) {
+    _cleanup_talloc_ TALLOC_CTX *mem = talloc_new(NULL);
+    AttemptRow *row;
+
+    return store_attempt_load(m->db, m->ids[job], attempt, mem, &row, &err) >= 0 &&
+           str_eq(row->state, word) && row->finished_at && !str_eq(row->reason, "lost");
+}
+
 /* One report; whether it has to be taken is known from the rows alone. */
 static void try_report(Machine *m, const At *before, int job, const char *word, int64_t attempt,
                        int64_t runner) {
@@ -321,11 +379,12 @@ static void try_report(Machine *m, const At *before, int job, const char *word, 
     JobReport r = {.attempt = {m->ids[job], attempt},
                    .runner_id = runner,
                    .state = word,
-                   .reason = "",
+                   .reason = str_eq(word, "failed") ? "exit" : "",
                    .message = "",
                    .log_size = -1};
     bool mine = attempt == at->attempt && runner == at->runner;
-    bool taken = mine && (str_eq(at->state, "running") || str_eq(at->state, word));
+    bool taken = mine && str_eq(at->state, "running");
+    bool said = runner == RUNNER && !taken && said_before(m, job, attempt, word);
     uint64_t next;
     bool stop;
     At after;
@@ -334,9 +393,11 @@ static void try_report(Machine *m, const At *before, int job, const char *word, 
     say(m, "report", job, mem_printf(m->f->mem, "%s of attempt %d at %d", word, (int)attempt, (int)runner));
     got = build_report(&m->f->builds, &r, &next, &stop, &err);
     read_rows(m, &after);
-    HOLDS(m, before, &after, taken ? got >= 0 : got == -ERR_CONFLICT);
-    if (!taken || ended(at->state))
+    HOLDS(m, before, &after, taken || said ? got >= 0 : got == -ERR_CONFLICT);
+    if (!taken)
         HOLDS(m, before, &after, memcmp(before, &after, sizeof(after)) == 0);
+    else if (str_eq(word, "failed") && may_retry(m, at, job))
+        HOLDS(m, before, &after, pauses(&after.jobs[job]));
     else if (!str_eq(word, "running"))
         HOLDS(m, before, &after, str_eq(after.jobs[job].state, word));
     judge_rows(m, before, &after);
@@ -364,7 +425,7 @@ static void try_renew(Machine *m, const At *before, int lost) {
     StopOrder *stops;
 
     say(m, "renew all but", lost, "");
-    for (int i = 0; i < JOBS; i++)
+    for (int i = 0; i < m->model->jobs; i++)
         if (i != lost && str_eq(before->jobs[i].state, "running"))
             running[count++] = (Attempt){m->ids[i], before->jobs[i].attempt};
     OK(build_renew(&m->f->builds, RUNNER, running, count, mem, &stops, &stop_count, &err));
@@ -379,17 +440,25 @@ static void try_cancel(Machine *m, const At *before) {
     got = build_cancel(&m->f->builds, m->build, "user", &err);
     read_rows(m, &after);
     HOLDS(m, before, &after, ended(before->build) ? got == -ERR_CONFLICT : got >= 0);
-    for (int i = 0; i < JOBS && got >= 0; i++)
+    for (int i = 0; i < m->model->jobs && got >= 0; i++)
         HOLDS(m, before, &after,
               ended(after.jobs[i].state) || (str_eq(after.jobs[i].state, "running") && *after.jobs[i].stop));
     judge_rows(m, before, &after);
 }
 
+static void try_timer(Machine *m, const At *before, int job) {
+    say(m, "pause over", job, "");
+    pass(m->f, "retry", m->ids[job]);
+    judge(m, before);
+}
+
 static void try_all(Machine *m, const At *before) {
     write_rows(m, before);
     try_claims(m, before);
-    for (int i = 0; i < JOBS; i++) {
+    for (int i = 0; i < m->model->jobs; i++) {
         try_reports(m, before, i);
+        if (before->jobs[i].pause)
+            try_timer(m, before, i);
         if (str_eq(before->jobs[i].state, "running"))
             try_renew(m, before, i);
     }
@@ -400,18 +469,19 @@ static void try_all(Machine *m, const At *before) {
     try_cancel(m, before);
 }
 
-static void every_reachable_state_keeps_what_always_holds(void **state) {
-    Machine m = {.f = *state, .db = ((Fixture *)*state)->builds.db, .table_size = 1 << 16};
+static void visit_all(Fixture *f, const Model *model) {
+    Machine m = {.f = f, .db = f->builds.db, .model = model, .table_size = 1 << 16};
     size_t ends = 0;
     At first;
 
-    m.f->builds.options.allow_shell = true;
-    m.f->builds.options.max_attempts = MAX_ATTEMPTS;
-    m.f->builds.options.lost_after_us = -1;
-    m.all = mem_array(m.f->mem, At, m.table_size);
-    m.table = mem_array(m.f->mem, uint32_t, m.table_size);
-    commit_pipeline(m.f, pipeline);
-    m.build = start(m.f).id;
+    f->builds.options.allow_shell = true;
+    f->builds.options.max_attempts = MAX_LOSSES;
+    f->builds.options.lost_after_us = -1;
+    m.all = mem_array(f->mem, At, m.table_size);
+    m.table = mem_array(f->mem, uint32_t, m.table_size);
+    commit_pipeline(f, model->pipeline);
+    m.build = start(f).id;
+    change(f, "UPDATE job SET retry = ?2 WHERE build_id = ?1 AND position = 0", m.build, model->retry);
     OK(store_event_last(m.db, &m.last_event, &err));
     read_rows(&m, &first);
     visit(&m, &first);
@@ -425,10 +495,20 @@ static void every_reachable_state_keeps_what_always_holds(void **state) {
     assert_true(ends > 0);
 }
 
+static void every_state_of_a_diamond_keeps_what_always_holds(void **state) {
+    visit_all(*state, &diamond);
+}
+
+static void every_state_of_a_job_that_is_retried_keeps_what_always_holds(void **state) {
+    visit_all(*state, &retried);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(every_reachable_state_keeps_what_always_holds, fixture_setup,
-                                        fixture_teardown),
+        TEST(every_state_of_a_diamond_keeps_what_always_holds),
+        TEST(every_state_of_a_job_that_is_retried_keeps_what_always_holds),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

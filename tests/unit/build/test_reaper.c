@@ -69,7 +69,7 @@ static void a_server_that_slept_loses_no_lease(void **state) {
                "UPDATE job SET state = 'running', attempt = 1, runner_id = 1, lease_until = 1 WHERE id = ?1",
                "i", job));
     OK(db_commit(db, &err));
-    build_reaper_wake(&f->builds);
+    build_reaper_wake(&f->builds, 0);
     while (job_named(f, id, "a")->lease_until == 1) {
         assert_true(clock_mono() < deadline);
         sched_yield();

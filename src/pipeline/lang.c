@@ -49,8 +49,14 @@ static const LangKey job_keys[] = {
      .max = LANG_MAX_STEPS, .expected = "a list of steps", .also = "script scripts commands run tasks",
      .help = "What the job does, one after the other, in one workspace. The first that fails ends the job, "
              "but for steps whose `if` says otherwise."},
-    {"env", LANG_ENV, offsetof(PipeJob, env), .unset = "none", .also = ENV_ALSO,
-     .help = "Environment of the job's steps, over that of the file."},
+    {
+        "env",
+        LANG_ENV,
+        offsetof(PipeJob, env),
+        .unset = "none",
+        .also = ENV_ALSO,
+        .help = "Environment of the job's steps, over that of the file.",
+    },
     {"timeout", LANG_DURATION, offsetof(PipeJob, timeout), .unset = "the server's",
      .also = "timeout-minutes timeout_minutes", .help = "The job is stopped, and failed, after this time."},
     {"queue-timeout", LANG_DURATION, offsetof(PipeJob, queue_timeout), .unset = "that of the file",
@@ -67,7 +73,8 @@ static const LangKey job_keys[] = {
      .help = "Files of the workspace that are kept when the job went well: a pattern, a list of them, or a "
              "mapping."},
     {"if", LANG_CONDITION, offsetof(PipeJob, condition), .unset = "`success()`",
-     .also = "when condition only rules", .help = "Whether the job runs: see [Conditions](#conditions)."},
+     .also = "when condition only rules", .help = "Whether the job runs: see [Conditions](#conditions).",
+     .uses = EXPR_STATUS},
     {"checkout", LANG_BOOL, offsetof(PipeJob, checkout), .fallback = "true", .also = "clone",
      .help =
          "Whether the workspace holds the commit's files; without, it is empty, and the job starts sooner."},
@@ -89,14 +96,26 @@ const LangLevel lang_job = {
 };
 
 static const LangKey step_keys[] = {
-    {"run", LANG_TEXT, offsetof(PipeStep, run), .required = true, .expected = "a command",
-     .also = "script command commands cmd sh",
-     .help = "The command or, in several lines, the script. The shell is "
-             "`sh -e`: the first command that fails ends the step."},
+    {
+        "run",
+        LANG_SCRIPT,
+        offsetof(PipeStep, run),
+        .required = true,
+        .expected = "a command",
+        .also = "script command commands cmd sh",
+        .help = "The command or, in several lines, the script. The shell is "
+                "`sh -e`: the first command that fails ends the step.",
+    },
     {"name", LANG_TEXT, offsetof(PipeStep, name), .unset = "the first line of `run`",
      .also = "title label displayName", .help = "What the step is called in logs and messages."},
-    {"env", LANG_ENV, offsetof(PipeStep, env), .unset = "none", .also = ENV_ALSO,
-     .help = "Environment of this step, over that of the job."},
+    {
+        "env",
+        LANG_ENV,
+        offsetof(PipeStep, env),
+        .unset = "none",
+        .also = ENV_ALSO,
+        .help = "Environment of this step, over that of the job.",
+    },
     {"timeout", LANG_DURATION, offsetof(PipeStep, timeout), .unset = "the job's",
      .also = "timeout-minutes timeout_minutes", .help = "The step is stopped, and failed, after this time."},
     {"working-directory", LANG_FOLDER, offsetof(PipeStep, folder), .unset = "the workspace",
@@ -104,7 +123,8 @@ static const LangKey step_keys[] = {
      .help = "The folder of the workspace to run in."},
     {"if", LANG_CONDITION, offsetof(PipeStep, condition), .unset = "`success()`",
      .also = "when condition only",
-     .help = "Whether the step runs: `always()` also after a failed step, `failure()` only then."},
+     .help = "Whether the step runs: `always()` also after a failed step, `failure()` only then.",
+     .uses = EXPR_STATUS},
 };
 
 const LangLevel lang_step = {

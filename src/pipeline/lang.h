@@ -5,6 +5,7 @@
 #pragma once
 
 #include "base/yaml.h"
+#include "pipeline/template.h"
 #include <stddef.h>
 
 #define LANG_MAX_JOBS 10000
@@ -20,8 +21,9 @@ typedef enum LangType {
     LANG_TEXT,      /* const YamlNode *: any scalar but an empty one */
     LANG_NAME,      /* const YamlNode *: a plain name */
     LANG_WORD,      /* const YamlNode *: one of key->words */
-    LANG_CONDITION, /* const YamlNode *: an expression that was checked */
-    LANG_TEMPLATE,  /* const YamlNode *: text whose ${{ }} were checked */
+    LANG_CONDITION, /* const YamlNode *: an expression that was checked, without its ${{ }}, folded */
+    LANG_TEMPLATE,  /* const YamlNode *: text; NULL when its ${{ }} leave nothing of it */
+    LANG_SCRIPT,    /* LangScript: a command for a shell */
     LANG_URL_PATH,  /* const YamlNode *: "/health" */
     LANG_BOOL,      /* bool */
     LANG_INT,       /* int64_t within key->min..max */
@@ -29,7 +31,7 @@ typedef enum LangType {
     LANG_SIZE,      /* int64_t bytes, at least key->min */
     LANG_CPU,       /* int64_t thousandths */
     LANG_FOLDER,    /* const char *: a path inside the workspace; "" the workspace */
-    LANG_ENV,       /* const YamlNode *: a mapping of names to scalars */
+    LANG_ENV,       /* const YamlNode *: a mapping of names to scalars; lang_is_late tells of each */
     LANG_LABELS,    /* const YamlNode *: a mapping of names to scalars that say something */
     LANG_NAMES,     /* LangNodes: one name or a list of them */
     LANG_WORDS,     /* LangNodes: one of key->words or a list of them */
@@ -57,6 +59,7 @@ typedef struct LangKey {
     const char *unset;    /* what holds without the key, for the reference, when there is no fallback */
     const char *also;     /* other systems' words for it, "a b c": "did you mean" answers to them */
     const char *help;
+    unsigned uses; /* of ExprUse: what ${{ }} in it may use beside what the plan knows */
 } LangKey;
 
 struct LangLevel {
@@ -75,6 +78,11 @@ typedef struct LangNodes {
     size_t count;
 } LangNodes;
 
+typedef struct LangScript {
+    const YamlNode *node; /* as it is written; NULL: none */
+    Script script;
+} LangScript;
+
 typedef struct LangPaths {
     const char **items;
     size_t count;
@@ -86,7 +94,8 @@ typedef struct LangItems {
 } LangItems;
 
 typedef struct PipeStep {
-    const YamlNode *run, *name, *env, *condition;
+    LangScript run;
+    const YamlNode *name, *env, *condition;
     int64_t timeout;
     const char *folder;
 } PipeStep;
@@ -162,6 +171,10 @@ extern const LangLevel *const lang_levels[];
 const LangKey *lang_key(const LangLevel *level, const char *name);
 /* The name that was probably meant: the nearest right word, or the one for another system's word; or NULL. */
 const char *lang_nearest(const LangLevel *level, const char *name);
+
+/* Whether the text of the node, which the reader gave, has ${{ }} that are to be filled in when the job runs.
+ */
+bool lang_is_late(const YamlNode *node);
 
 static inline const char *lang_text(const YamlNode *node) {
     return node ? node->text : "";

@@ -7,10 +7,23 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* How a job that another one needs has ended; for expressions that are evaluated when it has. */
+typedef struct PlanNeed {
+    const char *job;
+    const char *state;   /* "success", "failed", "skipped", "cancelled" */
+    const char *outputs; /* JSON object of texts, or NULL */
+} PlanNeed;
+
 typedef struct PlanContext {
     const char *project, *branch, *ref, *commit;
-    const char *event; /* "push", "tag", "manual", "pull_request", "schedule" */
-    bool allow_shell;  /* the server lets pipelines use the shell executor */
+    const char *event;            /* "push", "tag", "manual", "pull_request", "schedule" */
+    bool allow_shell;             /* the server lets pipelines use the shell executor */
+    const char *message, *author; /* of the commit; NULL: unknown */
+    const PlanNeed *needs;        /* later only: not known to the planner */
+    size_t need_count;
+    /* hash() of the workspace's files that fit the patterns (NULL-terminated), for who has a workspace */
+    int (*hash)(void *data, const char *const *patterns, const void *mem, const char **ret, Err *err);
+    void *hash_data;
 } PlanContext;
 
 /* What a job asks of a runner. */
@@ -85,3 +98,6 @@ typedef enum CondStatus { COND_SUCCESS, COND_FAILURE, COND_CANCELLED } CondStatu
 /* Evaluates an `if` ("" is success()). status: of what came before. ERR_INVALID with the column. */
 _must_check_ int condition_eval(const char *text, const PlanContext *context, CondStatus status, bool *ret,
                                 Err *err);
+/* Fills in what `computed` of a SPEC holds: text with ${{ }} in it, whose values are known now. In mem. */
+_must_check_ int template_run(const char *text, const PlanContext *context, const void *mem, const char **ret,
+                              Err *err);

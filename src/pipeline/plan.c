@@ -1,10 +1,8 @@
 #include "pipeline/pipeline.h"
 
 #include "base/str.h"
-#include "pipeline/condition.h"
 #include "pipeline/read.h"
 #include "pipeline/spec.h"
-#include "pipeline/template.h"
 
 enum { FILE_YML, FILE_YAML, FILE_MAKE_FIRST };
 
@@ -52,6 +50,7 @@ static void read_file(const char *text, size_t len, const PlanContext *context, 
         problems_add(problems, 0, 0, "the file is empty; expected \"jobs\" or \"deploy\"");
         return;
     }
+    r.scope.context = context;
     r.place = &top;
     lang_read(&r, &lang_file, root, file);
     if (root->kind == YAML_MAPPING && !yaml_get(root, "jobs") && !yaml_get(root, "deploy"))
@@ -66,13 +65,19 @@ static void read_file(const char *text, size_t len, const PlanContext *context, 
  * could fail. */
 static bool never(const YamlNode *condition, const PlanContext *context, bool has_needs) {
     static const CondStatus all[] = {COND_SUCCESS, COND_CANCELLED, COND_FAILURE};
-    bool result = false;
+    _cleanup_talloc_ void *mem = talloc_new(NULL);
+    ExprResult result;
     size_t at;
     Err err;
 
-    for (size_t i = 0; condition && i < (has_needs ? 3 : 2); i++)
-        if (condition_run(condition->text, context, all[i], &result, &at, &err) < 0 || result)
+    for (size_t i = 0; condition && i < (has_needs ? 3 : 2); i++) {
+        ExprScope scope = {.context = context, .status = all[i], .uses = EXPR_STATUS | EXPR_NEEDS};
+
+        if (expr_eval(condition->text, 0, condition->len, &scope, mem, &result, &at, &err) < 0 || result.late)
             return false;
+        if (result.value.truth && (result.asked || all[i] == COND_SUCCESS))
+            return false;
+    }
     return condition != NULL;
 }
 
@@ -83,13 +88,6 @@ static const char *arch_word(const YamlNode *arch) {
     if (str_eq(word, "amd64"))
         return "x86_64";
     return str_eq(word, "arm64") ? "aarch64" : word;
-}
-
-static const char *condition_word(const YamlNode *condition, const void *mem) {
-    size_t len;
-    const char *inner = condition_inner(lang_text(condition), &len);
-
-    return mem_strndup(mem, inner, len);
 }
 
 static PlanFit plan_fit(const PipeJob *job, SpecWriter *w) {
@@ -112,7 +110,7 @@ static PlanJob plan_job(const PipeFile *file, const PipeJob *job, const PlanCont
         .priority = job->priority,
         .queue_timeout_us = job->queue_timeout ? job->queue_timeout : file->queue_timeout,
         .retry = spec_retry(w, &job->retry),
-        .condition = condition_word(job->condition, w->mem),
+        .condition = lang_text(job->condition),
         .spec = spec_job(w, job, release),
         .needs = job->need,
         .need_count = job->need_count,
@@ -157,16 +155,10 @@ static bool deploys(const PipeFile *file, const PlanContext *context) {
            str_eq(context->branch, file->deploy->branch->text);
 }
 
-/* A group whose expressions give nothing is none. */
-static PlanConcurrency plan_concurrency(const PipeConcurrency *c, const PlanContext *context,
-                                        const void *mem) {
-    const char *group = NULL;
-    size_t at;
-    Err err;
-
-    if (!c->group || template_fill(c->group->text, context, mem, &group, &at, &err) < 0 || !*group)
+static PlanConcurrency plan_concurrency(const PipeConcurrency *c) {
+    if (!c->group)
         return (PlanConcurrency){0};
-    return (PlanConcurrency){.group = group, .limit = c->limit, .cancel = c->cancel->text};
+    return (PlanConcurrency){.group = c->group->text, .limit = c->limit, .cancel = c->cancel->text};
 }
 
 static void plan_jobs(const PipeFile *file, const PlanContext *context, SpecWriter *w, Plan *plan) {
@@ -215,7 +207,7 @@ static int plan_pelton(const char *name, const char *text, size_t len, const Pla
     plan->planner = "pelton";
     plan->file = name;
     plan->timeout_us = file.timeout;
-    plan->concurrency = plan_concurrency(&file.concurrency, context, mem);
+    plan->concurrency = plan_concurrency(&file.concurrency);
     spec_init(&w, &file, mem);
     plan_jobs(&file, context, &w, plan);
     spec_done(&w);

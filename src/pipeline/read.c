@@ -86,7 +86,7 @@ static void read_pair(LangReader *r, const LangLevel *level, const YamlPair *pai
         problems_at(r->problems, pair->key, "\"%s\"%s is empty; expected %s", key->name, in_place(r),
                     key->expected ? key->expected : lang_types[key->type].expected);
     else
-        lang_types[key->type].read(r, key, pair->value, (char *)target + key->offset);
+        lang_value(r, key, pair->value, (char *)target + key->offset);
 }
 
 static void check_required(LangReader *r, const LangLevel *level, const YamlNode *node) {
@@ -111,7 +111,7 @@ void lang_read(LangReader *r, const LangLevel *level, const YamlNode *node, void
     if (is_short(level, node)) {
         const LangKey *key = lang_key(level, level->short_key);
 
-        lang_types[key->type].read(r, key, node, (char *)target + key->offset);
+        lang_value(r, key, node, (char *)target + key->offset);
         return;
     }
     if (node->kind != YAML_MAPPING) {

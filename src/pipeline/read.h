@@ -19,7 +19,8 @@ typedef struct LangReader {
     const LangPlace *place;
     const char *text; /* the file, for the column of a mistake inside a value */
     size_t len;
-    size_t listed; /* items of lists so far */
+    size_t listed;   /* items of lists so far */
+    ExprScope scope; /* of ${{ }} in values; `uses` is the key's */
 } LangReader;
 
 /* Fills target, a zeroed struct of the level, from the node; defaults first. Problems are collected, and what
@@ -35,6 +36,12 @@ typedef struct LangTypeInfo {
 } LangTypeInfo;
 
 extern const LangTypeInfo lang_types[LANG_TYPES];
+
+/* Reads the key's value into its field; ${{ }} in it are filled in first. */
+void lang_value(LangReader *r, const LangKey *key, const YamlNode *node, void *field);
+/* A scalar with its ${{ }} filled in (the node itself when it has none); NULL: there was a mistake, which is
+ * reported. */
+const YamlNode *lang_fill(LangReader *r, const LangKey *key, const YamlNode *node);
 
 /* `"steps" of job "test": expected a list of steps, got a number`, at the node. */
 void lang_expected(LangReader *r, const LangKey *key, const YamlNode *node);

@@ -1,5 +1,5 @@
 /* The reference in docs/pipeline.md, written from the tables. */
-#include "pipeline/condition.h"
+#include "pipeline/expr.h"
 #include "pipeline/pipeline.h"
 #include "pipeline/read.h"
 
@@ -42,17 +42,26 @@ static void add_key(Buf *out, const LangKey *key) {
     buf_addc(out, '\n');
 }
 
-static void add_words(Buf *out, const char *title, const ConditionWord *words) {
-    buf_addf(out, "\n| %s | meaning |\n|---|---|\n", title);
-    for (; words->name; words++) {
-        _cleanup_buf_ Buf name = BUF_INIT;
+static void add_word(Buf *out, const ExprWord *word) {
+    _cleanup_buf_ Buf name = BUF_INIT;
 
-        buf_addf(&name, "`%s`", words->name);
-        buf_addc(out, '|');
-        add_cell(out, buf_str(&name));
-        add_cell(out, words->help);
-        buf_addc(out, '\n');
-    }
+    buf_addf(&name, "`%s`", word->name);
+    buf_addc(out, '|');
+    add_cell(out, buf_str(&name));
+    add_cell(out, word->help);
+    buf_addc(out, '\n');
+}
+
+static void add_words(Buf *out, const ExprWord *words) {
+    for (; words->name; words++)
+        add_word(out, words);
+}
+
+static void add_names(Buf *out) {
+    ExprWord word;
+
+    for (size_t i = 0; expr_name_word(i, &word); i++)
+        add_word(out, &word);
 }
 
 void pipeline_reference(Buf *out) {
@@ -67,8 +76,9 @@ void pipeline_reference(Buf *out) {
             add_key(out, &level->keys[k]);
         buf_addc(out, '\n');
     }
-    buf_adds(out, "### Conditions: operators and values\n");
-    add_words(out, "written", condition_operators);
-    buf_adds(out, "\n### Conditions: names and functions\n");
-    add_words(out, "name", condition_words);
+    buf_adds(out, "### Expressions: operators and values\n\n| written | meaning |\n|---|---|\n");
+    add_words(out, expr_operators);
+    buf_adds(out, "\n### Expressions: names and functions\n\n| name | meaning |\n|---|---|\n");
+    add_names(out);
+    add_words(out, expr_functions);
 }

@@ -1,7 +1,6 @@
 #include "pipeline/spec.h"
 
 #include "base/str.h"
-#include "pipeline/condition.h"
 
 #define NAME_MAX_BYTES 80 /* of a step's name made from its command */
 
@@ -27,15 +26,18 @@ static const char *finish(SpecWriter *w) {
     return w->total <= SPEC_MAX_TOTAL ? buf_dup(&w->buf, w->mem) : NULL;
 }
 
-static void write_pairs(JsonWriter *jw, const YamlNode *env) {
+/* What is late has a list of its own, for the runner to fill in. */
+static void write_pairs(JsonWriter *jw, const YamlNode *env, bool late) {
     for (size_t i = 0; env && i < env->count; i++)
-        jw_strn(jw, env->pairs[i].key->text, env->pairs[i].value->text, env->pairs[i].value->len);
+        if (lang_is_late(env->pairs[i].value) == late)
+            jw_strn(jw, env->pairs[i].key->text, env->pairs[i].value->text, env->pairs[i].value->len);
 }
 
-static void write_env(JsonWriter *jw, const YamlNode *env) {
-    jw_object(jw, "env");
-    write_pairs(jw, env);
-    jw_end_object(jw);
+static bool has_late(const YamlNode *env) {
+    for (size_t i = 0; env && i < env->count; i++)
+        if (lang_is_late(env->pairs[i].value))
+            return true;
+    return false;
 }
 
 /* The file's variables that the job does not set itself, then the job's. */
@@ -53,20 +55,42 @@ static void write_job_env(SpecWriter *w, JsonWriter *jw, const YamlNode *env) {
         if (w->hidden[i] != w->jobs)
             jw_strn(jw, w->env->pairs[i].key->text, w->env->pairs[i].value->text,
                     w->env->pairs[i].value->len);
-    write_pairs(jw, env);
+    write_pairs(jw, env, false);
     jw_end_object(jw);
+    if (has_late(env)) {
+        jw_object(jw, "computed");
+        write_pairs(jw, env, true);
+        jw_end_object(jw);
+    }
 }
 
-static void write_condition(JsonWriter *jw, const YamlNode *condition) {
-    size_t len;
-    const char *inner = condition_inner(lang_text(condition), &len);
+static void write_values(JsonWriter *jw, const Script *script, bool late) {
+    for (size_t i = 0; i < script->count; i++)
+        if (script->values[i].value.late == late)
+            jw_str(jw, script->values[i].name, script->values[i].value.text);
+}
 
-    jw_strn(jw, "if", inner, len);
+static void write_step_env(JsonWriter *jw, const PipeStep *step) {
+    const Script *script = &step->run.script;
+    bool late = has_late(step->env);
+
+    for (size_t i = 0; i < script->count; i++)
+        late |= script->values[i].value.late;
+    jw_object(jw, "env");
+    write_pairs(jw, step->env, false);
+    write_values(jw, script, false);
+    jw_end_object(jw);
+    if (!late)
+        return;
+    jw_object(jw, "computed");
+    write_pairs(jw, step->env, true);
+    write_values(jw, script, true);
+    jw_end_object(jw);
 }
 
 /* The name, or the command's first line, cut. */
 static void write_step_name(JsonWriter *jw, const PipeStep *step) {
-    const char *run = step->run->text + strspn(step->run->text, " \t\r\n");
+    const char *run = step->run.node->text + strspn(step->run.node->text, " \t\r\n");
     size_t len = strcspn(run, "\r\n");
     char cut[NAME_MAX_BYTES + 8];
 
@@ -85,11 +109,11 @@ static void write_step_name(JsonWriter *jw, const PipeStep *step) {
 static void write_step(JsonWriter *jw, const PipeStep *step) {
     jw_object(jw, NULL);
     write_step_name(jw, step);
-    jw_str(jw, "run", step->run->text);
-    write_env(jw, step->env);
+    jw_str(jw, "run", step->run.script.text);
+    write_step_env(jw, step);
     jw_int(jw, "timeout", step->timeout);
     jw_str(jw, "working_directory", step->folder ? step->folder : "");
-    write_condition(jw, step->condition);
+    jw_str(jw, "if", lang_text(step->condition));
     jw_end_object(jw);
 }
 
@@ -151,7 +175,9 @@ const char *spec_deploy(SpecWriter *w, const PipeDeploy *deploy, const char *job
     jw_str(&jw, "path", deploy->health.path->text);
     jw_int(&jw, "timeout", deploy->health.timeout);
     jw_end_object(&jw);
-    write_env(&jw, deploy->env);
+    jw_object(&jw, "env");
+    write_pairs(&jw, deploy->env, false);
+    jw_end_object(&jw);
     jw_bool(&jw, "network", deploy->network);
     write_resources(&jw, &deploy->resources);
     jw_str(&jw, "job", job);

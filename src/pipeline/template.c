@@ -1,7 +1,9 @@
 #include "pipeline/template.h"
 
 #include "base/str.h"
-#include "pipeline/condition.h"
+#include "pipeline/shell.h"
+
+#define SCRIPT_MAX_VALUES 200
 
 /* Where the expression that begins at s ends, at its "}}"; texts in it may hold braces. NULL: nowhere. */
 static const char *end_of(const char *s) {
@@ -18,29 +20,135 @@ static const char *end_of(const char *s) {
     return NULL;
 }
 
-int template_fill(const char *text, const PlanContext *context, const void *mem, const char **ret,
-                  size_t *ret_at, Err *err) {
-    _cleanup_buf_ Buf out = BUF_INIT;
-    const char *at = text;
+/* The next expression of the text. */
+typedef struct Part {
+    const char *before, *open, *behind; /* what is before it, where it opens, what is behind it */
+    ExprResult result;
+} Part;
 
-    for (;;) {
-        const char *open = strstr(at, "${{"), *end, *value;
-        int r;
+/* 0: none is left. */
+static int next_part(const char *text, const char *from, const ExprScope *scope, const void *mem, Part *ret,
+                     size_t *ret_at, Err *err) {
+    const char *open = strstr(from, "${{"), *end = open ? end_of(open + 3) : NULL;
+    size_t at;
+    int r;
 
-        if (!open)
-            break;
-        end = end_of(open + 3);
-        *ret_at = (size_t)(open - text);
-        if (!end)
-            return err_set(err, ERR_INVALID, "the ${{ that begins here has no }}");
-        r = condition_text(text, *ret_at + 3, (size_t)(end - open) - 3, context, mem, &value, ret_at, err);
-        if (r < 0)
-            return r;
-        buf_add(&out, at, (size_t)(open - at));
-        buf_adds(&out, value);
-        at = end + 2;
+    if (!open)
+        return 0;
+    *ret_at = at = (size_t)(open - text);
+    if (!end)
+        return err_set(err, ERR_INVALID, "the ${{ that begins here has no }}");
+    *ret = (Part){.before = from, .open = open, .behind = end + 2};
+    r = expr_eval(text, at + 3, (size_t)(end - open) - 3, scope, mem, &ret->result, ret_at, err);
+    if (r < 0)
+        return r;
+    if (ret->result.value.kind == VALUE_LIST) {
+        *ret_at = at;
+        return err_set(err, ERR_INVALID, "expected a text or a number, got a list");
     }
-    buf_adds(&out, at);
-    *ret = buf_dup(&out, mem);
+    return 1;
+}
+
+/* For who fills the rest in later: an expression again, or its value, which must not look like one. */
+static void add_late(const ExprResult *result, Buf *out) {
+    const Value *v = &result->value;
+
+    if (result->late) {
+        buf_addf(out, "${{%s}}", result->folded);
+    } else if (memmem(v->text, v->len, "${{", 3)) {
+        buf_adds(out, "${{");
+        value_write(v, out);
+        buf_adds(out, "}}");
+    } else {
+        buf_add(out, v->text, v->len);
+    }
+}
+
+int template_fill(const char *text, const ExprScope *scope, const void *mem, Template *ret, size_t *ret_at,
+                  Err *err) {
+    _cleanup_buf_ Buf now = BUF_INIT, later = BUF_INIT;
+    const char *from = text;
+    Template filled = {0};
+    Part part;
+    int r;
+
+    while ((r = next_part(text, from, scope, mem, &part, ret_at, err)) > 0) {
+        const Value *v = &part.result.value;
+
+        filled.late |= part.result.late;
+        filled.whole = part.open == text && !*part.behind;
+        filled.kind = v->kind;
+        buf_add(&now, from, (size_t)(part.open - from));
+        buf_add(&now, v->text, v->len);
+        buf_add(&later, from, (size_t)(part.open - from));
+        add_late(&part.result, &later);
+        from = part.behind;
+    }
+    if (r < 0)
+        return r;
+    buf_adds(&now, from);
+    buf_adds(&later, from);
+    if (now.len > EXPR_MAX_FOLDED || later.len > EXPR_MAX_FOLDED)
+        return err_set(err, ERR_INVALID, "the text with its values is longer than %d bytes", EXPR_MAX_FOLDED);
+    filled.text = buf_dup(filled.late && !scope->late ? &later : &now, mem);
+    *ret = filled;
+    return 0;
+}
+
+static void add_value(Script *script, const void *mem, Part *part, Buf *out) {
+    ScriptValue value = {.name = mem_printf(mem, "PELTON_VALUE_%zu", script->count + 1)};
+    _cleanup_buf_ Buf text = BUF_INIT;
+
+    if (part->result.late)
+        add_late(&part->result, &text);
+    else
+        buf_add(&text, part->result.value.text, part->result.value.len);
+    value.value = (Template){.text = buf_dup(&text, mem), .late = part->result.late};
+    mem_append(mem, script->values, script->count, value);
+    buf_addf(out, "${%s}", value.name);
+}
+
+int template_script(const char *text, const ExprScope *scope, const void *mem, Script *ret, size_t *ret_at,
+                    Err *err) {
+    _cleanup_buf_ Buf out = BUF_INIT;
+    const char *from = text;
+    Script script = {0};
+    Shell shell = {0};
+    Part part;
+    int r;
+
+    while ((r = next_part(text, from, scope, mem, &part, ret_at, err)) > 0) {
+        shell_feed(&shell, from, (size_t)(part.open - from));
+        *ret_at = (size_t)(part.open - text);
+        if (shell_quoted(&shell))
+            return err_set(
+                err, ERR_INVALID,
+                "the shell leaves ${{ … }} as it is in %s; its value comes as a variable: use double "
+                "quotes",
+                shell_quoted(&shell));
+        if (script.count == SCRIPT_MAX_VALUES)
+            return err_set(err, ERR_INVALID, "more than %d ${{ }} in one command", SCRIPT_MAX_VALUES);
+        buf_add(&out, from, (size_t)(part.open - from));
+        add_value(&script, mem, &part, &out);
+        from = part.behind;
+    }
+    if (r < 0)
+        return r;
+    buf_adds(&out, from);
+    script.text = buf_dup(&out, mem);
+    *ret = script;
+    return 0;
+}
+
+int template_run(const char *text, const PlanContext *context, const void *mem, const char **ret, Err *err) {
+    ExprScope scope = {
+        .context = context, .uses = EXPR_NEEDS | (context->hash ? EXPR_FILES : 0u), .late = true};
+    Template filled;
+    size_t at = 0;
+    int r = template_fill(text, &scope, mem, &filled, &at, err);
+
+    if (r < 0)
+        return err_wrap(err, "column %zu", at + 1);
+    *ret = filled.text;
     return 0;
 }

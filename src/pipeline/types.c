@@ -4,8 +4,6 @@
 
 #include "base/file.h"
 #include "base/str.h"
-#include "pipeline/condition.h"
-#include "pipeline/template.h"
 #include <ctype.h>
 #include <math.h>
 
@@ -75,7 +73,58 @@ static int column_of(const LangReader *r, const YamlNode *node, size_t at) {
     return column;
 }
 
+/* ---- ${{ }} ---- */
+
+static const char late_tag[] = "";
+
+bool lang_is_late(const YamlNode *node) {
+    return node->tag == late_tag;
+}
+
+static void mistake_in(LangReader *r, const LangKey *key, const YamlNode *node, size_t at, const Err *err) {
+    const char *place = lang_place(r);
+
+    problems_add(r->problems, node->line, column_of(r, node, at), "\"%s\"%s%s: %s", key->name,
+                 *place ? " of " : "", place, err->msg);
+}
+
+const YamlNode *lang_fill(LangReader *r, const LangKey *key, const YamlNode *node) {
+    YamlNode *filled;
+    Template value;
+    size_t at = 0;
+    Err err;
+
+    if (node->kind != YAML_SCALAR || !template_is(node->text))
+        return node;
+    r->scope.uses = key->uses;
+    if (template_fill(node->text, &r->scope, r->mem, &value, &at, &err) < 0) {
+        mistake_in(r, key, node, at, &err);
+        return NULL;
+    }
+    filled = mem_new(r->mem, YamlNode);
+    *filled = *node;
+    filled->text = value.text;
+    filled->len = strlen(value.text);
+    filled->quoted = !value.whole || value.kind == VALUE_TEXT;
+    filled->tag = value.late ? late_tag : node->tag;
+    return filled;
+}
+
+/* Their own readers do it, each in its way. */
+static bool fills_itself(LangType type) {
+    return type == LANG_CONDITION || type == LANG_SCRIPT || type >= LANG_MAPPING;
+}
+
+void lang_value(LangReader *r, const LangKey *key, const YamlNode *node, void *field) {
+    if (!fills_itself(key->type))
+        node = lang_fill(r, key, node);
+    if (node)
+        lang_types[key->type].read(r, key, node, field);
+}
+
 static void read_condition(LangReader *r, const LangKey *key, const YamlNode *node, void *field) {
+    const char *folded;
+    YamlNode *condition;
     bool unused;
     size_t at;
     Err err;
@@ -84,25 +133,40 @@ static void read_condition(LangReader *r, const LangKey *key, const YamlNode *no
         lang_expected(r, key, node);
         return;
     }
-    if (condition_run(node->text, NULL, COND_SUCCESS, &unused, &at, &err) < 0)
+    r->scope.uses = key->uses;
+    if (expr_condition(node->text, &r->scope, r->mem, &unused, &folded, &at, &err) < 0) {
         problems_add(r->problems, node->line, column_of(r, node, at), "condition of %s: %s", lang_place(r),
                      err.msg);
-    else
-        *(const YamlNode **)field = node;
+        return;
+    }
+    condition = mem_new(r->mem, YamlNode);
+    *condition = *node;
+    condition->text = folded;
+    condition->len = strlen(folded);
+    *(const YamlNode **)field = condition;
 }
 
 static void read_template(LangReader *r, const LangKey *key, const YamlNode *node, void *field) {
-    const char *unused;
+    if (is_text(node))
+        *(const YamlNode **)field = node;
+    else if (node->kind != YAML_SCALAR || !node->quoted)
+        lang_expected(r, key, node);
+}
+
+static void read_script(LangReader *r, const LangKey *key, const YamlNode *node, void *field) {
+    LangScript *script = field;
     size_t at = 0;
     Err err;
 
-    if (!is_text(node))
+    if (!is_text(node)) {
         lang_expected(r, key, node);
-    else if (template_fill(node->text, NULL, r->mem, &unused, &at, &err) < 0)
-        problems_add(r->problems, node->line, column_of(r, node, at), "\"%s\" of %s: %s", key->name,
-                     lang_place(r), err.msg);
-    else
-        *(const YamlNode **)field = node;
+        return;
+    }
+    r->scope.uses = key->uses;
+    *script = (LangScript){.node = node, .script = {.text = node->text}};
+    if (template_is(node->text) &&
+        template_script(node->text, &r->scope, r->mem, &script->script, &at, &err) < 0)
+        mistake_in(r, key, node, at, &err);
 }
 
 static void read_url_path(LangReader *r, const LangKey *key, const YamlNode *node, void *field) {
@@ -226,12 +290,13 @@ static bool is_env_name(const YamlNode *node) {
     return true;
 }
 
-static void check_variable(LangReader *r, const LangKey *key, const YamlPair *pair) {
+/* Gives the variable's value, filled in; NULL: it was refused. */
+static const YamlNode *read_variable(LangReader *r, const LangKey *key, const YamlPair *pair) {
     bool named = is_env_name(pair->key);
     const char *place, *of, *shown;
 
     if (named && pair->value->kind == YAML_SCALAR)
-        return;
+        return lang_fill(r, key, pair->value);
     place = lang_place(r);
     of = *place ? " of " : "";
     shown = problems_show(r->problems, pair->key->text);
@@ -243,9 +308,25 @@ static void check_variable(LangReader *r, const LangKey *key, const YamlPair *pa
     else
         problems_at(r->problems, pair->value, "variable \"%s\" in \"%s\"%s%s: expected a string, got %s",
                     shown, key->name, of, place, yaml_kind_word(pair->value));
+    return NULL;
+}
+
+/* The mapping with the value in the i-th pair; a copy of it, once one is another one. */
+static YamlNode *put_value(LangReader *r, const YamlNode *node, YamlNode *changed, size_t i,
+                           const YamlNode *value) {
+    if (!changed) {
+        changed = mem_new(r->mem, YamlNode);
+        *changed = *node;
+        changed->pairs = mem_array(r->mem, YamlPair, node->count);
+        memcpy(changed->pairs, node->pairs, node->count * sizeof(YamlPair));
+    }
+    changed->pairs[i].value = (YamlNode *)value;
+    return changed;
 }
 
 static void read_env(LangReader *r, const LangKey *key, const YamlNode *node, void *field) {
+    YamlNode *changed = NULL;
+
     if (node->kind != YAML_MAPPING) {
         lang_expected(r, key, node);
         return;
@@ -254,32 +335,44 @@ static void read_env(LangReader *r, const LangKey *key, const YamlNode *node, vo
         problems_at(r->problems, node, "\"%s\" has more than %d variables", key->name, LANG_MAX_ENV);
         return;
     }
-    for (size_t i = 0; i < node->count; i++)
-        check_variable(r, key, &node->pairs[i]);
-    *(const YamlNode **)field = node;
+    for (size_t i = 0; i < node->count; i++) {
+        const YamlNode *value = read_variable(r, key, &node->pairs[i]);
+
+        if (value && value != node->pairs[i].value)
+            changed = put_value(r, node, changed, i, value);
+    }
+    *(const YamlNode **)field = changed ? changed : node;
 }
 
-static void check_label(LangReader *r, const LangKey *key, const YamlPair *pair) {
+static const YamlNode *read_label(LangReader *r, const LangKey *key, const YamlPair *pair) {
+    const YamlNode *value = lang_fill(r, key, pair->value);
     const char *shown = problems_show(r->problems, pair->key->text);
 
     if (!str_is_name(pair->key->text, LANG_MAX_NAME))
         problems_at(r->problems, pair->key,
                     "bad name \"%s\" of a label; expected letters, digits, _, - and dots, at most %d", shown,
                     LANG_MAX_NAME);
-    else if (!is_text(pair->value) || pair->value->len > LANG_MAX_LABEL)
+    else if (value && (!is_text(value) || value->len > LANG_MAX_LABEL))
         problems_at(r->problems, pair->value,
                     "label \"%s\" in \"%s\" of %s: expected a text of at most %d bytes, got %s", shown,
-                    key->name, lang_place(r), LANG_MAX_LABEL, yaml_kind_word(pair->value));
+                    key->name, lang_place(r), LANG_MAX_LABEL, yaml_kind_word(value));
+    return value;
 }
 
 static void read_labels(LangReader *r, const LangKey *key, const YamlNode *node, void *field) {
+    YamlNode *changed = NULL;
+
     if (node->kind != YAML_MAPPING || node->count > LANG_MAX_LABELS) {
         lang_expected(r, key, node);
         return;
     }
-    for (size_t i = 0; i < node->count; i++)
-        check_label(r, key, &node->pairs[i]);
-    *(const YamlNode **)field = node;
+    for (size_t i = 0; i < node->count; i++) {
+        const YamlNode *value = read_label(r, key, &node->pairs[i]);
+
+        if (value && value != node->pairs[i].value)
+            changed = put_value(r, node, changed, i, value);
+    }
+    *(const YamlNode **)field = changed ? changed : node;
 }
 
 /* One text or a list of them: calls `take` for each; the list must not be empty. */
@@ -296,9 +389,11 @@ static void each_text(LangReader *r, const LangKey *key, const YamlNode *node, v
     if (node->count == 0)
         problems_at(r->problems, node, "\"%s\" of %s is empty; leave it out", key->name, lang_place(r));
     for (size_t i = 0; i < node->count; i++) {
-        if (is_text(node->items[i]))
-            take(r, key, node->items[i], field);
-        else
+        const YamlNode *item = lang_fill(r, key, node->items[i]);
+
+        if (item && is_text(item))
+            take(r, key, item, field);
+        else if (item)
             problems_at(r->problems, node->items[i], "\"%s\" of %s: expected a string as item %zu, got %s",
                         key->name, lang_place(r), i + 1,
                         node->items[i]->kind == YAML_SCALAR ? "nothing" : yaml_kind_word(node->items[i]));
@@ -442,6 +537,7 @@ const LangTypeInfo lang_types[LANG_TYPES] = {
     [LANG_WORD] = {"word", "a word", read_word},
     [LANG_CONDITION] = {"condition", "a condition such as branch == \"main\"", read_condition},
     [LANG_TEMPLATE] = {"text", "a text", read_template},
+    [LANG_SCRIPT] = {"text", "a command", read_script},
     [LANG_URL_PATH] = {"URL path", "a path of a URL such as /health", read_url_path},
     [LANG_BOOL] = {"true or false", "true or false", read_bool},
     [LANG_INT] = {"number", "a whole number", read_int},

@@ -5,7 +5,12 @@
 #include <assert.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    static const PlanContext full = {"p", "main", "refs/tags/v1", "abc", "push", true}, empty = {0};
+    static const PlanContext full = {.project = "p",
+                                     .branch = "main",
+                                     .ref = "refs/tags/v1",
+                                     .commit = "abc",
+                                     .event = "push"},
+                             empty = {0};
     char *text = mem_strndup(NULL, (const char *)data, size);
     bool success = false, unused;
     Err err = {0};

@@ -7,8 +7,17 @@
 #include <string.h>
 
 static const PlanContext contexts[] = {
-    {"hello", "main", "refs/heads/main", "0123456789abcdef0123456789abcdef01234567", "push", true},
-    {"hello", "", "refs/tags/v1", "0123456789abcdef0123456789abcdef01234567", "tag", false},
+    {.project = "hello",
+     .branch = "main",
+     .ref = "refs/heads/main",
+     .commit = "0123456789abcdef0123456789abcdef01234567",
+     .event = "push",
+     .allow_shell = true},
+    {.project = "hello",
+     .branch = "",
+     .ref = "refs/tags/v1",
+     .commit = "0123456789abcdef0123456789abcdef01234567",
+     .event = "tag"},
 };
 
 static void check_plan(const Plan *plan, const PlanContext *context) {

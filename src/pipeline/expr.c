@@ -1,4 +1,4 @@
-#include "pipeline/condition.h"
+#include "pipeline/expr.h"
 
 #include "base/str.h"
 #include <ctype.h>
@@ -7,31 +7,22 @@
 #define DEPTH_MAX 50
 #define ITEMS_MAX 100 /* of all lists of an expression */
 
-typedef enum ValueKind { VALUE_BOOL, VALUE_NUMBER, VALUE_TEXT, VALUE_LIST } ValueKind;
-
-typedef struct Value {
-    ValueKind kind;
-    bool truth;
-    double number;
-    const char *text; /* of all but lists: how it is written, for comparisons between kinds */
-    size_t len;       /* of text; of a list: its items */
-    size_t first;     /* of a list, in Parser.items */
-} Value;
-
 typedef struct Parser {
     const char *text;
     size_t at, end;
-    const PlanContext *context;
-    CondStatus status;
-    bool asked; /* a status function was used */
+    const ExprScope *scope;
+    const void *mem;
+    bool asked, late;
     int depth;
     Value items[ITEMS_MAX];
     size_t item_count;
+    Buf folded;
+    size_t folded_to; /* how far the text is in it already */
     size_t mistake_at;
     Err *err;
 } Parser;
 
-const ConditionWord condition_operators[] = {
+const ExprWord expr_operators[] = {
     {"a && b", "both"},
     {"a || b", "at least one; `&&` binds closer"},
     {"!a", "not"},
@@ -41,32 +32,22 @@ const ConditionWord condition_operators[] = {
     {"a < b", "less: numbers by their value, everything else as text in byte order"},
     {"a in [b, c]", "one of the list"},
     {"a matches b", "the whole text fits the pattern: `*` any characters but `/`, `**` any, `?` one"},
-    {"'text', \"text\"", "text; a `'` goes into \"…\" and the other way round"},
+    {"'text', \"text\"", "text; a quote in it is doubled, or of the other kind"},
     {"12, 1.5, true, false", "numbers and truth values; a text is true when it is not empty"},
     {NULL, NULL},
 };
 
-const ConditionWord condition_words[] = {
-    {"branch", "the branch, `main`; empty for a tag"},
-    {"ref", "the whole ref, `refs/heads/main`"},
-    {"tag", "the tag, `v1.0`; empty for a branch"},
-    {"commit", "the commit's full hash"},
-    {"event", "`push`, `tag`, `manual`, `pull_request` or `schedule`"},
-    {"project", "the project's name"},
-    {"repo", "the same"},
-    {"success()", "everything before went well"},
+const ExprWord expr_functions[] = {
+    {"success()", "everything before went well; only in `if`, as the next three"},
     {"failure()", "something before failed"},
     {"cancelled()", "the build was cancelled"},
     {"always()", "whatever came before"},
     {"contains(a, b)", "the text a holds the text b; or the list a holds the value b"},
+    {"hash(a, …)",
+     "the SHA-256 of the workspace's files that fit the patterns, names and contents; where the job runs: in "
+     "env, run and cache keys, and `if` of a step"},
     {NULL, NULL},
 };
-
-static const char *const names[] = {"branch", "ref", "tag", "commit", "event", "project", "repo", NULL};
-static const char *const functions[] = {"success", "failure", "cancelled", "always", "contains", NULL};
-static const char *const words[] = {"branch",   "ref",     "tag",     "commit",    "event",
-                                    "project",  "success", "failure", "cancelled", "always",
-                                    "contains", "true",    "false",   "repo",      NULL};
 
 static _printf_(3, 4) void mistake_(Parser *p, size_t at, const char *fmt, ...) {
     char msg[200];
@@ -150,84 +131,18 @@ static bool unexpected(Parser *p, const char *expected) {
                    hint(p->text + p->at, len));
 }
 
-/* ---- values ---- */
-
-static Value value_bool(bool truth) {
-    return (Value){
-        .kind = VALUE_BOOL, .truth = truth, .text = truth ? "true" : "false", .len = truth ? 4 : 5};
-}
-
-static Value value_text(const char *text, size_t len) {
-    return (Value){.kind = VALUE_TEXT, .truth = len > 0, .text = text, .len = len};
-}
-
-static bool to_number(const Value *v, double *ret) {
-    char digits[40], *end;
-
-    if (v->kind == VALUE_NUMBER) {
-        *ret = v->number;
-        return true;
-    }
-    if (v->kind != VALUE_TEXT || v->len == 0 || v->len >= sizeof(digits))
-        return false;
-    if (strspn(v->text, "-.0123456789") < v->len)
-        return false;
-    memcpy(digits, v->text, v->len);
-    digits[v->len] = '\0';
-    *ret = strtod(digits, &end);
-    return *end == '\0';
-}
-
-static bool values_equal(const Value *a, const Value *b) {
-    double x, y;
-
-    if ((a->kind == VALUE_NUMBER || b->kind == VALUE_NUMBER) && to_number(a, &x) && to_number(b, &y))
-        return !(x < y) && !(x > y);
-    return a->len == b->len && memcmp(a->text, b->text, a->len) == 0;
-}
-
-static bool value_less(const Value *a, const Value *b) {
-    double x, y;
-    int order;
-
-    if (to_number(a, &x) && to_number(b, &y))
-        return x < y;
-    order = memcmp(a->text, b->text, MIN(a->len, b->len));
-    return order < 0 || (order == 0 && a->len < b->len);
-}
-
 static bool list_holds(const Parser *p, const Value *list, const Value *v) {
     for (size_t i = 0; i < list->len; i++)
-        if (values_equal(&p->items[list->first + i], v))
+        if (value_equal(&p->items[list->first + i], v))
             return true;
     return false;
 }
 
-static bool text_fits(const Value *v, const Value *pattern) {
-    _cleanup_talloc_ char *text = mem_strndup(NULL, v->text, v->len);
-    _cleanup_talloc_ char *glob = mem_strndup(NULL, pattern->text, pattern->len);
-
-    return str_glob(glob, text);
-}
-
-static const char *name_value(const PlanContext *c, const char *name) {
-    const char *value = NULL;
-
-    if (!c)
-        return "";
-    if (str_eq(name, "branch"))
-        value = c->branch;
-    else if (str_eq(name, "ref"))
-        value = c->ref;
-    else if (str_eq(name, "tag"))
-        value = c->ref ? str_after(c->ref, "refs/tags/") : NULL;
-    else if (str_eq(name, "commit"))
-        value = c->commit;
-    else if (str_eq(name, "event"))
-        value = c->event;
-    else if (str_eq(name, "project") || str_eq(name, "repo"))
-        value = c->project;
-    return value ? value : "";
+/* Puts the value where the name stood. */
+static void fold(Parser *p, size_t start, size_t end, const Value *v) {
+    buf_add(&p->folded, p->text + p->folded_to, start - p->folded_to);
+    value_write(v, &p->folded);
+    p->folded_to = end;
 }
 
 /* ---- the grammar: or = and {"||" and}; and = compare {"&&" compare}; compare = unary [operator unary];
@@ -279,71 +194,162 @@ static bool parse_contains(Parser *p, Value *ret) {
     return true;
 }
 
-static bool parse_status(Parser *p, const char *name, Value *ret) {
+static bool parse_status(Parser *p, const char *name, size_t start, Value *ret) {
+    CondStatus status = p->scope->status;
+
     if (!take(p, ")"))
         return unexpected(p, "\")\": the function takes nothing");
+    if (!(p->scope->uses & EXPR_STATUS))
+        return mistake(p, start, "%s() is for \"if\"", name);
     p->asked = true;
     if (str_eq(name, "always"))
         *ret = value_bool(true);
     else if (str_eq(name, "success"))
-        *ret = value_bool(p->status == COND_SUCCESS);
+        *ret = value_bool(status == COND_SUCCESS);
     else if (str_eq(name, "failure"))
-        *ret = value_bool(p->status == COND_FAILURE);
+        *ret = value_bool(status == COND_FAILURE);
     else
-        *ret = value_bool(p->status == COND_CANCELLED);
+        *ret = value_bool(status == COND_CANCELLED);
     return true;
 }
 
-static const char *find(const char *const *list, const char *word) {
-    for (; *list; list++)
-        if (strcmp(*list, word) == 0)
-            return *list;
-    return NULL;
+/* Patterns are checked as they are read: they are the caller's business only where there are files. */
+static bool parse_hash(Parser *p, size_t start, Value *ret) {
+    const char **patterns = NULL;
+    size_t count = 0;
+
+    if (!(p->scope->uses & EXPR_FILES))
+        return mistake(p, start,
+                       "hash() needs the workspace's files: it is for env, run, cache keys and a step's if");
+    do {
+        Value v;
+
+        if (!parse_or(p, &v))
+            return false;
+        if (v.kind == VALUE_LIST || v.len == 0)
+            return mistake(p, start, "hash() takes patterns of files: hash('package-lock.json')");
+        mem_append(p->mem, patterns, count, mem_strndup(p->mem, v.text, v.len));
+    } while (take(p, ","));
+    if (!take(p, ")"))
+        return unexpected(p, "\",\" or \")\"");
+    mem_append(p->mem, patterns, count, NULL);
+    p->late = true;
+    *ret = value_text("", 0);
+    if (p->scope->late) {
+        const char *hash = "";
+        int r = p->scope->context->hash(p->scope->context->hash_data, patterns, p->mem, &hash, p->err);
+
+        if (r < 0) {
+            p->mistake_at = start;
+            return false;
+        }
+        *ret = value_text(hash, strlen(hash));
+    }
+    return true;
+}
+
+static bool parse_contains_call(Parser *p, const char *name, size_t start, Value *ret) {
+    return parse_contains(p, ret);
+}
+
+static bool parse_hash_call(Parser *p, const char *name, size_t start, Value *ret) {
+    return parse_hash(p, start, ret);
+}
+
+static const struct Function {
+    const char *name, *takes;
+    bool (*parse)(Parser *p, const char *name, size_t start, Value *ret);
+} functions[] = {
+    {"success", "", parse_status},
+    {"failure", "", parse_status},
+    {"cancelled", "", parse_status},
+    {"always", "", parse_status},
+    {"contains", "a, b", parse_contains_call},
+    {"hash", "'file'", parse_hash_call},
+};
+
+/* The length of a name with its dots; behind a dot a name of the file's may have dashes. */
+static size_t name_length(const Parser *p) {
+    const char *s = p->text + p->at;
+    size_t left = p->end - p->at, len = 0;
+
+    while (len < left && is_word(s[len]))
+        len++;
+    while (len + 1 < left && s[len] == '.' && is_word(s[len + 1]))
+        for (len++; len < left && (is_word(s[len]) || s[len] == '-');)
+            len++;
+    return len;
+}
+
+static bool parse_name(Parser *p, const char *name, size_t start, size_t len, Value *ret) {
+    NameValue value;
+    size_t behind = p->at;
+    bool call = take(p, "(");
+
+    p->at = start;
+    if (!call && *hint(name, strlen(name)))
+        return unexpected(p, "a value");
+    if (expr_name(name, call, p->scope, p->mem, &value, p->err) < 0) {
+        p->mistake_at = start;
+        return false;
+    }
+    p->at = behind;
+    p->late |= value.late;
+    if (value.fold)
+        fold(p, start, start + len, &value.value);
+    *ret = value.value;
+    return true;
 }
 
 static bool parse_word(Parser *p, Value *ret) {
-    size_t start = p->at, len = 0;
-    char word[32];
-    const char *nearest;
+    size_t start = p->at, len = name_length(p);
+    char word[EXPR_MAX_NAME + 1];
 
-    while (p->at + len < p->end && is_word(p->text[p->at + len]))
-        len++;
+    if (len > EXPR_MAX_NAME)
+        return mistake(p, start, "a name of more than %d characters", EXPR_MAX_NAME);
     snprintf(word, sizeof(word), "%.*s", (int)len, p->text + start);
     p->at += len;
     if (str_eq(word, "true") || str_eq(word, "false")) {
         *ret = value_bool(word[0] == 't');
         return true;
     }
-    if (find(names, word)) {
-        const char *value = name_value(p->context, word);
-
-        *ret = value_text(value, strlen(value));
-        return true;
-    }
-    if (find(functions, word)) {
+    for (size_t i = 0; i < ELEMENTS(functions); i++) {
+        if (!str_eq(word, functions[i].name))
+            continue;
         if (!take(p, "("))
-            return mistake(p, start, "\"%s\" is a function: write %s(%s)", word, word,
-                           str_eq(word, "contains") ? "a, b" : "");
-        return str_eq(word, "contains") ? parse_contains(p, ret) : parse_status(p, word, ret);
+            return mistake(p, start, "\"%s\" is a function: write %s(%s)", word, word, functions[i].takes);
+        return functions[i].parse(p, word, start, ret);
     }
-    p->at = start;
-    if (*hint(word, strlen(word)))
-        return unexpected(p, "a value");
-    nearest = str_nearest(word, words);
-    return mistake(p, start, "unknown %s \"%s\"%s%s%s", take(p, word) && take(p, "(") ? "function" : "name",
-                   word, nearest ? "; did you mean \"" : "; a text is written in quotes",
-                   nearest ? nearest : "", nearest ? "\"?" : "");
+    return parse_name(p, word, start, len, ret);
 }
 
+/* A quote that is doubled stands for itself. */
 static bool parse_quoted(Parser *p, Value *ret) {
     char quote = p->text[p->at];
-    const char *start = p->text + p->at + 1;
-    const char *end = memchr(start, quote, p->end - p->at - 1);
+    size_t start = p->at, doubled = 0;
+    char *text;
 
-    if (!end)
-        return mistake(p, p->at, "the text that begins here has no end: expected %c", quote);
-    *ret = value_text(start, (size_t)(end - start));
-    p->at = (size_t)(end + 1 - p->text);
+    for (p->at++;; p->at++) {
+        if (p->at >= p->end)
+            return mistake(p, start, "the text that begins here has no end: expected %c", quote);
+        if (p->text[p->at] != quote)
+            continue;
+        if (p->at + 1 >= p->end || p->text[p->at + 1] != quote)
+            break;
+        p->at++;
+        doubled++;
+    }
+    *ret = value_text(p->text + start + 1, p->at - start - 1);
+    p->at++;
+    if (doubled == 0)
+        return true;
+    text = mem_strndup(p->mem, ret->text, ret->len);
+    for (size_t from = 0, to = 0; from < ret->len; to++) {
+        text[to] = ret->text[from];
+        from += ret->text[from] == quote ? 2 : 1;
+    }
+    text[ret->len - doubled] = '\0';
+    *ret = value_text(text, ret->len - doubled);
     return true;
 }
 
@@ -354,7 +360,7 @@ static bool parse_number(Parser *p, Value *ret) {
     while (p->at + len < p->end && (is_word(p->text[p->at + len]) || p->text[p->at + len] == '.'))
         len++;
     v = value_text(p->text + start, len);
-    if (!to_number(&v, &v.number))
+    if (!value_number(&v, &v.number))
         return mistake(p, start, "\"%.*s\" is no number; a text is written in quotes",
                        (int)MIN(len, (size_t)30), p->text + start);
     v.kind = VALUE_NUMBER;
@@ -420,15 +426,15 @@ static Compare take_compare(Parser *p) {
 static bool compare(Parser *p, Compare how, const Value *a, const Value *b) {
     switch (how) {
     case COMPARE_EQ:
-        return values_equal(a, b);
+        return value_equal(a, b);
     case COMPARE_NE:
-        return !values_equal(a, b);
+        return !value_equal(a, b);
     case COMPARE_LESS:
         return value_less(a, b);
     case COMPARE_IN:
         return list_holds(p, b, a);
     default:
-        return text_fits(a, b);
+        return value_fits(a, b);
     }
 }
 
@@ -494,7 +500,7 @@ static bool parse_or(Parser *p, Value *ret) {
     return true;
 }
 
-const char *condition_inner(const char *text, size_t *ret_len) {
+const char *expr_inner(const char *text, size_t *ret_len) {
     size_t len = strlen(text), lead = strspn(text, " \t\r\n");
 
     while (len > lead && memchr(" \t\r\n", text[len - 1], 4))
@@ -510,61 +516,64 @@ const char *condition_inner(const char *text, size_t *ret_len) {
     return text + lead;
 }
 
-/* The whole of text[at] … text[end - 1] as one expression. */
-static int run(Parser *p, Value *ret, size_t *ret_at) {
-    size_t len = p->end - p->at;
-    bool fine =
-        len > CONDITION_MAX ? mistake(p, p->at, "longer than %d bytes", CONDITION_MAX) : parse_or(p, ret);
+static bool parse_all(Parser *p, Value *ret) {
+    size_t max = p->scope->late ? EXPR_MAX_FOLDED : EXPR_MAX;
+
+    if (p->end - p->at > max)
+        return mistake(p, p->at, "longer than %zu bytes", max);
+    if (!parse_or(p, ret))
+        return false;
+    skip_blanks(p);
+    return p->at >= p->end || unexpected(p, "an operator or the end");
+}
+
+int expr_eval(const char *text, size_t at, size_t len, const ExprScope *scope, const void *mem,
+              ExprResult *ret, size_t *ret_at, Err *err) {
+    Parser p = {
+        .text = text, .at = at, .end = at + len, .scope = scope, .mem = mem, .folded_to = at, .err = err};
+    Value v;
+    bool fine = parse_all(&p, &v);
 
     if (fine) {
-        skip_blanks(p);
-        fine = p->at >= p->end || unexpected(p, "an operator or the end");
+        buf_add(&p.folded, text + p.folded_to, p.end - p.folded_to);
+        *ret = (ExprResult){.value = v, .asked = p.asked, .late = p.late, .folded = buf_dup(&p.folded, mem)};
+    } else {
+        *ret_at = p.mistake_at;
     }
-    if (!fine)
-        *ret_at = p->mistake_at;
-    return fine ? 0 : -ERR_INVALID;
+    buf_done(&p.folded);
+    return fine ? 0 : err_negative(-(int)err->code);
 }
 
-int condition_run(const char *text, const PlanContext *context, CondStatus status, bool *ret, size_t *ret_at,
-                  Err *err) {
+int expr_condition(const char *text, const ExprScope *scope, const void *mem, bool *ret,
+                   const char **ret_folded, size_t *ret_at, Err *err) {
     size_t len;
-    const char *inner = condition_inner(text, &len);
-    Parser p = {.text = text, .at = (size_t)(inner - text), .context = context, .status = status, .err = err};
-    Value v;
+    const char *inner = expr_inner(text, &len);
+    ExprResult result;
     int r;
 
-    p.end = p.at + len;
     if (!*text) {
-        *ret = status == COND_SUCCESS;
+        *ret = scope->status == COND_SUCCESS;
+        if (ret_folded)
+            *ret_folded = "";
         return 0;
     }
-    r = run(&p, &v, ret_at);
-    if (r >= 0)
-        *ret = v.truth && (p.asked || status == COND_SUCCESS);
-    return r;
-}
-
-int condition_text(const char *text, size_t at, size_t len, const PlanContext *context, const void *mem,
-                   const char **ret, size_t *ret_at, Err *err) {
-    Parser p = {.text = text, .at = at, .end = at + len, .context = context, .err = err};
-    Value v;
-    int r = run(&p, &v, ret_at);
-
+    r = expr_eval(text, (size_t)(inner - text), len, scope, mem, &result, ret_at, err);
     if (r < 0)
         return r;
-    if (v.kind == VALUE_LIST) {
-        *ret_at = at;
-        return err_set(err, ERR_INVALID, "expected a text or a number, got a list");
-    }
-    *ret = mem_strndup(mem, v.text, v.len);
+    *ret = result.value.truth && (result.asked || scope->status == COND_SUCCESS);
+    if (ret_folded)
+        *ret_folded = result.folded;
     return 0;
 }
 
 int condition_eval(const char *text, const PlanContext *context, CondStatus status, bool *ret, Err *err) {
+    _cleanup_talloc_ void *mem = talloc_new(NULL);
+    ExprScope scope = {.context = context,
+                       .status = status,
+                       .uses = EXPR_STATUS | EXPR_NEEDS | (context->hash ? EXPR_FILES : 0u),
+                       .late = true};
     size_t at = 0;
-    int r = condition_run(text, context, status, ret, &at, err);
+    int r = expr_condition(text, &scope, mem, ret, NULL, &at, err);
 
-    if (r < 0)
-        return err_wrap(err, "column %zu", at + 1);
-    return 0;
+    return r < 0 ? err_wrap(err, "column %zu", at + 1) : 0;
 }

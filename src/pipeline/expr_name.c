@@ -1,0 +1,216 @@
+/* The names of expressions and where their values come from. */
+#include "pipeline/expr.h"
+
+#include "base/json.h"
+#include "base/str.h"
+
+#define SHORT_COMMIT 8
+#define OUTPUTS ".outputs."
+#define RESULT ".result"
+
+typedef struct Name {
+    const char *name;
+    size_t offset; /* of the text in PlanContext */
+    bool fold;     /* only the plan's maker knows it */
+    const char *help;
+} Name;
+
+/* Not only a text of the context. */
+#define NO_OFFSET SIZE_MAX
+
+static const Name names[] = {
+    {"branch", offsetof(PlanContext, branch), false, "the branch, `main`; empty for a tag"},
+    {"ref", offsetof(PlanContext, ref), false, "the whole ref, `refs/heads/main`"},
+    {"tag", NO_OFFSET, false, "the tag, `v1.0`; empty for a branch"},
+    {"commit", offsetof(PlanContext, commit), false, "the commit's full hash"},
+    {"commit.short", NO_OFFSET, false, "its first eight digits"},
+    {"commit.message", offsetof(PlanContext, message), true, "its message"},
+    {"commit.author", offsetof(PlanContext, author), true, "its author's name"},
+    {"event", offsetof(PlanContext, event), false, "`push`, `tag`, `manual`, `pull_request` or `schedule`"},
+    {"project", offsetof(PlanContext, project), false, "the project's name"},
+    {"repo", offsetof(PlanContext, project), false, "the same"},
+};
+
+/* Names with a part that the file chose. */
+static const ExprWord families[] = {
+    {"matrix.NAME", "the value that this job has of its `matrix`"},
+    {"inputs.NAME", "what was given by hand for an input, or its default"},
+    {"needs.JOB.result",
+     "how a job that this one needs has ended: `success`, `failed`, `skipped`, `cancelled`"},
+    {"needs.JOB.outputs.NAME", "what a step of it wrote to `$PELTON_OUTPUT`"},
+};
+
+/* What a wrong name may have meant: names, functions and truth. */
+static const char *const near_names[] = {
+    "branch",         "ref",           "tag",    "commit",   "event", "project", "repo",  "success",
+    "failure",        "cancelled",     "always", "contains", "hash",  "true",    "false", "commit.short",
+    "commit.message", "commit.author", NULL};
+
+/* What other systems call it. */
+static const char *const elsewhere[][2] = {
+    {"github.ref_name", "branch"},     {"github.sha", "commit"},   {"github.event_name", "event"},
+    {"github.repository", "repo"},     {"github.ref", "ref"},      {"CI_COMMIT_BRANCH", "branch"},
+    {"CI_COMMIT_REF_NAME", "branch"},  {"CI_COMMIT_TAG", "tag"},   {"CI_COMMIT_SHA", "commit"},
+    {"CI_PIPELINE_SOURCE", "event"},   {"DRONE_BRANCH", "branch"}, {"github.head_ref", "branch"},
+    {"github.event.inputs", "inputs"},
+};
+
+static Value text_value(const char *text) {
+    return value_text(text ? text : "", text ? strlen(text) : 0);
+}
+
+static Value plain_value(const Name *name, const PlanContext *c) {
+    const char *tag = c && c->ref ? str_after(c->ref, "refs/tags/") : NULL;
+
+    if (!c)
+        return value_text("", 0);
+    if (str_eq(name->name, "tag"))
+        return text_value(tag);
+    if (name->offset == NO_OFFSET)
+        return value_text(c->commit ? c->commit : "", c->commit ? strnlen(c->commit, SHORT_COMMIT) : 0);
+    return text_value(*(const char *const *)((const char *)c + name->offset));
+}
+
+/* ---- matrix and inputs ---- */
+
+static int unknown(const char *family, const char *name, const YamlNode *of, const char *none, Err *err) {
+    const char **known = mem_array(NULL, const char *, (of ? of->count : 0) + 1), *nearest;
+    int r;
+
+    for (size_t i = 0; of && i < of->count; i++)
+        known[i] = of->pairs[i].key->text;
+    nearest = strlen(name) <= 100 ? str_nearest(name, known) : NULL;
+    if (!of || of->count == 0)
+        r = err_set(err, ERR_INVALID, "unknown name \"%s.%.60s\": %s", family, name, none);
+    else if (nearest)
+        r = err_set(err, ERR_INVALID, "unknown name \"%s.%.60s\"; did you mean \"%s.%.60s\"?", family, name,
+                    family, nearest);
+    else
+        r = err_set(err, ERR_INVALID, "unknown name \"%s.%.60s\"; the first of %zu is \"%s.%.60s\"", family,
+                    name, of->count, family, known[0]);
+    talloc_free(known);
+    return r;
+}
+
+static int member(const char *family, const char *name, const YamlNode *of, const char *none, NameValue *ret,
+                  Err *err) {
+    const YamlNode *node = yaml_get(of, name);
+
+    if (!node)
+        return unknown(family, name, of, none, err);
+    *ret = (NameValue){.value = value_scalar(node), .fold = true};
+    return 0;
+}
+
+/* ---- needs ---- */
+
+static const char *need_name(const YamlNode *node) {
+    const YamlNode *job = node->kind == YAML_MAPPING ? yaml_get(node, "job") : node;
+
+    return job && job->kind == YAML_SCALAR ? job->text : "";
+}
+
+static bool is_needed(const YamlNode *needs, const char *job, size_t len) {
+    const YamlNode *const *items =
+        needs->kind == YAML_SEQUENCE ? (const YamlNode *const *)needs->items : &needs;
+    size_t count = needs->kind == YAML_SEQUENCE ? needs->count : 1;
+
+    for (size_t i = 0; i < count; i++) {
+        const char *name = need_name(items[i]);
+
+        if (strlen(name) == len && memcmp(name, job, len) == 0)
+            return true;
+    }
+    return false;
+}
+
+static const PlanNeed *need_of(const PlanContext *c, const char *job, size_t len) {
+    for (size_t i = 0; c && i < c->need_count; i++)
+        if (strlen(c->needs[i].job) == len && memcmp(c->needs[i].job, job, len) == 0)
+            return &c->needs[i];
+    return NULL;
+}
+
+/* An output that no step wrote is empty. */
+static const char *output_of(const PlanNeed *need, const char *name, const void *mem) {
+    _cleanup_json_ json_t *outputs = NULL;
+    const char *text = "";
+    Err ignored;
+
+    if (need && need->outputs && json_read(need->outputs, strlen(need->outputs), &outputs, &ignored) >= 0 &&
+        json_opt_str(outputs, name, &text, &ignored) >= 0)
+        return mem_strdup(mem, text);
+    return "";
+}
+
+static int need_value(const char *rest, const ExprScope *scope, const void *mem, NameValue *ret, Err *err) {
+    const char *outputs = strstr(rest, OUTPUTS);
+    bool result = !outputs && str_ends(rest, RESULT);
+    size_t len = outputs ? (size_t)(outputs - rest) : result ? strlen(rest) - strlen(RESULT) : 0;
+    const PlanNeed *need;
+
+    if (!(scope->uses & EXPR_NEEDS))
+        return err_set(
+            err, ERR_INVALID,
+            "\"needs\" is known only when the job starts; it is for `if`, env, run and cache keys");
+    if (len == 0 || (outputs && !outputs[strlen(OUTPUTS)]))
+        return err_set(err, ERR_INVALID, "expected needs.JOB.result or needs.JOB.outputs.NAME");
+    if (scope->needs && !is_needed(scope->needs, rest, len))
+        return err_set(err, ERR_INVALID, "\"%.*s\" is not among the job's needs", (int)MIN(len, (size_t)60),
+                       rest);
+    need = need_of(scope->context, rest, len);
+    *ret = (NameValue){.late = true, .value = value_text("", 0)};
+    if (result && need)
+        ret->value = text_value(need->state);
+    else if (outputs)
+        ret->value = text_value(output_of(need, outputs + strlen(OUTPUTS), mem));
+    return 0;
+}
+
+static int no_such(const char *name, bool call, Err *err) {
+    const char *nearest = NULL;
+
+    if (str_after(name, "secrets."))
+        return err_set(err, ERR_INVALID,
+                       "secrets arrive in the environment: name it in the job's \"secrets\" and use $%.60s",
+                       name + strlen("secrets."));
+    if (str_after(name, "env."))
+        return err_set(err, ERR_INVALID, "the environment is the shell's: write $%.60s",
+                       name + strlen("env."));
+    for (size_t i = 0; i < ELEMENTS(elsewhere) && !nearest; i++)
+        if (str_eq(name, elsewhere[i][0]))
+            nearest = elsewhere[i][1];
+    if (!nearest)
+        nearest = str_nearest(name, near_names);
+    return err_set(err, ERR_INVALID, "unknown %s \"%s\"%s%s%s", call ? "function" : "name", name,
+                   nearest ? "; did you mean \"" : "; a text is written in quotes", nearest ? nearest : "",
+                   nearest ? "\"?" : "");
+}
+
+bool expr_name_word(size_t i, ExprWord *ret) {
+    if (i < ELEMENTS(names))
+        *ret = (ExprWord){names[i].name, names[i].help};
+    else if (i < ELEMENTS(names) + ELEMENTS(families))
+        *ret = families[i - ELEMENTS(names)];
+    else
+        return false;
+    return true;
+}
+
+int expr_name(const char *name, bool call, const ExprScope *scope, const void *mem, NameValue *ret,
+              Err *err) {
+    const char *rest;
+
+    for (size_t i = 0; i < ELEMENTS(names); i++)
+        if (str_eq(name, names[i].name)) {
+            *ret = (NameValue){.value = plain_value(&names[i], scope->context), .fold = names[i].fold};
+            return 0;
+        }
+    if ((rest = str_after(name, "matrix.")))
+        return member("matrix", rest, scope->matrix, "the job has no matrix", ret, err);
+    if ((rest = str_after(name, "inputs.")))
+        return member("inputs", rest, scope->inputs, "the file has no inputs", ret, err);
+    if ((rest = str_after(name, "needs.")))
+        return need_value(rest, scope, mem, ret, err);
+    return no_such(name, call, err);
+}

@@ -1,0 +1,143 @@
+/* ${{ }} in values: filled in when the build is planned; in a command a variable. */
+#include "support.h"
+
+#define JOB(lines) "jobs:\n  test:\n    steps: [make]\n" lines
+#define STEP(step) "jobs:\n  test:\n    steps:\n      - " step "\n"
+
+static void expect_step(const char *step, const char *path, const char *expected) {
+    _cleanup_talloc_ char *text = mem_printf(NULL, STEP("%s"), step);
+    _cleanup_case_ Case c = plan_fine(text);
+    _cleanup_json_ json_t *spec = spec_of(&c, 0);
+
+    expect_json(json_array_get(json_object_get(spec, "steps"), 0), path, expected);
+}
+
+static void values_are_filled_in(void **state) {
+    expect_step("{run: x, env: {A: \"${{ branch }}-${{ commit.short }}\", B: \"${{ 1 < 2 }}\", C: $x}}",
+                "env", "{\"A\":\"main-01234567\",\"B\":\"true\",\"C\":\"$x\"}");
+    expect_step("{run: x, timeout: \"${{ 5 }}m\"}", "timeout", "300000000");
+    expect_step("{run: x, timeout: \"${{ 90 }}\"}", "timeout", "90000000");
+    expect_step("{run: x, working-directory: \"${{ repo }}/src\"}", "working_directory", "\"hello/src\"");
+    expect_step("{run: x, name: \"${{ 'a ''quoted'' }} text' }}\"}", "name", "\"a 'quoted' }} text\"");
+}
+
+static void lists_and_labels_are_filled_in(void **state) {
+    _cleanup_case_ Case c =
+        plan_fine(JOB("    artifacts: [\"${{ repo }}.tar\", b]\n"
+                      "    runs-on: {arch: \"${{ 'arm64' }}\", labels: {tier: \"${{ branch }}\"}}\n"
+                      "    resources: {cpu: \"${{ 2 }}\"}\n    priority: \"${{ 3 }}\"\n"
+                      "    checkout: \"${{ branch == 'x' }}\"\nenv: {R: \"${{ ref }}\"}\n"));
+    _cleanup_json_ json_t *spec = spec_of(&c, 0);
+
+    expect_json(spec, "artifacts", "[\"hello.tar\",\"b\"]");
+    expect_json(spec, "env", "{\"R\":\"refs/heads/main\"}");
+    expect_json(spec, "checkout", "false");
+    assert_string_equal(c.plan->jobs[0].fit.arch, "aarch64");
+    assert_string_equal(c.plan->jobs[0].fit.labels, "{\"tier\":\"main\"}");
+    assert_int_equal(c.plan->jobs[0].fit.cpu, 2000);
+    assert_int_equal(c.plan->jobs[0].priority, 3);
+}
+
+static void a_value_reaches_a_command_as_a_variable(void **state) {
+    expect_step("echo \"${{ branch }}\" ${{ commit.short }}", "run",
+                "\"echo \\\"${PELTON_VALUE_1}\\\" ${PELTON_VALUE_2}\"");
+    expect_step("echo \"${{ branch }}\" ${{ commit.short }}", "env",
+                "{\"PELTON_VALUE_1\":\"main\",\"PELTON_VALUE_2\":\"01234567\"}");
+    expect_step("echo \"${{ branch }}\"", "name", "\"echo \\\"${{ branch }}\\\"\"");
+    expect_step("|\n          echo \"$(echo 'a' ${{ branch }})\" # it's ${{ ref }}", "env",
+                "{\"PELTON_VALUE_1\":\"main\",\"PELTON_VALUE_2\":\"refs/heads/main\"}");
+}
+
+static void no_value_is_text_that_a_shell_reads(void **state) {
+    static const PlanContext evil = {
+        .project = "p", .branch = "$(reboot)`x`\";'", .ref = "", .commit = "", .event = "push"};
+    _cleanup_case_ Case c = plan_in(STEP("echo ${{ branch }} \"${{ branch }}\""), &evil);
+    _cleanup_json_ json_t *spec = spec_of(&c, 0);
+
+    expect_json(spec, "steps/0/run", "\"echo ${PELTON_VALUE_1} \\\"${PELTON_VALUE_2}\\\"\"");
+    expect_json(spec, "steps/0/env/PELTON_VALUE_1", "\"$(reboot)`x`\\\";'\"");
+}
+
+static void where_the_shell_expands_nothing_it_is_refused(void **state) {
+#define SAYS(place)                                                                                          \
+    "the shell leaves ${{ … }} as it is in " place "; its value comes as a variable: use double quotes"
+    expect_problems(STEP("echo '${{ branch }}'"),
+                    "4:15: \"run\" of step 1 of job \"test\": " SAYS("single quotes"));
+    expect_problems(STEP("echo \"$(echo '${{ branch }}')\""),
+                    "4:23: \"run\" of step 1 of job \"test\": " SAYS("single quotes"));
+    expect_problems(STEP("|\n          cat <<'E'\n          it's ${{ branch }}\n          E"),
+                    "4:9: \"run\" of step 1 of job \"test\": " SAYS("a here-document with a quoted word"));
+}
+
+static void here_documents_and_comments_are_known(void **state) {
+    expect_step("|\n          cat <<E\n          it's ${{ branch }}\n          E\n          echo ${{ ref }}",
+                "env", "{\"PELTON_VALUE_1\":\"main\",\"PELTON_VALUE_2\":\"refs/heads/main\"}");
+    expect_step("|\n          cat <<-'E'\n          '\n          E\n          echo ${{ ref }}", "env",
+                "{\"PELTON_VALUE_1\":\"refs/heads/main\"}");
+    expect_step("|\n          # don't\n          echo a#'b' \\' ${{ ref }}", "env",
+                "{\"PELTON_VALUE_1\":\"refs/heads/main\"}");
+}
+
+static void mistakes_in_values_have_their_place(void **state) {
+    expect_problems(JOB("    env: {A: \"x ${{ brnch }}\"}\n"),
+                    "4:21: \"env\" of job \"test\": unknown name \"brnch\"; did you mean \"branch\"?");
+    expect_problems(STEP("echo ${{ github.sha }}"), "4:18: \"run\" of step 1 of job \"test\": unknown name "
+                                                    "\"github.sha\"; did you mean \"commit\"?");
+    expect_problems(
+        STEP("echo ${{ secrets.TOKEN }}"),
+        "4:18: \"run\" of step 1 of job \"test\": secrets arrive in the environment: name it in the "
+        "job's \"secrets\" and use $TOKEN");
+    expect_problems(STEP("echo ${{ env.HOME }}"),
+                    "4:18: \"run\" of step 1 of job \"test\": the environment is the "
+                    "shell's: write $HOME");
+    expect_problems(
+        STEP("{run: x, timeout: \"${{ branch }}\"}"),
+        "4:27: \"timeout\" of step 1 of job \"test\": expected a duration such as 90 (seconds), 30s, 10m "
+        "or 1h30m, at most 30d, got \"main\"");
+    expect_problems(JOB("    env: {A: \"${{ success() }}\"}\n"),
+                    "4:19: \"env\" of job \"test\": success() is for \"if\"");
+    expect_problems(JOB("    env: {A: \"${{ ['a'] }}\"}\n"),
+                    "4:15: \"env\" of job \"test\": expected a text or a number, got a list");
+    expect_problems(JOB("    env: {A: \"${{ matrix.x }}\", B: \"${{ inputs.y }}\"}\n"),
+                    "4:19: \"env\" of job \"test\": unknown name \"matrix.x\": the job has no matrix",
+                    "4:41: \"env\" of job \"test\": unknown name \"inputs.y\": the file has no inputs");
+}
+
+static void what_only_the_plan_knows_is_folded_into_conditions(void **state) {
+    PlanContext context = on_main;
+    context.message = "it's done";
+    context.author = "Ann";
+    _cleanup_case_ Case c =
+        plan_in(JOB("    if: contains(commit.message, 'done') && branch == 'main' || commit.author=='x'\n"),
+                &context);
+
+    assert_int_equal(c.result, 0);
+    assert_string_equal(c.plan->jobs[0].condition,
+                        "contains('it''s done', 'done') && branch == 'main' || 'Ann'=='x'");
+    assert_false(c.plan->jobs[0].skip);
+}
+
+static void a_long_condition_is_refused(void **state) {
+    _cleanup_buf_ Buf text = BUF_INIT;
+
+    buf_adds(&text, JOB("    if: true"));
+    for (int i = 0; i < 300; i++)
+        buf_adds(&text, " && true");
+    expect_problems(buf_str(&text), "4:9: condition of job \"test\": longer than 2000 bytes");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(values_are_filled_in),
+        cmocka_unit_test(lists_and_labels_are_filled_in),
+        cmocka_unit_test(a_value_reaches_a_command_as_a_variable),
+        cmocka_unit_test(no_value_is_text_that_a_shell_reads),
+        cmocka_unit_test(where_the_shell_expands_nothing_it_is_refused),
+        cmocka_unit_test(here_documents_and_comments_are_known),
+        cmocka_unit_test(mistakes_in_values_have_their_place),
+        cmocka_unit_test(what_only_the_plan_knows_is_folded_into_conditions),
+        cmocka_unit_test(a_long_condition_is_refused),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

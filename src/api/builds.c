@@ -9,6 +9,39 @@
 
 #define MAX_LIST 100
 
+/* Why the first job of a build that has not begun waits. */
+static int render_waiting(JsonWriter *w, Builds *b, Why *why, const Build *build, const void *mem, Err *err) {
+    const char *waiting = "";
+    Job *job = NULL;
+    int r = 0;
+
+    if (str_eq(build->state, "queued"))
+        r = store_job_first_waiting(b->db, build->id, mem, &job, err);
+    if (r >= 0 && job)
+        r = build_why(why, job, mem, &waiting, err);
+    if (r >= 0)
+        jw_str(w, "waiting", waiting);
+    return r;
+}
+
+/* The contract's BuildInfo and nothing more, unless the query asks for `waiting`. */
+static int render_list(HttpRequest *req, JsonWriter *w, const Build *builds, size_t count, Err *err) {
+    Builds *b = api_of(req)->builds;
+    Why *why = http_query(req, "waiting") ? why_new(b, http_mem(req)) : NULL;
+    int r = 0;
+
+    jw_array(w, "builds");
+    for (size_t i = 0; r >= 0 && i < count; i++) {
+        jw_object(w, NULL);
+        render_build_fields(w, &builds[i]);
+        if (why)
+            r = render_waiting(w, b, why, &builds[i], http_mem(req), err);
+        jw_end_object(w);
+    }
+    jw_end_array(w);
+    return r;
+}
+
 static int list(HttpRequest *req, Err *err) {
     _cleanup_buf_ Buf out = BUF_INIT;
     JsonWriter w = JSON_WRITER(&out);
@@ -36,12 +69,11 @@ static int list(HttpRequest *req, Err *err) {
     if (r < 0)
         return r;
     jw_object(&w, NULL);
-    jw_array(&w, "builds");
-    for (size_t i = 0; i < count; i++)
-        render_build(&w, NULL, &builds[i]);
-    jw_end_array(&w);
+    r = render_list(req, &w, builds, count, err);
     jw_int(&w, "total", total);
     jw_end_object(&w);
+    if (r < 0)
+        return r;
     http_reply_json(req, 200, &out);
     return 0;
 }
@@ -72,6 +104,7 @@ static void render_steps(JsonWriter *w, const Step *steps, size_t count) {
 }
 
 typedef struct JobView {
+    Why *why;
     const Job *jobs;
     size_t count;
     const JobNeed *needs;
@@ -114,9 +147,10 @@ static int render_job(JsonWriter *w, Builds *b, const JobView *v, const Job *job
     uint64_t log_size = 0;
     size_t count = 0;
     Step *steps = NULL;
-    int r = 0;
+    const char *waiting;
+    int r = build_why(v->why, job, mem, &waiting, err);
 
-    if (job->attempt) {
+    if (r >= 0 && job->attempt) {
         r = store_steps(b->db, job->id, job->attempt, mem, &steps, &count, err);
         if (r >= 0)
             r = blob_log_size(b->blob, job->id, job->attempt, &log_size, err);
@@ -131,6 +165,7 @@ static int render_job(JsonWriter *w, Builds *b, const JobView *v, const Job *job
     jw_str(w, "status", job->state);
     jw_str(w, "reason", job->reason);
     jw_str(w, "message", job->message);
+    jw_str(w, "waiting", waiting);
     jw_str(w, "executor", job->executor);
     jw_str(w, "runner", runner_name(v, job->runner_id));
     jw_int(w, "attempt", job->attempt);
@@ -149,7 +184,7 @@ static int render_job(JsonWriter *w, Builds *b, const JobView *v, const Job *job
 }
 
 static int render_jobs(JsonWriter *w, Builds *b, int64_t build_id, const void *mem, Err *err) {
-    JobView v = {0};
+    JobView v = {.why = why_new(b, mem)};
     size_t next_need = 0;
     int r = store_jobs_of_build(b->db, build_id, mem, (Job **)&v.jobs, &v.count, err);
 
@@ -374,7 +409,8 @@ const HttpRoute api_builds[] = {
      .handle = list,
      .tag = "builds",
      .summary = "The newest builds first",
-     .query = "repo: only this repository's; limit: at most 100; before: only builds with a smaller id",
+     .query = "repo: only this repository's; limit: at most 100; before: only builds with a smaller id; "
+              "waiting: also why a build that has not begun waits",
      .answer = "{\"type\":\"object\",\"properties\":{\"builds\":{\"type\":\"array\",\"items\":" SCHEMA_BUILD
                "},\"total\":{\"type\":\"integer\"}}}"},
     {.method = HTTP_POST,

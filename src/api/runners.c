@@ -4,14 +4,6 @@
 #include "base/clock.h"
 #include "base/str.h"
 
-/* A runner calls every 10 s. */
-#define AWAY_US (30 * US_PER_S)
-
-/* The server's own, which deploys, is there as long as the server is: it does not call. */
-static bool away(const Runner *r) {
-    return !str_eq(r->name, SERVER_RUNNER) && clock_now() - r->last_seen > AWAY_US;
-}
-
 static int render_runner(HttpRequest *req, JsonWriter *w, const Runner *r, Err *err) {
     Job *leases;
     size_t count;
@@ -28,7 +20,7 @@ static int render_runner(HttpRequest *req, JsonWriter *w, const Runner *r, Err *
     jw_int(w, "slots", r->slots);
     jw_str(w, "version", r->version);
     jw_time(w, "last_seen", r->last_seen);
-    jw_str(w, "status", away(r) ? "away" : count ? "busy" : "idle");
+    jw_str(w, "status", build_runner_away(r, clock_now()) ? "away" : count ? "busy" : "idle");
     jw_array(w, "jobs");
     for (size_t i = 0; i < count; i++)
         jw_int(w, NULL, leases[i].id);

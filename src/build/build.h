@@ -146,6 +146,17 @@ _must_check_ int build_check_attempt(Builds *b, Attempt attempt, int64_t runner_
 _must_check_ int build_keep_artifact(Builds *b, Attempt attempt, int64_t runner_id, const Artifact *artifact,
                                      Err *err);
 
+/* ---- why a job waits ---- */
+/* Asked about some jobs at one moment: what they have in common is read once. In mem. */
+typedef struct Why Why;
+Why *why_new(Builds *b, const void *mem);
+/* Why the job waits, in words that a person can act on; "" when it does not. In mem, and of bounded cost,
+ * however many jobs are queued. */
+_must_check_ int build_why(Why *w, const Job *job, const void *mem, const char **ret, Err *err);
+
+/* The runner, which calls every 10 s, has not called for some time. Never the server's own. */
+bool build_runner_away(const Runner *runner, int64_t now);
+
 /* ---- cancel ---- */
 /* Jobs that wait are cancelled at once; running ones are asked to stop and end when they have. ERR_CONFLICT
  * when finished. */

@@ -63,12 +63,12 @@ static int look_at_fit(const Look *look, int64_t fit_id, LaneHead *fits, LaneHea
     LaneHead head;
     int r = dispatch_fit(look->b, fit_id, &fit, err);
 
-    if (r < 0 || fit_match(fit, &look->claim->offer) != FIT_FITS)
+    if (r < 0 || !fit_match(fit, &look->claim->offer))
         return r;
     r = store_lane_head(look->b->db, fit_id, &head, err);
     if (r < 0)
         return r;
-    if (fit_match(fit, &look->rest) == FIT_FITS) {
+    if (fit_match(fit, &look->rest)) {
         keep_best(fits, &head);
         return 0;
     }

@@ -8,6 +8,7 @@
 /* A runner looks for work when a job of it ends: one that has not looked for so long keeps nothing. */
 #define KEEP_US (60 * US_PER_S)
 #define MAX_KEPT 64
+#define AWAY_US (30 * US_PER_S)
 
 typedef struct Kept {
     int64_t job, runner, until;
@@ -44,7 +45,7 @@ static const FitFacts *known(Dispatch *d, int64_t id) {
     return fit;
 }
 
-static int read_labels(const char *json, const void *mem, const char *const **ret, Err *err) {
+int labels_read(const char *json, const void *mem, const char *const **ret, Err *err) {
     _cleanup_json_ json_t *labels = NULL;
     const char **list, *key;
     size_t count = 0;
@@ -91,7 +92,7 @@ int dispatch_fit(Builds *b, int64_t id, const FitFacts **ret, Err *err) {
         fresh = mem_new(NULL, FitFacts);
         r = store_fit_load(b->db, id, fresh, &row, err);
         if (r >= 0)
-            r = read_labels(row->labels, fresh, &fresh->labels, err);
+            r = labels_read(row->labels, fresh, &fresh->labels, err);
         if (r < 0) {
             talloc_free(fresh);
             return r;
@@ -101,36 +102,6 @@ int dispatch_fit(Builds *b, int64_t id, const FitFacts **ret, Err *err) {
     }
     *ret = fit;
     return 0;
-}
-
-static bool has_word(const char *const *list, const char *word) {
-    for (; list && *list; list++)
-        if (str_eq(*list, word))
-            return true;
-    return false;
-}
-
-static bool has_all(const char *const *list, const char *const *words) {
-    for (; *words; words++)
-        if (!has_word(list, *words))
-            return false;
-    return true;
-}
-
-static bool too_much(int64_t asked, int64_t there) {
-    return asked > 0 && there != 0 && asked > there;
-}
-
-FitMiss fit_match(const FitFacts *f, const RunnerOffer *offer) {
-    const Fit *fit = &f->fit;
-
-    return !has_word(offer->executors, fit->executor)                 ? FIT_EXECUTOR
-           : !str_empty(fit->arch) && !str_eq(fit->arch, offer->arch) ? FIT_ARCH
-           : !has_all(offer->labels, f->labels)                       ? FIT_LABELS
-           : too_much(fit->cpu, offer->cpu)                           ? FIT_CPU
-           : too_much(fit->memory, offer->memory)                     ? FIT_MEMORY
-           : too_much(fit->disk, offer->disk)                         ? FIT_DISK
-                                                                      : FIT_FITS;
 }
 
 /* 0 is "unknown", so that nothing left is less than that. */
@@ -151,7 +122,12 @@ bool build_fits(Builds *b, int64_t fit_id, const RunnerOffer *offer) {
     const FitFacts *fit;
     Err err;
 
-    return dispatch_fit(b, fit_id, &fit, &err) >= 0 && fit_match(fit, offer) == FIT_FITS;
+    return dispatch_fit(b, fit_id, &fit, &err) >= 0 && fit_match(fit, offer);
+}
+
+/* The server's own, which deploys, is there as long as the server is: it does not call. */
+bool build_runner_away(const Runner *runner, int64_t now) {
+    return !str_eq(runner->name, SERVER_RUNNER) && now - runner->last_seen > AWAY_US;
 }
 
 /* ---- slots that are kept for a big job ---- */

@@ -3,17 +3,6 @@
 
 #include "build/build.h"
 
-/* Why a runner cannot run a job, in the order in which it is looked at. */
-typedef enum FitMiss {
-    FIT_FITS,
-    FIT_EXECUTOR,
-    FIT_ARCH,
-    FIT_LABELS,
-    FIT_CPU,
-    FIT_MEMORY,
-    FIT_DISK,
-} FitMiss;
-
 typedef struct FitFacts {
     Fit fit;
     const char *const *labels; /* "key=value", NULL-terminated */
@@ -21,7 +10,20 @@ typedef struct FitFacts {
 
 /* Read once from the database; stays as long as the Dispatch. Any thread. */
 _must_check_ int dispatch_fit(Builds *b, int64_t id, const FitFacts **ret, Err *err);
-FitMiss fit_match(const FitFacts *fit, const RunnerOffer *offer);
+
+/* What a job may ask: a table, for who says what is missing. */
+typedef struct FitAspect {
+    bool (*met)(const FitFacts *fit, const RunnerOffer *offer);
+    /* in mem: what the job asks, NULL when nothing, and what the runner has of it */
+    const char *(*asked)(const FitFacts *fit, const void *mem);
+    const char *(*has)(const RunnerOffer *offer, const void *mem);
+} FitAspect;
+extern const FitAspect fit_aspects[];
+extern const size_t fit_aspect_count;
+
+/* {"gpu":"yes"} → "gpu=yes". */
+_must_check_ int labels_read(const char *json, const void *mem, const char *const **ret, Err *err);
+bool fit_match(const FitFacts *fit, const RunnerOffer *offer);
 /* What the runner has left beside what it holds. */
 RunnerOffer offer_less(const RunnerOffer *offer, const RunnerHeld *held);
 

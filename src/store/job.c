@@ -126,6 +126,29 @@ int store_job_unblock(Db *db, int64_t need_id, const void *mem, int64_t **ret, s
                     "i", need_id);
 }
 
+static void fill_name(DbStmt *st, const void *mem, void *row) {
+    *(const char **)row = row_text(st, 0, mem);
+}
+
+int store_job_open_needs(Db *db, int64_t job_id, int64_t limit, const void *mem, const char ***ret,
+                         size_t *ret_count, Err *err) {
+    return rows_all(db, mem, sizeof(char *), fill_name, ret, ret_count, err,
+                    "SELECT j.name FROM job_need n JOIN job j ON j.id = n.need_id WHERE n.job_id = ?1"
+                    " AND j.state IN ('blocked', 'queued', 'running') ORDER BY j.position LIMIT ?2",
+                    "ii", job_id, limit);
+}
+
+int store_job_first_waiting(Db *db, int64_t build_id, const void *mem, Job **ret, Err *err) {
+    int r = rows_one(db, mem, sizeof(Job), fill, "job", ret, err,
+                     SELECT " WHERE build_id = ?1 AND state IN ('queued', 'blocked')"
+                            " ORDER BY CASE WHEN state = 'queued' THEN 0 ELSE 1 END, position LIMIT 1",
+                     "i", build_id);
+
+    if (r == -ERR_NOT_FOUND)
+        *ret = NULL;
+    return r == -ERR_NOT_FOUND ? 0 : r;
+}
+
 int store_job_needs_outcome(Db *db, int64_t job_id, bool *ret_failed, bool *ret_cancelled, Err *err) {
     int64_t bits;
     int r = db_query_int(db, &bits, err,

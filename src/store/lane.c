@@ -70,3 +70,85 @@ int store_lane_head(Db *db, int64_t fit_id, LaneHead *ret, Err *err) {
     *ret = *row;
     return 0;
 }
+
+/* ---- how many come before a job ---- */
+
+typedef struct Ahead {
+    LaneKey lane;
+    int64_t served_at; /* the lane's */
+    int64_t count, limit;
+} Ahead;
+
+static void fill_place(DbStmt *st, const void *mem, void *row) {
+    Ahead *a = row;
+
+    lane_fill_key(st, mem, &a->lane);
+    a->served_at = db_int(st, 3);
+}
+
+/* At most as many as are left until the limit, and as `most`. */
+static int count_lane(Db *db, const Ahead *a, LaneKey lane, int64_t before_id, int64_t most, int64_t *ret,
+                      Err *err) {
+    return db_query_int(db, ret, err,
+                        "SELECT COUNT(*) FROM (SELECT 1 FROM job WHERE state = 'queued' AND fit_id = ?1"
+                        " AND priority = ?2 AND project_id = ?3 AND id < ?4 LIMIT ?5) AS q",
+                        "iiiii", lane.fit_id, lane.priority, lane.project_id, before_id,
+                        MIN(most, a->limit - a->count));
+}
+
+static int count_more_urgent(Db *db, Ahead *a, Err *err) {
+    int64_t count;
+    int r = db_query_int(db, &count, err,
+                         "SELECT COUNT(*) FROM (SELECT 1 FROM job WHERE state = 'queued' AND fit_id = ?1"
+                         " AND priority > ?2 LIMIT ?3) AS q",
+                         "iii", a->lane.fit_id, a->lane.priority, a->limit - a->count);
+
+    if (r < 0)
+        return r;
+    a->count += count;
+    return 0;
+}
+
+/* Until the job's turn every other project has as many turns as the job's own has before it, and those that
+ * were served longer ago one more. */
+static int count_others(Db *db, Ahead *a, int64_t turns, Err *err) {
+    _cleanup_talloc_ TALLOC_CTX *mem = talloc_new(NULL);
+    Ahead *others;
+    size_t count;
+    int r = rows_all(db, mem, sizeof(Ahead), fill_place, &others, &count, err,
+                     "SELECT fit_id, priority, project_id, served_at FROM lane WHERE fit_id = ?1"
+                     " AND priority = ?2 AND project_id <> ?3 ORDER BY served_at, project_id LIMIT ?4",
+                     "iiii", a->lane.fit_id, a->lane.priority, a->lane.project_id, a->limit);
+
+    for (size_t i = 0; r >= 0 && i < count; i++) {
+        int64_t more = 0, most = turns + (others[i].served_at < a->served_at);
+
+        r = count_lane(db, a, others[i].lane, INT64_MAX, most, &more, err);
+        a->count += more;
+    }
+    return r;
+}
+
+int store_lane_ahead(Db *db, int64_t job_id, int64_t limit, int64_t *ret, Err *err) {
+    _cleanup_talloc_ Ahead *a = NULL;
+    int64_t own = 0;
+    int r = rows_one(db, NULL, sizeof(Ahead), fill_place, "queued job", &a, err,
+                     "SELECT l.fit_id, l.priority, l.project_id, l.served_at FROM job j JOIN lane l"
+                     " ON l.fit_id = j.fit_id AND l.priority = j.priority AND l.project_id = j.project_id"
+                     " WHERE j.id = ?1",
+                     "i", job_id);
+
+    if (r < 0)
+        return r;
+    a->limit = limit;
+    r = count_lane(db, a, a->lane, job_id, limit, &own, err);
+    a->count = own;
+    if (r >= 0)
+        r = count_more_urgent(db, a, err);
+    if (r >= 0)
+        r = count_others(db, a, own, err);
+    if (r < 0)
+        return r;
+    *ret = a->count;
+    return 0;
+}

@@ -88,22 +88,33 @@ int store_job_leases(Db *db, int64_t runner_id, const void *mem, Job **ret, size
 
 static void fill_held(DbStmt *st, const void *mem, void *row) {
     (void)mem;
-    *(RunnerHeld *)row = (RunnerHeld){
-        .jobs = db_int(st, 0), .cpu = db_int(st, 1), .memory = db_int(st, 2), .disk = db_int(st, 3)};
+    *(RunnerHeld *)row = (RunnerHeld){.jobs = db_int(st, 0),
+                                      .cpu = db_int(st, 1),
+                                      .memory = db_int(st, 2),
+                                      .disk = db_int(st, 3),
+                                      .newest = db_int(st, 4),
+                                      .runner_id = db_int(st, 5)};
 }
+
+#define HELD                                                                                                 \
+    "SELECT COUNT(*), CAST(SUM(f.cpu) AS BIGINT), CAST(SUM(f.memory) AS BIGINT),"                            \
+    " CAST(SUM(f.disk) AS BIGINT), MAX(j.started_at), MAX(j.runner_id)"                                      \
+    " FROM job j LEFT JOIN fit f ON f.id = j.fit_id WHERE j.state = 'running'"
 
 int store_runner_held(Db *db, int64_t runner_id, RunnerHeld *ret, Err *err) {
     _cleanup_talloc_ RunnerHeld *row = NULL;
     int r = rows_one(db, NULL, sizeof(RunnerHeld), fill_held, "runner", &row, err,
-                     "SELECT COUNT(*), CAST(SUM(f.cpu) AS BIGINT), CAST(SUM(f.memory) AS BIGINT),"
-                     " CAST(SUM(f.disk) AS BIGINT) FROM job j LEFT JOIN fit f ON f.id = j.fit_id"
-                     " WHERE j.state = 'running' AND j.runner_id = ?1",
-                     "i", runner_id);
+                     HELD " AND j.runner_id = ?1", "i", runner_id);
 
     if (r < 0)
         return r;
     *ret = *row;
     return 0;
+}
+
+int store_runners_held(Db *db, const void *mem, RunnerHeld **ret, size_t *ret_count, Err *err) {
+    return rows_all(db, mem, sizeof(RunnerHeld), fill_held, ret, ret_count, err, HELD " GROUP BY j.runner_id",
+                    "");
 }
 
 int store_runner_may_claim(Db *db, int64_t runner_id, bool *ret, Err *err) {

@@ -104,6 +104,20 @@ _must_check_ int store_lane_next_fit(Db *db, int64_t after, int64_t *ret, Err *e
 /* The fit's next lane: by priority, then the project that was served longest ago. ERR_NOT_FOUND. */
 _must_check_ int store_lane_head(Db *db, int64_t fit_id, LaneHead *ret, Err *err);
 
+/* How many queued jobs will be claimed before this one, as things stand, of those that ask the same; `limit`
+ * stands for that many or more, and bounds the cost. */
+_must_check_ int store_lane_ahead(Db *db, int64_t job_id, int64_t limit, int64_t *ret, Err *err);
+
+/* ---- pause: nothing new starts ---- */
+typedef struct Pause {
+    const char *by, *reason; /* reason "": none given */
+    int64_t since;
+} Pause;
+_must_check_ int store_pause_load(Db *db, const void *mem, Pause **ret, Err *err); /* NULL: it is not */
+/* Again: by whom and why are new, since when stays. */
+_must_check_ int store_pause_set(Db *db, const Pause *pause, Err *err);
+_must_check_ int store_pause_clear(Db *db, bool *ret_changed, Err *err);
+
 /* ---- job ---- */
 typedef struct Job {
     int64_t id, build_id;
@@ -132,6 +146,11 @@ _must_check_ int store_job_by_name(Db *db, int64_t build_id, const char *name, c
 _must_check_ int store_job_at(Db *db, int64_t build_id, int64_t position, const void *mem, Job **ret,
                               Err *err);
 _must_check_ int store_job_count(Db *db, int64_t build_id, int64_t *ret, Err *err);
+/* Names of the jobs that this one still waits for, by position, at most limit. */
+_must_check_ int store_job_open_needs(Db *db, int64_t job_id, int64_t limit, const void *mem,
+                                      const char ***ret, size_t *ret_count, Err *err);
+/* The first job of the build that is queued, else blocked; NULL: none. */
+_must_check_ int store_job_first_waiting(Db *db, int64_t build_id, const void *mem, Job **ret, Err *err);
 /* Pairs (job, need) of a build, by job. */
 typedef struct JobNeed {
     int64_t job_id, need_id;
@@ -158,9 +177,12 @@ _must_check_ int store_job_leases(Db *db, int64_t runner_id, const void *mem, Jo
                                   Err *err);
 /* What a runner holds: how many jobs, and what they ask together. */
 typedef struct RunnerHeld {
-    int64_t jobs, cpu, memory, disk;
+    int64_t runner_id, jobs, cpu, memory, disk;
+    int64_t newest; /* when the newest of them was leased; 0: it holds none */
 } RunnerHeld;
 _must_check_ int store_runner_held(Db *db, int64_t runner_id, RunnerHeld *ret, Err *err);
+/* Of every runner that holds something. */
+_must_check_ int store_runners_held(Db *db, const void *mem, RunnerHeld **ret, size_t *ret_count, Err *err);
 /* Whether the runner may be given anything: the queue is not paused, and it is not drained. */
 _must_check_ int store_runner_may_claim(Db *db, int64_t runner_id, bool *ret, Err *err);
 /* Running jobs whose lease ended before `now`, at most limit. */

@@ -169,6 +169,7 @@ static int render_job(JsonWriter *w, Builds *b, const JobView *v, const Job *job
     jw_str(w, "executor", job->executor);
     jw_str(w, "runner", runner_name(v, job->runner_id));
     jw_int(w, "attempt", job->attempt);
+    jw_int(w, "retries", job->retries);
     render_needs(w, v, job, next_need);
     jw_time(w, "created_at", job->created_at);
     jw_time(w, "queued_at", job->queued_at);
@@ -217,6 +218,13 @@ static int render_whole(HttpRequest *req, JsonWriter *w, Err *err) {
     jw_str(w, "planner", build->planner);
     jw_str(w, "reason", build->reason);
     jw_str(w, "message", build->message);
+    jw_str(w, "stop_reason", build->stop_reason);
+    jw_str(w, "concurrency_group", str_empty(build->concurrency_group) ? NULL : build->concurrency_group);
+    jw_bool(w, "held", build->held);
+    if (build->rerun_of)
+        jw_int(w, "rerun_of", build->rerun_of);
+    else
+        jw_null(w, "rerun_of");
     jw_str(w, "commit_author", build->author);
     jw_str(w, "commit_email", build->email);
     jw_str(w, "commit_message", build->subject);
@@ -261,7 +269,7 @@ static int cancel(HttpRequest *req, Err *err) {
     int r = load_build(req, &build, err);
 
     if (r >= 0)
-        r = build_cancel(b, build->id, "user", err);
+        r = build_cancel(b, build->id, ((Principal *)http_principal(req))->name, err);
     if (r >= 0)
         r = load_build(req, &build, err);
     if (r < 0)

@@ -158,9 +158,9 @@ _must_check_ int build_why(Why *w, const Job *job, const void *mem, const char *
 bool build_runner_away(const Runner *runner, int64_t now);
 
 /* ---- cancel ---- */
-/* Jobs that wait are cancelled at once; running ones are asked to stop and end when they have. ERR_CONFLICT
- * when finished. */
-_must_check_ int build_cancel(Builds *b, int64_t build_id, const char *reason, Err *err);
+/* Jobs that wait are cancelled at once; running ones are asked to stop and end when they have. by: who wants
+ * it, for the build's message; "" nobody. Once more changes nothing. ERR_CONFLICT when finished. */
+_must_check_ int build_cancel(Builds *b, int64_t build_id, const char *by, Err *err);
 
 /* ---- leases that end, and what is due ---- */
 /* The thread that ends leases and does what is to happen at a time; sleeps until the first of both. Gives

@@ -128,6 +128,10 @@ static int claim_one(Tx *tx, const BuildClaim *claim, int64_t id, const void *me
         r = tx_event(tx, "updated", job->build_id, "running", err);
     if (r >= 0)
         r = store_build_load(b->db, job->build_id, mem, &ret->build, err);
+    if (r >= 0 && job->queue_timeout)
+        r = store_timer_drop(b->db, "queue", id, NULL, err);
+    if (r >= 0 && started && ret->build->timeout)
+        r = timer_set(tx, "build", job->build_id, tx->now + ret->build->timeout, err);
     if (r >= 0)
         r = store_project_by_id(b->db, ret->build->project_id, mem, &ret->project, err);
     if (r < 0)

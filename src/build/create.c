@@ -113,6 +113,7 @@ static int draft(Draft *d, Err *err) {
 
 static int insert_build(Tx *tx, const Draft *d, Build *build, Err *err) {
     const BuildRequest *request = d->request;
+    const char *group = d->plan ? d->plan->concurrency.group : NULL;
     bool failed = d->problem != NULL;
     char uuid[ID_UUID_SIZE];
     int r;
@@ -136,7 +137,11 @@ static int insert_build(Tx *tx, const Draft *d, Build *build, Err *err) {
                      .message = failed ? d->problem : "",
                      .jobs_left = d->plan ? (int64_t)d->plan->count : 0,
                      .created_at = tx->now,
-                     .finished_at = failed ? tx->now : 0};
+                     .finished_at = failed ? tx->now : 0,
+                     .concurrency_group = group,
+                     .concurrency_limit = group ? d->plan->concurrency.limit : 1,
+                     .held = group != NULL,
+                     .timeout = d->plan ? d->plan->timeout_us : 0};
     r = store_build_insert(tx->b->db, build, err);
     if (r < 0)
         return r;
@@ -171,7 +176,7 @@ static Fit fit_of(const PlanFit *asked) {
 
 static int insert_job(Tx *tx, const Build *build, const PlanJob *planned, size_t position, Job *job,
                       Err *err) {
-    bool waits = planned->need_count > 0 || planned->skip;
+    bool waits = planned->need_count > 0 || planned->skip || build->held;
     Fit fit = fit_of(&planned->fit);
     char uuid[ID_UUID_SIZE];
     int r = store_fit_put(tx->b->db, &fit, err);
@@ -219,17 +224,16 @@ static int insert_needs(Tx *tx, const Plan *plan, const Job *jobs, Err *err) {
     return 0;
 }
 
-/* Jobs that need nothing are queued by their insertion, unless their condition has a word in it. */
+/* Jobs that need nothing are queued by their insertion, unless their condition has a word in it, or the build
+ * is held. */
 static int start_first(Tx *tx, const Plan *plan, const Job *jobs, const Build *build, Err *err) {
     for (size_t i = 0; i < plan->count; i++) {
+        bool decided = str_empty(jobs[i].condition) && !plan->jobs[i].skip;
         int r;
 
         if (plan->jobs[i].need_count > 0)
             continue;
-        tx_queued(tx, &jobs[i]);
-        if (str_empty(jobs[i].condition) && !plan->jobs[i].skip)
-            continue;
-        r = state_job_ready(tx, &jobs[i], build, err);
+        r = decided ? state_job_queue(tx, &jobs[i], err) : state_job_ready(tx, &jobs[i], build, err);
         if (r < 0)
             return r;
     }
@@ -254,7 +258,11 @@ static int insert_jobs(Tx *tx, const Draft *d, const Build *build, Err *err) {
             return r;
     }
     r = insert_needs(tx, plan, jobs, err);
-    return r < 0 ? r : start_first(tx, plan, jobs, build, err);
+    if (r < 0)
+        return r;
+    /* one that was told late is not newer than what is there */
+    return build->held ? group_enter(tx, build, d->push.late ? "none" : plan->concurrency.cancel, err)
+                       : start_first(tx, plan, jobs, build, err);
 }
 
 static int reply_seen(Tx *tx, const PushState *push, BuildOutcome *ret, const void *mem, Err *err) {

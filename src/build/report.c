@@ -80,8 +80,11 @@ static int apply(Tx *tx, const JobReport *report, const Job *job, Err *err) {
         return r;
     if (str_eq(report->state, "running"))
         return tx_event(tx, "updated", job->build_id, "running", err);
-    if (str_eq(report->state, "cancelled") && !str_empty(job->stop_reason))
-        end.reason = job->stop_reason;
+    if (str_eq(report->state, "cancelled") && !str_empty(job->stop_reason)) {
+        r = state_stop_words(tx, job, &end, err);
+        if (r < 0)
+            return r;
+    }
     return state_job_end(tx, job, report->attempt.attempt, &end, err);
 }
 

@@ -96,9 +96,16 @@ typedef struct Ended {
     size_t count;
 } Ended;
 
-int state_job_queue(Tx *tx, const Job *job, Err *err) {
+/* It waits for nothing but a runner now. */
+static int queued(Tx *tx, const Job *job, Err *err) {
     tx_queued(tx, job);
-    return str_eq(job->state, "queued") ? 0 : store_job_queue(tx->b->db, job->id, tx->now, err);
+    return job->queue_timeout ? timer_set(tx, "queue", job->id, tx->now + job->queue_timeout, err) : 0;
+}
+
+int state_job_queue(Tx *tx, const Job *job, Err *err) {
+    int r = str_eq(job->state, "queued") ? 0 : store_job_queue(tx->b->db, job->id, tx->now, err);
+
+    return r < 0 ? r : queued(tx, job, err);
 }
 
 static int ready(Tx *tx, const Job *job, const Build *build, Ended *ended, Err *err) {
@@ -162,29 +169,45 @@ static int explain(Tx *tx, int64_t build_id, const char *state, const char **ret
     return 0;
 }
 
-static int finish(Tx *tx, int64_t build_id, Err *err) {
+/* One that was made to end, and whose jobs did, says why it was; a time that is over is a failure. */
+static int conclude(Tx *tx, const Build *build, const char **ret_state, const char **ret_reason,
+                    const char **ret_message, Err *err) {
     BuildTally tally;
-    const char *state, *reason, *message;
-    int r = store_build_tally(tx->b->db, build_id, &tally, err);
+    int r = store_build_tally(tx->b->db, build->id, &tally, err);
 
     if (r < 0)
         return r;
-    state = tally.cancelled ? "cancelled" : tally.failed ? "failed" : "success";
-    r = explain(tx, build_id, state, &reason, &message, err);
-    if (r >= 0)
-        r = store_build_finish(tx->b->db, build_id, state, reason, message, tx->now, err);
-    if (r < 0)
-        return r;
-    return tx_event(tx, "completed", build_id, state, err);
+    *ret_state = tally.cancelled ? "cancelled" : tally.failed ? "failed" : "success";
+    if (!tally.cancelled || str_empty(build->stop_reason))
+        return explain(tx, build->id, *ret_state, ret_reason, ret_message, err);
+    *ret_reason = build->stop_reason;
+    *ret_message = build->stop_message;
+    if (str_eq(build->stop_reason, "timeout"))
+        *ret_state = "failed";
+    return 0;
 }
 
-static int count_down(Tx *tx, int64_t build_id, size_t ended, Err *err) {
+static int finish(Tx *tx, const Build *build, Err *err) {
+    const char *state, *reason, *message;
+    int r = conclude(tx, build, &state, &reason, &message, err);
+
+    if (r >= 0)
+        r = store_build_finish(tx->b->db, build->id, state, reason, message, tx->now, err);
+    if (r >= 0 && build->timeout)
+        r = store_timer_drop(tx->b->db, "build", build->id, NULL, err);
+    if (r < 0)
+        return r;
+    group_left(tx, build);
+    return tx_event(tx, "completed", build->id, state, err);
+}
+
+static int count_down(Tx *tx, const Build *build, size_t ended, Err *err) {
     int64_t left;
-    int r = store_build_jobs_ended(tx->b->db, build_id, (int64_t)ended, &left, err);
+    int r = store_build_jobs_ended(tx->b->db, build->id, (int64_t)ended, &left, err);
 
     if (r < 0)
         return r;
-    return left > 0 ? tx_event(tx, "updated", build_id, "running", err) : finish(tx, build_id, err);
+    return left > 0 ? tx_event(tx, "updated", build->id, "running", err) : finish(tx, build, err);
 }
 
 /* What follows from the jobs in the list; the build is only read when another job may follow. */
@@ -199,7 +222,7 @@ static int after(Tx *tx, int64_t build_id, Ended *ended, Err *err) {
         if (r < 0)
             return r;
     }
-    return count_down(tx, build_id, ended->count, err);
+    return count_down(tx, build, ended->count, err);
 }
 
 /* Whether the attempt's end is not the job's. */
@@ -250,12 +273,25 @@ static int requeue(Tx *tx, const Job *job, Err *err) {
 
     if (r >= 0)
         r = store_artifacts_drop(tx->b->db, job->build_id, job->id, err);
+    if (r >= 0)
+        r = queued(tx, job, err);
     if (r < 0)
         return r;
     mem_append(tx->mem, tx->ended, tx->ended_count, a);
-    tx_queued(tx, job);
     tx_wake_runner(tx, job->runner_id);
     return tx_event(tx, "updated", job->build_id, "running", err);
+}
+
+int state_stop_words(Tx *tx, const Job *job, JobEnd *end, Err *err) {
+    Build *build;
+    int r = build_of(tx, job->build_id, &build, err);
+
+    if (r < 0)
+        return r;
+    end->reason = job->stop_reason;
+    if (str_empty(end->message))
+        end->message = build->stop_message;
+    return 0;
 }
 
 int state_job_lost(Tx *tx, const Job *lease, Err *err) {

@@ -17,11 +17,16 @@ typedef struct Tx {
     Attempt *ended; /* whose logs are whole */
     size_t ended_count;
     int64_t due; /* the earliest timer that was set; INT64_MAX: none */
+    struct Group {
+        int64_t project_id;
+        const char *name;
+    } * groups; /* that may have room now */
+    size_t group_count;
 } Tx;
 
 _must_check_ int tx_begin(Builds *b, Tx *tx, Err *err);
-/* Commits and wakes; on an error rolls back. Always ends the Tx. r: what happened so far (negative: only roll
- * back). */
+/* Starts what groups have room for, commits and wakes; on an error rolls back. Always ends the Tx. r: what
+ * happened so far (negative: only roll back). */
 _must_check_ int tx_end(Tx *tx, int r, Err *err);
 /* The job can be claimed now. */
 void tx_queued(Tx *tx, const Job *job);
@@ -50,6 +55,20 @@ _must_check_ int state_job_queue(Tx *tx, const Job *job, Err *err);
 _must_check_ int state_job_ready(Tx *tx, const Job *job, const Build *build, Err *err);
 /* Ends the build when no job is left. */
 _must_check_ int state_build_settle(Tx *tx, int64_t build_id, Err *err);
+/* The end of a job that was asked to stop: by whose reason, and with which words. */
+_must_check_ int state_stop_words(Tx *tx, const Job *job, JobEnd *end, Err *err);
+/* Makes the build end: what waits is cancelled, what runs is asked to stop; the first reason stands. */
+_must_check_ int state_build_stop(Tx *tx, const Build *build, const char *reason, const char *message,
+                                  Err *err);
+
+/* ---- groups: so many builds of a project at a time ---- */
+/* The build, which is held, is the newest of its group: what it does to older ones when that is full.
+ * cancel: as in PlanConcurrency. It is started with the others, at the end of the Tx. */
+_must_check_ int group_enter(Tx *tx, const Build *build, const char *cancel, Err *err);
+/* A build of the group has ended. */
+void group_left(Tx *tx, const Build *build);
+/* Starts the oldest held builds of the groups that were entered or left, as far as their limits go. */
+_must_check_ int group_start_held(Tx *tx, Err *err);
 
 /* ---- timers: kinds as in store.h ---- */
 _must_check_ int timer_set(Tx *tx, const char *kind, int64_t subject_id, int64_t due, Err *err);
@@ -57,6 +76,10 @@ _must_check_ int timer_set(Tx *tx, const char *kind, int64_t subject_id, int64_t
 _must_check_ int timer_leave(Tx *tx, const Job *job, Err *err);
 /* Does what is due, each in a transaction of its own. */
 _must_check_ int timer_fire_due(Builds *b, Err *err);
+
+/* Due: the time of a build, of a job that waits for a runner. */
+_must_check_ int timeout_build_due(Tx *tx, int64_t build_id, Err *err);
+_must_check_ int timeout_queue_due(Tx *tx, int64_t job_id, Err *err);
 
 /* ---- retries: a job's own rule, apart from lost attempts ---- */
 /* Whether the end is to be followed by another attempt by the job's rule, and the pause before it. */

@@ -27,6 +27,8 @@ static const struct {
     const char *kind;
     int (*due)(Tx *tx, int64_t subject_id, Err *err);
 } kinds[] = {
+    {"build", timeout_build_due},
+    {"queue", timeout_queue_due},
     {"retry", retry_due},
 };
 

@@ -33,6 +33,8 @@ static void wake_all(Tx *tx) {
 
 int tx_end(Tx *tx, int r, Err *err) {
     if (r >= 0)
+        r = group_start_held(tx, err);
+    if (r >= 0)
         r = db_commit(tx->b->db, err);
     if (r >= 0)
         wake_all(tx);

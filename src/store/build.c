@@ -86,6 +86,44 @@ int store_build_start(Db *db, int64_t id, int64_t now, bool *ret_changed, Err *e
     return 0;
 }
 
+int store_build_unhold(Db *db, int64_t id, Err *err) {
+    return rows_update(db, err, "the build is not held",
+                       "UPDATE build SET held = 0 WHERE id = ?1 AND held = 1 AND state = 'queued'", "i", id);
+}
+
+int store_build_request_stop(Db *db, int64_t id, const char *reason, const char *message, Err *err) {
+    return db_exec(db, NULL, err,
+                   "UPDATE build SET stop_reason = ?2, stop_message = ?3 WHERE id = ?1 AND stop_reason = ''"
+                   " AND state IN ('queued', 'running')",
+                   "iss", id, reason, message);
+}
+
+/* As the index build_group has it. */
+#define OF_GROUP                                                                                             \
+    " WHERE b.project_id = ?1 AND b.concurrency_group = ?2 AND b.concurrency_group <> ''"                    \
+    " AND b.state IN ('queued', 'running')"
+
+int store_group_builds(Db *db, int64_t project_id, const char *group, const void *mem, Build **ret,
+                       size_t *ret_count, Err *err) {
+    return rows_all(db, mem, sizeof(Build), fill, ret, ret_count, err, SELECT OF_GROUP " ORDER BY b.id", "is",
+                    project_id, group);
+}
+
+int store_group_count(Db *db, int64_t project_id, const char *group, bool held, int64_t *ret, Err *err) {
+    return db_query_int(db, ret, err, "SELECT COUNT(*) FROM build b" OF_GROUP " AND b.held = ?3", "isi",
+                        project_id, group, (int64_t)held);
+}
+
+int store_group_next(Db *db, int64_t project_id, const char *group, const void *mem, Build **ret, Err *err) {
+    int r = rows_one(db, mem, sizeof(Build), fill, "build", ret, err,
+                     SELECT OF_GROUP " AND b.held = 1 ORDER BY b.id LIMIT 1", "is", project_id, group);
+
+    if (r != -ERR_NOT_FOUND)
+        return r;
+    *ret = NULL;
+    return 0;
+}
+
 int store_build_jobs_ended(Db *db, int64_t id, int64_t count, int64_t *ret_left, Err *err) {
     return db_query_int(db, ret_left, err,
                         "UPDATE build SET jobs_left = jobs_left - ?2 WHERE id = ?1 RETURNING jobs_left", "ii",

@@ -270,7 +270,7 @@ static const char dispatch_and_life[] =
     "ALTER TABLE build ADD COLUMN stop_message TEXT NOT NULL DEFAULT '';"
     "ALTER TABLE build ADD COLUMN timeout INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE build ADD COLUMN rerun_of INTEGER NOT NULL DEFAULT 0;"
-    "CREATE INDEX build_group ON build (project_id, concurrency_group, id)"
+    "CREATE INDEX build_group ON build (project_id, concurrency_group, held, id)"
     " WHERE concurrency_group <> '' AND state IN ('queued', 'running');"
 
     /* what is said of an attempt that was not the last one */

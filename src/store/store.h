@@ -73,6 +73,18 @@ _must_check_ int store_builds(Db *db, int64_t project_id, int64_t before, int64_
                               Build **ret, size_t *ret_count, Err *err);
 /* queued → running, once; *ret_changed tells. */
 _must_check_ int store_build_start(Db *db, int64_t id, int64_t now, bool *ret_changed, Err *err);
+_must_check_ int store_build_unhold(Db *db, int64_t id, Err *err);
+/* Why it is made to end; the first time stands. */
+_must_check_ int store_build_request_stop(Db *db, int64_t id, const char *reason, const char *message,
+                                          Err *err);
+/* Of the builds of a project's group that have not ended: all, oldest first; how many are held, or are not;
+ * the held one that is next (NULL: none). */
+_must_check_ int store_group_builds(Db *db, int64_t project_id, const char *group, const void *mem,
+                                    Build **ret, size_t *ret_count, Err *err);
+_must_check_ int store_group_count(Db *db, int64_t project_id, const char *group, bool held, int64_t *ret,
+                                   Err *err);
+_must_check_ int store_group_next(Db *db, int64_t project_id, const char *group, const void *mem, Build **ret,
+                                  Err *err);
 _must_check_ int store_build_jobs_ended(Db *db, int64_t id, int64_t count, int64_t *ret_left, Err *err);
 /* How the jobs of a build stand. */
 typedef struct BuildTally {

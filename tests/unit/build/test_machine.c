@@ -437,7 +437,7 @@ static void try_cancel(Machine *m, const At *before) {
     int got;
 
     say(m, "cancel", -1, "");
-    got = build_cancel(&m->f->builds, m->build, "user", &err);
+    got = build_cancel(&m->f->builds, m->build, "", &err);
     read_rows(m, &after);
     HOLDS(m, before, &after, ended(before->build) ? got == -ERR_CONFLICT : got >= 0);
     for (int i = 0; i < m->model->jobs && got >= 0; i++)

@@ -178,7 +178,7 @@ static void a_push_that_the_branch_has_left_behind_is_not_deployed(void **state)
     b = push(f, "jobs: {a: {steps: [\"false\"]}}\n", &old);
     tell(f, branch, a, b);
     late = tell(f, branch, zero, a).id;
-    OK(build_cancel(&f->builds, 1, "user", &err));
+    OK(build_cancel(&f->builds, 1, "", &err));
     job = claim_one(f, 1);
     OK(report(f, &job, "success"));
     assert_job(f, late, "deploy", "skipped");

@@ -125,7 +125,7 @@ static void a_cancel_during_the_pause_ends_it_at_once(void **state) {
     ClaimedJob a = claim_one(f, 1);
 
     OK(report(f, &a, "failed"));
-    OK(build_cancel(&f->builds, id, "user", &err));
+    OK(build_cancel(&f->builds, id, "", &err));
     assert_build(f, id, "cancelled");
     assert_int_equal(due_of(f, "retry", a.job.id), 0);
 }
@@ -135,7 +135,7 @@ static void a_job_that_was_asked_to_stop_is_not_tried_again(void **state) {
     int64_t id = build_with(f, EXIT_TWICE);
     ClaimedJob a = claim_one(f, 1);
 
-    OK(build_cancel(&f->builds, id, "user", &err));
+    OK(build_cancel(&f->builds, id, "", &err));
     OK(report(f, &a, "failed"));
     assert_job(f, id, "a", "failed");
     assert_build(f, id, "cancelled");

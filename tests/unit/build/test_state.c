@@ -160,7 +160,7 @@ static void an_order_is_given_once_and_none_for_what_has_ended(void **state) {
     start(f);
     a = claim_one(f, 1);
     running = (Attempt){.job = a.job.id, .attempt = 1};
-    OK(build_cancel(&f->builds, a.build->id, "user", &err));
+    OK(build_cancel(&f->builds, a.build->id, "", &err));
     OK(build_renew(&f->builds, 1, &running, 1, f->mem, &stops, &count, &err));
     assert_int_equal(count, 1);
     running.told = "user";
@@ -215,8 +215,8 @@ static void cancel_ends_what_waits_and_asks_what_runs(void **state) {
     commit_pipeline(f, "jobs:\n" JOB("a", "") JOB("b", ", needs: [a]"));
     id = start(f).id;
     a = claim_one(f, 1);
-    OK(build_cancel(&f->builds, id, "user", &err));
-    OK(build_cancel(&f->builds, id, "user", &err));
+    OK(build_cancel(&f->builds, id, "", &err));
+    OK(build_cancel(&f->builds, id, "", &err));
     assert_job(f, id, "a", "running");
     assert_job(f, id, "b", "cancelled");
     assert_build(f, id, "running");
@@ -226,7 +226,7 @@ static void cancel_ends_what_waits_and_asks_what_runs(void **state) {
     assert_string_equal(stops[0].reason, "user");
     OK(report(f, &a, "cancelled"));
     assert_build(f, id, "cancelled");
-    assert_int_equal(build_cancel(&f->builds, id, "user", &err), -ERR_CONFLICT);
+    assert_int_equal(build_cancel(&f->builds, id, "", &err), -ERR_CONFLICT);
 }
 
 static void a_queued_build_is_cancelled_at_once(void **state) {
@@ -236,7 +236,7 @@ static void a_queued_build_is_cancelled_at_once(void **state) {
 
     commit_pipeline(f, "jobs:\n" JOB("a", "") JOB("b", ", needs: [a]"));
     id = start(f).id;
-    OK(build_cancel(&f->builds, id, "user", &err));
+    OK(build_cancel(&f->builds, id, "", &err));
     assert_build(f, id, "cancelled");
     assert_int_equal(claim(f, 1, 5, &none), 0);
 }
@@ -398,7 +398,7 @@ static void a_deploy_that_is_live_can_be_cancelled_with_its_build(void **state) 
     OK(store_deployment_set(f->builds.db, d->id, "live", NULL, 0, "http://x", NULL, 1, &err));
     OK(db_commit(f->builds.db, &err));
     OK(build_abandon(&f->builds, 9, &err));
-    OK(build_cancel(&f->builds, id, "user", &err));
+    OK(build_cancel(&f->builds, id, "", &err));
     assert_build(f, id, "cancelled");
     OK(store_deployment_by_uuid(f->builds.db, d->uuid, f->mem, &d, &err));
     assert_string_equal(d->status, "live");

@@ -72,6 +72,7 @@ def lint(tally, match):
         "layers": lambda: failure("/usr/bin/python3", "tools/layers.py"),
         "format": lambda: failure("clang-format-14", "--dry-run", "-Werror", *tracked(*C_FILES)),
         "sizes": sizes,
+        "promises": lambda: failure("/usr/bin/python3", "tools/promises.py"),
         "shellcheck": lambda: failure("shellcheck", *shell_scripts()),
         "python": lambda: python_syntax(tracked("*.py")),
         "man-pages": man_pages,

@@ -13,7 +13,7 @@ typedef struct Listener {
     BusSubscription *subscription;
 } Listener;
 
-static void wake(void *arg) {
+static void wake(void *arg, int64_t key) {
     Listener *l = arg;
 
     http_stream_wake(l->stream);

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/id.h"
+#include "base/log.h"
 #include "base/str.h"
 #include <inttypes.h>
 
@@ -229,25 +230,25 @@ static void render_job(HttpRequest *req, JsonWriter *w, const ClaimedJob *c) {
     jw_end_object(w);
 }
 
-static void reply_lease(HttpRequest *req, const ClaimedJob *jobs, size_t count, const StopOrder *stops,
-                        size_t stop_count) {
+static void reply_lease(HttpRequest *req, const Claimed *claimed, const StopOrder *stops, size_t stop_count) {
     _cleanup_buf_ Buf out = BUF_INIT;
     JsonWriter w = JSON_WRITER(&out);
 
     jw_object(&w, NULL);
     jw_array(&w, "jobs");
-    for (size_t i = 0; i < count; i++)
-        render_job(req, &w, &jobs[i]);
+    for (size_t i = 0; i < claimed->count; i++)
+        render_job(req, &w, &claimed->jobs[i]);
     jw_end_array(&w);
     render_stops(&w, stops, stop_count);
+    if (claimed->drained)
+        jw_bool(&w, "drain", true);
     jw_int(&w, "heartbeat", MAX(api_of(req)->runner_wait_us / US_PER_S, INT64_C(1)));
     jw_end_object(&w);
     http_reply_json(req, 200, &out);
 }
 
-/* Fills the free slots; work that is left over is for the next runner that waits. */
-static int claim(HttpRequest *req, const LeaseCall *call, uint64_t mark, Claimed *ret, Err *err) {
-    Api *api = api_of(req);
+/* Fills the free slots. */
+static int claim(HttpRequest *req, const LeaseCall *call, Claimed *ret, Err *err) {
     const Runner *runner = &call->runner;
     BuildClaim wish = {.runner_id = runner->id,
                        .offer = {.executors = call->executors,
@@ -258,17 +259,24 @@ static int claim(HttpRequest *req, const LeaseCall *call, uint64_t mark, Claimed
                                  .disk = runner->disk},
                        .slots = runner->slots,
                        .max = (size_t)runner->slots};
-    int64_t more;
-    int r = 0;
+    int r = build_claim(api_of(req)->builds, &wish, http_mem(req), ret, err);
 
-    *ret = (Claimed){0};
-    if (runner->slots)
-        r = build_claim(api->builds, &wish, http_mem(req), ret, err);
-    if (r >= 0)
-        r = store_lane_next_fit(api->builds->db, 0, &more, err);
-    if (r >= 0 && more)
-        queue_pass_on(api->queue, mark);
+    if (r >= 0 && runner->slots == 0) /* none at all, where the claim takes it for "not counted" */
+        ret->free_slots = 0;
     return r;
+}
+
+/* What is left of what a job woke this call for is for the next runner that it fits. Whatever goes wrong
+ * here, that runner's own next call finds it. */
+static void pass_on(Api *api, uint64_t mark) {
+    int64_t fit = 0;
+    Err err;
+    int r;
+
+    while ((r = store_lane_next_fit(api->builds->db, fit, &fit, &err)) >= 0 && fit)
+        queue_pass_on(api->queue, fit, mark);
+    if (r < 0)
+        log_err("api", "look for what other runners could do", &err);
 }
 
 /* What the call tells of the runner and of what it runs; its orders. */
@@ -285,37 +293,42 @@ static int keep_up(HttpRequest *req, LeaseCall *call, StopOrder **ret_stops, siz
     return r;
 }
 
+static int answer_or_wait(HttpRequest *req, const LeaseCall *call, const Claimed *claimed,
+                          const StopOrder *stops, size_t stop_count, uint64_t mark) {
+    Api *api = api_of(req);
+    int64_t until = clock_mono() + MIN(call->wait * US_PER_S, api->runner_wait_us);
+
+    if (claimed->count || stop_count || claimed->drained || !call->wait || http_timed_out(req))
+        reply_lease(req, claimed, stops, stop_count);
+    else
+        queue_wait(api->queue, call->runner.id, http_wait(req, until), mark,
+                   claimed->free_slots ? build_offer_copy(&claimed->rest, NULL) : NULL);
+    return 0;
+}
+
 static int lease(HttpRequest *req, Err *err) {
     Api *api = api_of(req);
     LeaseCall call = {0};
-    Claimed claimed;
+    Claimed claimed = {0};
     StopOrder *stops;
     size_t stop_count;
     uint64_t mark;
+    bool bears;
     int r = read_call(req, &call, err);
 
     if (r < 0)
         return r;
-    if (!queue_enter(api->queue, call.runner.id, http_waiter(req)))
+    if (!queue_enter(api->queue, call.runner.id, http_waiter(req), &bears))
         return err_set(err, ERR_CONFLICT, "a newer call of this runner has come: it may hold one at a time");
     mark = queue_mark(api->queue);
     r = keep_up(req, &call, &stops, &stop_count, err);
-    if (r < 0)
-        return r;
-    if (http_peer_gone(req)) {
-        queue_pass_on(api->queue, mark);
-        return err_set(err, ERR_CANCELLED, "the runner has hung up");
-    }
-    r = claim(req, &call, mark, &claimed, err);
-    if (r < 0)
-        return r;
-    if (claimed.count || stop_count || !call.wait || http_timed_out(req)) {
-        reply_lease(req, claimed.jobs, claimed.count, stops, stop_count);
-        return 0;
-    }
-    queue_wait(api->queue, call.runner.id,
-               http_wait(req, clock_mono() + MIN(call.wait * US_PER_S, api->runner_wait_us)), mark);
-    return 0;
+    if (r >= 0 && http_peer_gone(req))
+        r = err_set(err, ERR_CANCELLED, "the runner has hung up");
+    if (r >= 0)
+        r = claim(req, &call, &claimed, err);
+    if (bears && !claimed.paused)
+        pass_on(api, mark);
+    return r < 0 ? r : answer_or_wait(req, &call, &claimed, stops, stop_count, mark);
 }
 
 static int heartbeat(HttpRequest *req, Err *err) {

@@ -49,13 +49,13 @@ static void resume(Follower *f, int64_t place) {
     f->resume_offset = (uint64_t)place & 0xffffffffff;
 }
 
-static void log_grew(void *arg) {
+static void log_grew(void *arg, int64_t key) {
     Follower *f = arg;
 
     http_stream_wake(f->stream);
 }
 
-static void build_changed(void *arg) {
+static void build_changed(void *arg, int64_t key) {
     Follower *f = arg;
 
     atomic_store(&f->changed, true);

@@ -72,6 +72,7 @@ typedef struct RunnerOffer {
     int64_t cpu, memory, disk; /* thousandths, bytes, bytes; 0: unknown, taken for enough; -1: nothing left */
 } RunnerOffer;
 
+RunnerOffer *build_offer_copy(const RunnerOffer *offer, const void *mem);
 /* Whether a job of this fit could run on what is offered. */
 bool build_fits(Builds *b, int64_t fit_id, const RunnerOffer *offer);
 
@@ -93,6 +94,8 @@ typedef struct Claimed {
     size_t count;
     RunnerOffer rest;   /* what the runner has left, for the next job */
     int64_t free_slots; /* 0: it can take nothing now: it is full or drained, or the queue is paused */
+    bool paused;        /* the queue is */
+    bool drained;       /* the runner is, and holds nothing any more */
 } Claimed;
 
 /* Leases the best queued jobs that fit: by priority, then of the project that was served longest ago, then

@@ -13,22 +13,24 @@ typedef struct Look {
     Builds *b;
     const BuildClaim *claim;
     RunnerOffer rest;
+    RunnerHeld held;
+    ClaimBar bar;
     int64_t free_slots, now;
 } Look;
 
 /* What the runner has left; nothing while the queue is paused or the runner drained. */
 static int look_at_runner(Look *look, Err *err) {
     const BuildClaim *claim = look->claim;
-    RunnerHeld held;
-    bool may;
-    int r = store_runner_may_claim(look->b->db, claim->runner_id, &may, err);
+    int r = store_claim_bar(look->b->db, claim->runner_id, &look->bar, err);
 
     if (r >= 0)
-        r = store_runner_held(look->b->db, claim->runner_id, &held, err);
+        r = store_runner_held(look->b->db, claim->runner_id, &look->held, err);
     if (r < 0)
         return r;
-    look->rest = offer_less(&claim->offer, &held);
-    look->free_slots = !may ? 0 : claim->slots ? MAX(claim->slots - held.jobs, (int64_t)0) : INT64_MAX;
+    look->rest = offer_less(&claim->offer, &look->held);
+    look->free_slots = look->bar.paused || look->bar.drained ? 0
+                       : claim->slots                        ? MAX(claim->slots - look->held.jobs, (int64_t)0)
+                                                             : INT64_MAX;
     return 0;
 }
 
@@ -189,6 +191,8 @@ int build_claim(Builds *b, const BuildClaim *claim, const void *mem, Claimed *re
         return err_wrap(err, "claim a job");
     claimed.rest = look.rest;
     claimed.free_slots = look.free_slots;
+    claimed.paused = look.bar.paused;
+    claimed.drained = look.bar.drained && look.held.jobs == 0;
     *ret = claimed;
     if (claimed.count)
         build_reaper_wake(b, clock_now() + b->options.lease_us);

@@ -118,6 +118,28 @@ RunnerOffer offer_less(const RunnerOffer *offer, const RunnerHeld *held) {
     return rest;
 }
 
+static const char *const *copy_list(const char *const *list, const void *mem) {
+    size_t count = 0;
+    const char **copy;
+
+    while (list && list[count])
+        count++;
+    copy = mem_array(mem, const char *, count + 1);
+    for (size_t i = 0; i < count; i++)
+        copy[i] = mem_strdup(copy, list[i]);
+    return copy;
+}
+
+RunnerOffer *build_offer_copy(const RunnerOffer *offer, const void *mem) {
+    RunnerOffer *copy = mem_new(mem, RunnerOffer);
+
+    *copy = *offer;
+    copy->executors = copy_list(offer->executors, copy);
+    copy->labels = copy_list(offer->labels, copy);
+    copy->arch = mem_strdup(copy, offer->arch);
+    return copy;
+}
+
 bool build_fits(Builds *b, int64_t fit_id, const RunnerOffer *offer) {
     const FitFacts *fit;
     Err err;

@@ -7,7 +7,8 @@ typedef struct Tx {
     Builds *b;
     TALLOC_CTX *mem;
     int64_t now;
-    bool queued;     /* a job became claimable for a runner */
+    int64_t *fits; /* of each job that became claimable for a runner */
+    size_t fit_count;
     bool deploy;     /* one for the deployer did */
     bool events;     /* the event table has grown */
     int64_t *builds; /* that changed */

@@ -3,6 +3,8 @@
 #include "base/clock.h"
 #include "base/str.h"
 
+#define MAX_WAKES 64
+
 int tx_begin(Builds *b, Tx *tx, Err *err) {
     int r = db_begin(b->db, err);
 
@@ -21,8 +23,8 @@ static void wake_all(Tx *tx) {
         bus_publish(bus, BUS_BUILD, tx->builds[i]);
     if (tx->events)
         bus_publish(bus, BUS_EVENT, 0);
-    if (tx->queued)
-        bus_publish(bus, BUS_QUEUE, 0);
+    for (size_t i = 0; i < tx->fit_count; i++)
+        bus_publish(bus, BUS_QUEUE, tx->fits[i]);
     if (tx->deploy)
         bus_publish(bus, BUS_DEPLOY, 0);
     for (size_t i = 0; i < tx->runner_count; i++)
@@ -50,11 +52,14 @@ static void add_once(Tx *tx, int64_t **list, size_t *count, int64_t id) {
     mem_append(tx->mem, *list, *count, id);
 }
 
+/* A wake a job, so that one that comes with others does not wait until it is passed on; but not thousands. */
 void tx_queued(Tx *tx, const Job *job) {
     if (str_eq(job->executor, "deploy"))
         tx->deploy = true;
+    else if (tx->fit_count < MAX_WAKES)
+        mem_append(tx->mem, tx->fits, tx->fit_count, job->fit_id);
     else
-        tx->queued = true;
+        add_once(tx, &tx->fits, &tx->fit_count, job->fit_id);
 }
 
 void tx_touch_build(Tx *tx, int64_t build_id) {

@@ -25,7 +25,7 @@ typedef struct Bucket {
 struct BusSubscription {
     Bucket *bucket;
     Group *group;
-    void (*wake)(void *arg);
+    BusWake wake;
     void *arg;
     BusSubscription *next, **prev;
 };
@@ -91,7 +91,7 @@ static Group *group_get(Bucket *bucket, BusTopic topic, int64_t key) {
     return *at;
 }
 
-BusSubscription *bus_subscribe(Bus *b, BusTopic topic, int64_t key, void (*wake)(void *arg), void *arg) {
+BusSubscription *bus_subscribe(Bus *b, BusTopic topic, int64_t key, BusWake wake, void *arg) {
     BusSubscription *s = mem_new(NULL, BusSubscription);
 
     s->bucket = bucket_of(b, topic, key);
@@ -132,20 +132,21 @@ void bus_unsubscribe(BusSubscription *s) {
 
 /* Adding nothing is a read that what the publisher has written before cannot be seen after: either we see the
  * subscription, or the subscriber, who reads after subscribing, sees the change. */
-static void wake_bucket(Bucket *bucket, BusTopic topic, int64_t key) {
+static void wake_group(Bus *b, BusTopic topic, int64_t of, int64_t key) {
+    Bucket *bucket = bucket_of(b, topic, of);
     Group *group;
 
     if (atomic_fetch_add(&bucket->count, 0) == 0)
         return;
     pthread_mutex_lock(&bucket->lock);
-    group = *group_find(bucket, topic, key);
+    group = *group_find(bucket, topic, of);
     for (BusSubscription *s = group ? group->first : NULL; s; s = s->next)
-        s->wake(s->arg);
+        s->wake(s->arg, key);
     pthread_mutex_unlock(&bucket->lock);
 }
 
 void bus_publish(Bus *b, BusTopic topic, int64_t key) {
-    wake_bucket(bucket_of(b, topic, key), topic, key);
+    wake_group(b, topic, key, key);
     if (key != 0)
-        wake_bucket(bucket_of(b, topic, 0), topic, 0);
+        wake_group(b, topic, 0, key);
 }

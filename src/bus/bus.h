@@ -10,7 +10,7 @@ typedef struct Bus Bus;
 typedef struct BusSubscription BusSubscription;
 
 typedef enum BusTopic {
-    BUS_QUEUE,  /* a job became claimable; key 0 */
+    BUS_QUEUE,  /* a job became claimable; key: its fit, 0: any may have */
     BUS_DEPLOY, /* a deploy became claimable: for the server's own deployer; key 0 */
     BUS_RUNNER, /* a runner should look: a job to stop, a slot free; key: runner id */
     BUS_EVENT,  /* the event table has grown; key 0 */
@@ -22,9 +22,11 @@ typedef enum BusTopic {
 Bus *bus_new(const void *mem);
 /* After the last unsubscribe. */
 void bus_free(Bus *b);
-/* wake: any thread, must be quick and must not call bus_*; never twice at once for one subscription. key 0
- * hears every key of the topic. */
-BusSubscription *bus_subscribe(Bus *b, BusTopic topic, int64_t key, void (*wake)(void *arg), void *arg);
+/* Hears which key it was. Any thread; must be quick and must not call bus_*; never twice at once for one
+ * subscription. */
+typedef void (*BusWake)(void *arg, int64_t key);
+/* key 0 hears every key of the topic. */
+BusSubscription *bus_subscribe(Bus *b, BusTopic topic, int64_t key, BusWake wake, void *arg);
 /* After it returns wake is not running and never will again; so the caller holds no lock that wake takes.
  * NULL is fine. */
 void bus_unsubscribe(BusSubscription *s);

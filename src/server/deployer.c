@@ -374,7 +374,7 @@ static void *agent_main(void *arg) {
     return NULL;
 }
 
-static void wake(void *arg) {
+static void wake(void *arg, int64_t key) {
     DeployAgent *a = arg;
 
     pthread_mutex_lock(&a->lock);

@@ -86,6 +86,10 @@ static int open_state(Server *s, Err *err) {
     return r;
 }
 
+static bool fits(void *arg, int64_t fit, const void *room) {
+    return build_fits(arg, fit, room);
+}
+
 static int open_rooms(Server *s, Err *err) {
     DbOptions db = {.url = mem_printf(s->mem, "sqlite:%s/pelton.db", s->state),
                     .sync_full = str_eq(s->settings->database_sync, "full"),
@@ -105,7 +109,7 @@ static int open_rooms(Server *s, Err *err) {
                                 .job_timeout_us = s->settings->job_timeout,
                                 .allow_shell = s->settings->allow_executor && s->settings->allow_executor[0]};
     b->dispatch = dispatch_new(s->mem);
-    s->queue = queue_new(s->mem, s->bus);
+    s->queue = queue_new(s->mem, s->bus, fits, b);
     return 0;
 }
 

@@ -117,16 +117,16 @@ int store_runners_held(Db *db, const void *mem, RunnerHeld **ret, size_t *ret_co
                     "");
 }
 
-int store_runner_may_claim(Db *db, int64_t runner_id, bool *ret, Err *err) {
-    int64_t obstacles;
-    int r = db_query_int(db, &obstacles, err,
+int store_claim_bar(Db *db, int64_t runner_id, ClaimBar *ret, Err *err) {
+    int64_t bits;
+    int r = db_query_int(db, &bits, err,
                          "SELECT (SELECT COUNT(*) FROM pause)"
-                         " + (SELECT COUNT(*) FROM runner WHERE id = ?1 AND drained_at > 0)",
+                         " + 2 * (SELECT COUNT(*) FROM runner WHERE id = ?1 AND drained_at > 0)",
                          "i", runner_id);
 
     if (r < 0)
         return r;
-    *ret = obstacles == 0;
+    *ret = (ClaimBar){.paused = bits & 1, .drained = bits & 2};
     return 0;
 }
 

@@ -195,8 +195,11 @@ typedef struct RunnerHeld {
 _must_check_ int store_runner_held(Db *db, int64_t runner_id, RunnerHeld *ret, Err *err);
 /* Of every runner that holds something. */
 _must_check_ int store_runners_held(Db *db, const void *mem, RunnerHeld **ret, size_t *ret_count, Err *err);
-/* Whether the runner may be given anything: the queue is not paused, and it is not drained. */
-_must_check_ int store_runner_may_claim(Db *db, int64_t runner_id, bool *ret, Err *err);
+/* What keeps the runner from being given anything. */
+typedef struct ClaimBar {
+    bool paused, drained;
+} ClaimBar;
+_must_check_ int store_claim_bar(Db *db, int64_t runner_id, ClaimBar *ret, Err *err);
 /* Running jobs whose lease ended before `now`, at most limit. */
 _must_check_ int store_job_expired(Db *db, int64_t now, int64_t limit, const void *mem, Job **ret,
                                    size_t *ret_count, Err *err);

@@ -2,7 +2,7 @@
 
 #include <pthread.h>
 
-static void count_wake(void *arg) {
+static void count_wake(void *arg, int64_t key) {
     atomic_fetch_add((atomic_int *)arg, 1);
 }
 

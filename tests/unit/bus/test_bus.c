@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-static void count_wake(void *arg) {
+static void count_wake(void *arg, int64_t key) {
     atomic_int *n = arg;
 
     atomic_fetch_add(n, 1);
@@ -99,7 +99,7 @@ typedef struct Channel {
 
 enum { LAST = 2000, FOLLOWERS = 3 };
 
-static void wake_waiter(void *arg) {
+static void wake_waiter(void *arg, int64_t key) {
     Waiter *w = arg;
 
     pthread_mutex_lock(&w->lock);
@@ -166,7 +166,7 @@ typedef struct Slow {
     bool running, go_on, over;
 } Slow;
 
-static void slow_wake(void *arg) {
+static void slow_wake(void *arg, int64_t key) {
     Slow *s = arg;
 
     pthread_mutex_lock(&s->lock);

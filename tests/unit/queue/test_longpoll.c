@@ -21,6 +21,7 @@ typedef struct Fixture {
     atomic_int waiting; /* handlers that have gone to sleep */
     atomic_int looks;
     atomic_int late; /* pieces that were found only because the time was up */
+    atomic_int fit;  /* of the pieces */
 } Fixture;
 
 static Err err;
@@ -34,33 +35,48 @@ static bool take_one(Fixture *f) {
     return false;
 }
 
+/* A runner's number is what it can do: work of a fit is for runners up to that number; runner 100 is full. */
+static bool fits(void *arg, int64_t fit, const void *room) {
+    return *(const int64_t *)room <= fit;
+}
+
+static int64_t *room_of(int64_t runner) {
+    int64_t *room = runner == 100 ? NULL : mem_new(NULL, int64_t);
+
+    if (room)
+        *room = runner;
+    return room;
+}
+
 /* As the lease route does it: enter, mark, look, wait. */
 static int lease(HttpRequest *req, Err *e) {
     Fixture *f = http_arg(req);
     int64_t runner;
     uint64_t mark;
+    bool bears;
     int r = http_param_id(req, "runner", &runner, e);
 
     if (r < 0)
         return r;
-    if (!queue_enter(f->queue, runner, http_waiter(req)))
+    if (!queue_enter(f->queue, runner, http_waiter(req), &bears))
         return err_set(e, ERR_CONFLICT, "a newer call has come");
     mark = queue_mark(f->queue);
     atomic_fetch_add(&f->looks, 1);
     if (http_peer_gone(req)) {
-        queue_pass_on(f->queue, mark);
+        if (bears)
+            queue_pass_on(f->queue, atomic_load(&f->fit), mark);
         return err_set(e, ERR_CANCELLED, "gone");
     }
-    if (take_one(f)) {
+    if (runner <= atomic_load(&f->fit) && take_one(f)) {
         if (http_timed_out(req))
             atomic_fetch_add(&f->late, 1);
-        if (atomic_load(&f->work) > 0)
-            queue_pass_on(f->queue, mark);
+        if (bears && atomic_load(&f->work) > 0)
+            queue_pass_on(f->queue, atomic_load(&f->fit), mark);
         http_reply_text(req, 200, "work");
     } else if (http_timed_out(req)) {
         http_reply_text(req, 200, "nothing");
     } else {
-        queue_wait(f->queue, runner, http_wait(req, clock_mono() + 20 * US_PER_S), mark);
+        queue_wait(f->queue, runner, http_wait(req, clock_mono() + 20 * US_PER_S), mark, room_of(runner));
         atomic_fetch_add(&f->waiting, 1);
     }
     return 0;
@@ -83,7 +99,7 @@ static int setup(void **state) {
                                  .version = "1"};
 
     f->bus = bus_new(f);
-    f->queue = queue_new(f, f->bus);
+    f->queue = queue_new(f, f->bus, fits, NULL);
     assert_true(http_server_start(&options, &f->http, &err) >= 0);
     *state = f;
     return 0;
@@ -136,9 +152,14 @@ static void until(atomic_int *value, int at_least) {
     }
 }
 
-static void give(Fixture *f, int pieces) {
+static void give_of(Fixture *f, int pieces, int fit) {
+    atomic_store(&f->fit, fit);
     atomic_fetch_add(&f->work, pieces);
-    bus_publish(f->bus, BUS_QUEUE, 0);
+    bus_publish(f->bus, BUS_QUEUE, fit);
+}
+
+static void give(Fixture *f, int pieces) {
+    give_of(f, pieces, 99);
 }
 
 static void assert_work(Caller *c) {
@@ -183,6 +204,7 @@ static void a_call_for_one_runner_wakes_that_one(void **state) {
     until(&f->waiting, 1);
     call_start(f, &b, 2);
     until(&f->waiting, 2);
+    atomic_store(&f->fit, 99);
     atomic_store(&f->work, 1); /* nobody is told of it but runner 2 */
     bus_publish(f->bus, BUS_RUNNER, 2);
     assert_work(&b);
@@ -200,6 +222,66 @@ static void work_that_comes_between_looking_and_waiting_is_seen(void **state) {
         give(f, 1);
         assert_work(&a);
     }
+}
+
+static void work_wakes_the_longest_waiting_runner_that_it_fits_and_no_other(void **state) {
+    Fixture *f = *state;
+    Caller big, full, small, later;
+    int looks;
+
+    call_start(f, &big, 7);
+    until(&f->waiting, 1);
+    call_start(f, &full, 100);
+    until(&f->waiting, 2);
+    call_start(f, &small, 2);
+    until(&f->waiting, 3);
+    call_start(f, &later, 1);
+    until(&f->waiting, 4);
+    looks = atomic_load(&f->looks);
+    give_of(f, 1, 3);
+    assert_work(&small);
+    give_of(f, 1, 3);
+    assert_work(&later);
+    assert_int_equal(atomic_load(&f->looks), looks + 2);
+    give(f, 1);
+    assert_work(&big);
+    assert_int_equal(atomic_load(&f->looks), looks + 3);
+    bus_publish(f->bus, BUS_RUNNER, 100);
+    until(&f->looks, looks + 4);
+    until(&f->waiting, 5);
+    give_of(f, 1, 100);
+    bus_publish(f->bus, BUS_RUNNER, 100);
+    assert_work(&full);
+}
+
+static void work_that_fits_nobody_wakes_nobody(void **state) {
+    Fixture *f = *state;
+    Caller a;
+    int looks;
+
+    call_start(f, &a, 5);
+    until(&f->waiting, 1);
+    looks = atomic_load(&f->looks);
+    for (int i = 0; i < 1000; i++)
+        bus_publish(f->bus, BUS_QUEUE, 4);
+    assert_int_equal(atomic_load(&f->looks), looks);
+    give(f, 1);
+    assert_work(&a);
+    assert_int_equal(atomic_load(&f->looks), looks + 1);
+}
+
+static void everybody_looks_when_anything_may_have_become_claimable(void **state) {
+    Fixture *f = *state;
+    Caller a, b;
+
+    call_start(f, &a, 1);
+    call_start(f, &b, 2);
+    until(&f->waiting, 2);
+    atomic_store(&f->fit, 99);
+    atomic_store(&f->work, 2);
+    bus_publish(f->bus, BUS_QUEUE, 0);
+    assert_work(&a);
+    assert_work(&b);
 }
 
 /* A connection that is cut: the peer's end is gone with a reset. */
@@ -256,6 +338,9 @@ int main(void) {
         TEST(one_wake_is_passed_on_until_the_work_is_taken),
         TEST(a_call_for_one_runner_wakes_that_one),
         TEST(work_that_comes_between_looking_and_waiting_is_seen),
+        TEST(work_wakes_the_longest_waiting_runner_that_it_fits_and_no_other),
+        TEST(work_that_fits_nobody_wakes_nobody),
+        TEST(everybody_looks_when_anything_may_have_become_claimable),
         TEST(work_is_not_lost_on_a_runner_that_has_vanished),
         TEST(a_newer_call_takes_the_place_of_the_one_before),
     };

@@ -81,6 +81,8 @@ static enum MHD_Result start_stream(HttpRequest *req, void **context) {
 
 /* The request is here whole and has its answer. */
 static enum MHD_Result answer(HttpRequest *req, void **context) {
+    if (req->hold)
+        hold_end(req);
     switch (req->reply.kind) {
     case REPLY_STREAM:
         return start_stream(req, context);
@@ -269,6 +271,7 @@ static int find_route(HttpRequest *req, const char *method, Err *err) {
     if (!found)
         return refuse_route(req, method, req->match.allowed, err);
     req->route = router_entry_route(req->match.entry);
+    req->promise = req->route->promise;
     return decode_params(req, err);
 }
 
@@ -372,6 +375,11 @@ static enum MHD_Result take_body(HttpRequest *req, const char *data, size_t *siz
 
 /* ---- the end ---- */
 
+static enum MHD_Result answer_settled(HttpRequest *req, void **context) {
+    request_settle(req);
+    return req->hold && hold_sleep(req) ? MHD_YES : answer(req, context);
+}
+
 static enum MHD_Result run_handler(HttpRequest *req, void **context) {
     Err err;
 
@@ -386,7 +394,7 @@ static enum MHD_Result run_handler(HttpRequest *req, void **context) {
         if (r < 0)
             http_reply_err(req, &err);
         if (req->reply.kind != REPLY_NONE)
-            return answer(req, context);
+            return answer_settled(req, context);
         if (!req->waiter || (req->timed_out && atomic_load(&req->server->stopping))) {
             (void)err_set(&err, req->waiter ? ERR_UNAVAILABLE : ERR_INTERNAL,
                           req->waiter ? "the server is stopping" : "the handler gave no answer");

@@ -196,6 +196,11 @@ void http_reply_err_as(HttpRequest *req, int status, const Err *err) {
     http_reply_err(req, err);
 }
 
+void http_reply_instead(HttpRequest *req, const Err *err) {
+    reply_discard(&req->reply);
+    http_reply_err(req, err);
+}
+
 /* ---- an answer that we send ourselves ---- */
 
 const char *reply_reason(int status) {

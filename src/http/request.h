@@ -104,6 +104,8 @@ struct HttpRequest {
     void *data;
     HttpWaiter *waiter;
     bool timed_out;
+    HttpPromise promise; /* the route's, or what the handler has found */
+    HttpHold *hold;
     Task *task;
     Reply reply;
 };
@@ -188,6 +190,14 @@ void waiter_prepare(HttpRequest *req);
 void waiter_end(HttpRequest *req);
 /* The server stops: all end as if their deadline had come. */
 void waiters_stop(HttpServer *s);
+
+/* hold.c */
+/* The handler has answered: asks HttpServerOptions.settle. */
+void request_settle(HttpRequest *req);
+/* Whether the connection was suspended; else the answer may go out now. */
+bool hold_sleep(HttpRequest *req);
+/* The answer goes out: drops the hold, and takes its error. */
+void hold_end(HttpRequest *req);
 
 /* linger.c: sends what is left of `bytes` (taken over), then reads and drops what the peer still sends, and
  * closes. */

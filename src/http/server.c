@@ -86,6 +86,8 @@ void request_unref(HttpRequest *req) {
 void request_leave(HttpRequest *req) {
     if (req->waiter)
         waiter_end(req);
+    if (req->hold)
+        hold_end(req);
     req->conn->req = NULL;
     req->conn = NULL;
 }

@@ -26,6 +26,13 @@ typedef enum HttpMethod {
     HTTP_METHODS
 } HttpMethod;
 
+/* Whether an answer may have to wait until what it promises holds (HttpServerOptions.settle). */
+typedef enum HttpPromise {
+    HTTP_PROMISE,        /* yes; a little later than necessary is as good */
+    HTTP_PROMISE_URGENT, /* yes, and somebody is kept waiting */
+    HTTP_PROMISE_NONE,   /* no: the next call would say the same again */
+} HttpPromise;
+
 typedef enum HttpMode {
     HTTP_BUFFERED, /* handle() runs on an epoll thread when the whole body (≤ max_body) is there; must not
                     * block on anything but the database */
@@ -61,6 +68,7 @@ struct HttpRoute {
     const char *query;   /* OpenAPI: "offset: first byte; follow: …" name: text; …, or NULL */
     const char *answer;  /* OpenAPI: JSON Schema text of the 2xx body, or NULL */
     int status;          /* OpenAPI: the 2xx status; 0: 200 */
+    HttpPromise promise;
 };
 
 typedef struct HttpServerOptions {
@@ -79,6 +87,10 @@ typedef struct HttpServerOptions {
      * wants a challenge of its own: http_add_header(req, "WWW-Authenticate", "Basic …") before returning
      * replaces ours. */
     int (*authorize)(void *arg, HttpRequest *req, const HttpRoute *route, Err *err);
+    /* A handler has answered, and not with an error; not called for streams, for GET, nor for routes that
+     * promise nothing. On its thread: a worker (http_may_block) waits until what the answer promises holds;
+     * elsewhere http_hold keeps the answer back until it does. NULL: answers go out at once. */
+    void (*settle)(void *arg, HttpRequest *req);
     /* The address that holds, before the first request is taken; NULL: not told. */
     void (*listening)(void *arg, const char *address);
     void *arg;                   /* handed to authorize and listening, and to handlers by http_arg */
@@ -157,6 +169,20 @@ int http_status_of(ErrCode code);
  * The body may still be read meanwhile. The connection is closed behind such an answer. */
 _must_check_ int http_body_begin(HttpRequest *req, int status, const char *content_type, Err *err);
 _must_check_ int http_body_write(HttpRequest *req, const void *data, size_t len, Err *err);
+
+/* ---- an answer that is kept back: for HttpServerOptions.settle ---- */
+typedef struct HttpHold HttpHold;
+/* The route's, unless its handler has said otherwise of this answer. */
+HttpPromise http_promise(const HttpRequest *req);
+void http_set_promise(HttpRequest *req, HttpPromise promise);
+/* Whether this thread is a worker's, which may block. */
+bool http_may_block(const HttpRequest *req);
+/* Elsewhere: the answer that was given is not sent before http_release. */
+HttpHold *http_hold(HttpRequest *req);
+/* Once, on any thread: the answer goes out, or with err that error in its stead. */
+void http_release(HttpHold *hold, const Err *err);
+/* Answers with the error instead of what was answered, which has not been sent. */
+void http_reply_instead(HttpRequest *req, const Err *err);
 
 /* ---- waiting (long poll), BUFFERED only ----
  * handle() calls http_wait and returns 0 without a reply; the connection sleeps without a thread. After

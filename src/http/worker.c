@@ -342,6 +342,8 @@ static void task_run(Task *t) {
             end_direct(t, r >= 0);
         } else if (r < 0) {
             http_reply_err(req, &err);
+        } else {
+            request_settle(req);
         }
     }
     task_end(t);

@@ -54,7 +54,7 @@ int file_write_all(int fd, const void *data, size_t len, Err *err) {
     return 0;
 }
 
-static int sync_folder_of(const char *path, Err *err) {
+int file_sync_folder_of(const char *path, Err *err) {
     const char *slash = strrchr(path, '/');
     _cleanup_talloc_ char *folder =
         slash ? mem_strndup(NULL, path, (size_t)MAX(slash - path, 1)) : mem_strdup(NULL, ".");
@@ -94,7 +94,7 @@ int file_write_atomic(const char *path, const void *data, size_t len, mode_t mod
         unlink(beside);
         return r;
     }
-    return sync_folder_of(path, err);
+    return file_sync_folder_of(path, err);
 }
 
 int file_check_path(const char *path, Err *err) {

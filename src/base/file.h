@@ -9,6 +9,8 @@
 _must_check_ int file_read(const char *path, size_t max, Buf *out, Err *err);
 /* Writes beside and renames: a reader sees the old or the new, never half. fsyncs file and folder. */
 _must_check_ int file_write_atomic(const char *path, const void *data, size_t len, mode_t mode, Err *err);
+/* The file's name in its folder survives a power loss. */
+_must_check_ int file_sync_folder_of(const char *path, Err *err);
 /* All bytes, whatever write() takes at a time. */
 _must_check_ int file_write_all(int fd, const void *data, size_t len, Err *err);
 

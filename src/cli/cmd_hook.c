@@ -9,6 +9,7 @@
 #include "cli/commands.h"
 #include "cli/hook.h"
 #include "cli/table.h"
+#include "git/git.h"
 
 #include <inttypes.h>
 #include <limits.h>
@@ -207,6 +208,9 @@ static int hook_run(Cli *cli, void *arg, Err *err) {
     repo = realpath(str_empty(dir) ? "." : dir, NULL);
     if (!repo)
         return err_errno(err, "post-receive: the repository %s", str_empty(dir) ? "." : dir);
+    if (git_sync(repo, err) < 0)
+        fprintf(stderr, "pelton: THE PUSH MAY NOT SURVIVE A POWER LOSS: %s\n",
+                text_clean(cli->mem, err->msg));
     if (connect_state(cli, options->state, err) < 0)
         return not_handed_over(cli, count, err);
     describe(cli, repo, refs, count);

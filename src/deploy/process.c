@@ -84,6 +84,13 @@ static int unpack(const Release *r, int artifact_fd, int cancel_fd, Err *err) {
     return err_set(err, ERR_INVALID, "%s", *complaint ? complaint : "no reason given");
 }
 
+/* However many there are: after a power loss they are started as they are. */
+static int sync_files(const Release *r, Err *err) {
+    _cleanup_close_ int fd = open(r->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    return fd < 0 || syncfs(fd) < 0 ? err_errno(err, "bring %s to the disk", r->dir) : 0;
+}
+
 /* spec.json comes last: with it the release is whole. */
 static int process_prepare(const Release *r, int artifact_fd, int cancel_fd, Err *err) {
     _cleanup_talloc_ ReleaseSpec *spec = NULL, *kept = NULL;
@@ -101,7 +108,8 @@ static int process_prepare(const Release *r, int artifact_fd, int cancel_fd, Err
         return 0;
     if (artifact_fd < 0)
         return err_set(err, ERR_NOT_FOUND, "the release's files are gone and there is no archive of them");
-    if (make_folders(r, spec->uid, err) < 0 || unpack(r, artifact_fd, cancel_fd, err) < 0)
+    if (make_folders(r, spec->uid, err) < 0 || unpack(r, artifact_fd, cancel_fd, err) < 0 ||
+        sync_files(r, err) < 0)
         return err_wrap(err, "unpack the release");
     return release_spec_write(spec, r->dir, err);
 }

@@ -32,6 +32,9 @@ _must_check_ int git_repo_create(const char *path, const char *pelton, const cha
                                  Err *err);
 /* Writes the hook anew (after an upgrade or a move) unless it is so already: cheap enough for every start. */
 _must_check_ int git_hook_install(const char *repo, const char *pelton, const char *state_dir, Err *err);
+/* What a push has just changed in the repository survives a power loss: for its hook, which runs before the
+ * pusher is told that all is well. */
+_must_check_ int git_sync(const char *repo, Err *err);
 /* Branches and tags, sorted by name, in mem. Branches come from files, one process for all tags; a tag that
  * is not on a commit is left out, and so is a name that is not UTF-8. */
 _must_check_ int git_refs(const char *repo, const void *mem, GitRef **ret, size_t *ret_count, Err *err);

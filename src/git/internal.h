@@ -21,5 +21,7 @@ _must_check_ int git_refs_raw(const char *repo, const void *mem, GitRawRef **ret
                               Err *err);
 /* The rules of git-check-ref-format(1) for a full name, and at most 1,024 bytes of valid UTF-8. */
 bool git_ref_valid(const char *name);
+/* All files and folders of a repository that was just made survive a power loss, but not its name. */
+_must_check_ int git_sync_new(const char *repo, Err *err);
 /* The hook's text. */
 void git_hook_text(const char *pelton, const char *state_dir, Buf *out);

@@ -72,10 +72,12 @@ int git_repo_create(const char *path, const char *pelton, const char *state_dir,
     if (!mkdtemp(fresh))
         return err_errno(err, "create repository %s", path);
     r = fill(fresh, pelton, state_dir, group, err);
+    if (r >= 0)
+        r = git_sync_new(fresh, err);
     if (r >= 0 && renameat2(AT_FDCWD, fresh, AT_FDCWD, path, RENAME_NOREPLACE) < 0)
         r = err_errno(err, "put in place");
     if (r >= 0)
-        return 0;
+        return file_sync_folder_of(path, err);
     if (file_remove_tree(fresh, NULL) < 0)
         return err_wrap(err, "create repository %s (left behind: %s)", path, fresh);
     return err_wrap(err, "create repository %s", path);

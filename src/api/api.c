@@ -3,6 +3,10 @@
 #include "api/finished.h"
 #include "base/str.h"
 
+/* A push and a job's end are followed by a lease within this time, when there is something to be leased: its
+ * sync serves them all. */
+#define PATIENCE_US 400
+
 extern const HttpRoute api_access[], api_artifacts[], api_builds[], api_deployments[], api_events[],
     api_jobs[], api_lease[], api_logs[], api_misc[], api_repos[], api_runners[];
 
@@ -23,4 +27,23 @@ int api_authorize(void *arg, HttpRequest *req, const HttpRoute *route, Err *err)
     if (r == -ERR_UNAUTHORIZED && str_eq(route->tag, "git"))
         http_add_header(req, "WWW-Authenticate", "Basic realm=\"pelton\"");
     return r;
+}
+
+static void release(void *arg, const Err *err) {
+    http_release(arg, err);
+}
+
+void api_settle(void *arg, HttpRequest *req) {
+    Api *api = arg;
+    Db *db = api->builds->db;
+    int64_t patience = http_promise(req) == HTTP_PROMISE_URGENT ? 0 : PATIENCE_US;
+    uint64_t position = db_promised(db);
+    Err err;
+
+    if (db_is_durable(db, position))
+        return;
+    if (!http_may_block(req))
+        db_when_durable(db, position, patience, release, http_hold(req));
+    else if (db_durable(db, position, patience, &err) < 0)
+        http_reply_instead(req, &err);
 }

@@ -6,6 +6,8 @@
 #include "http/server.h"
 #include "queue/queue.h"
 
+#define API_OWN_RUNNERS 16
+
 /* What the handlers work with (http_arg). */
 typedef struct Api {
     Builds *builds;
@@ -16,9 +18,10 @@ typedef struct Api {
     const char *state;   /* the state directory, for the hook */
     const char *program; /* absolute path of this binary, for the hook */
     const char *version;
-    gid_t repo_group;       /* of the repositories' files, or (gid_t)-1 */
-    int64_t runner_wait_us; /* the longest a lease call is held */
-    int64_t session_us;     /* how long a login lasts */
+    gid_t repo_group;                             /* of the repositories' files, or (gid_t)-1 */
+    int64_t runner_wait_us;                       /* the longest a lease call is held */
+    int64_t session_us;                           /* how long a login lasts */
+    _Atomic int64_t own_runners[API_OWN_RUNNERS]; /* ids of those that the server starts; 0: none */
 } Api;
 
 /* Fills in what the room itself keeps, in mem. */
@@ -27,3 +30,5 @@ void api_init(Api *api, const void *mem);
 extern const HttpRoute *const api_tables[];
 /* HttpServerOptions.authorize. */
 int api_authorize(void *arg, HttpRequest *req, const HttpRoute *route, Err *err);
+/* HttpServerOptions.settle: what is answered survives a power loss. */
+void api_settle(void *arg, HttpRequest *req);

@@ -228,39 +228,19 @@ static int report_job(HttpRequest *req, Err *err) {
 
 /* ---- artifacts ---- */
 
-typedef struct ArtifactCall {
-    BlobUpload *upload;
-    const Job *job;
-} ArtifactCall;
+#define PIECE ((size_t)64 * 1024)
 
-static int call_free(ArtifactCall *call) {
-    if (call->upload)
-        blob_upload_abort(call->upload);
-    return 0;
-}
+/* The body, into an upload that the caller ends. */
+static int take_upload(HttpRequest *req, BlobUpload *upload, Err *err) {
+    _cleanup_free_ char *piece = malloc(PIECE);
+    ssize_t n;
+    int r = 0;
 
-static int artifact_begin(HttpRequest *req, Err *err) {
-    ArtifactCall *call;
-    Job *job;
-    int r = file_check_path(http_param(req, "path"), err);
-
-    if (r >= 0)
-        r = begin_call(req, &job, err);
-    if (r < 0 || !job)
-        return r;
-    call = mem_new(http_mem(req), ArtifactCall);
-    talloc_set_destructor(call, call_free);
-    call->job = job;
-    r = blob_upload_begin(api_of(req)->builds->blob, &call->upload, err);
-    if (r >= 0)
-        http_set_data(req, call);
+    if (!piece)
+        abort();
+    while (r >= 0 && (n = http_body_read(req, piece, PIECE, err)) != 0)
+        r = n < 0 ? (int)n : blob_upload_write(upload, piece, (size_t)n, err);
     return r;
-}
-
-static int artifact_body(HttpRequest *req, const void *data, size_t len, Err *err) {
-    ArtifactCall *call = http_data(req);
-
-    return blob_upload_write(call->upload, data, len, err);
 }
 
 static void reply_artifact(HttpRequest *req, const Artifact *a) {
@@ -275,15 +255,18 @@ static void reply_artifact(HttpRequest *req, const Artifact *a) {
     http_reply_json(req, 201, &out);
 }
 
-static int finish_upload(HttpRequest *req, ArtifactCall *call, Artifact *a, char *sha, Err *err) {
+/* Files the upload, which is ended in any case. */
+static int finish_upload(HttpRequest *req, BlobUpload *upload, Artifact *a, char *sha, Err *err) {
     Builds *b = api_of(req)->builds;
     uint64_t size;
     Build *build;
     int r = store_build_load(b->db, a->build_id, http_mem(req), &build, err);
 
     if (r >= 0)
-        r = blob_upload_finish(TAKE_PTR(call->upload), build->commit, a->path,
-                               http_header(req, "X-Content-SHA256"), sha, &size, err);
+        r = blob_upload_finish(upload, build->commit, a->path, http_header(req, "X-Content-SHA256"), sha,
+                               &size, err);
+    else
+        blob_upload_abort(upload);
     if (r < 0)
         return err_wrap(err, "keep %s", a->path);
     a->sha256 = sha;
@@ -291,30 +274,46 @@ static int finish_upload(HttpRequest *req, ArtifactCall *call, Artifact *a, char
     return 0;
 }
 
-static int artifact_end(HttpRequest *req, Err *err) {
-    ArtifactCall *call = http_data(req);
-    const Job *job = call->job;
+/* The bytes are long on their way: the attempt may lose its job meanwhile, which ERR_CONFLICT says. */
+static int keep_artifact(HttpRequest *req, const Job *job, Artifact *a, char *sha, Err *err) {
     Builds *b = api_of(req)->builds;
-    char sha[65];
     Attempt attempt = {.job = job->id, .attempt = job->attempt};
-    Artifact a = {.build_id = job->build_id,
-                  .job_id = job->id,
-                  .path = http_param(req, "path"),
-                  .created_at = clock_now()};
-    bool stale;
+    BlobUpload *upload;
     Job *now;
-    /* the bytes were long on their way: the attempt may have lost its job meanwhile */
-    int r = build_check_attempt(b, attempt, job->runner_id, http_mem(req), &now, err);
+    int r = blob_upload_begin(b->blob, &upload, err);
 
-    stale = r == -ERR_CONFLICT;
+    if (r < 0)
+        return r;
+    r = take_upload(req, upload, err);
     if (r >= 0)
-        r = finish_upload(req, call, &a, sha, err);
-    if (r >= 0) {
-        r = build_keep_artifact(b, attempt, job->runner_id, &a, err);
-        stale = r == -ERR_CONFLICT;
+        r = build_check_attempt(b, attempt, job->runner_id, http_mem(req), &now, err);
+    if (r < 0) {
+        blob_upload_abort(upload);
+        return r;
     }
-    if (stale) {
-        reply_stale(req, err);
+    r = finish_upload(req, upload, a, sha, err);
+    if (r == -ERR_CONFLICT) /* of two names, not of attempts */
+        http_reply_err(req, err);
+    else if (r >= 0)
+        r = build_keep_artifact(b, attempt, job->runner_id, a, err);
+    return r;
+}
+
+static int artifact_put(HttpRequest *req, Err *err) {
+    Artifact a = {.path = http_param(req, "path"), .created_at = clock_now()};
+    char sha[65];
+    Job *job;
+    int r = file_check_path(a.path, err);
+
+    if (r >= 0)
+        r = begin_call(req, &job, err);
+    if (r < 0 || !job)
+        return r;
+    a.build_id = job->build_id;
+    a.job_id = job->id;
+    r = keep_artifact(req, job, &a, sha, err);
+    if (r == -ERR_CONFLICT) {
+        reply_stale(req, err); /* unless it is answered already */
         return 0;
     }
     if (r >= 0)
@@ -344,6 +343,7 @@ const HttpRoute api_jobs[] = {
     {.method = HTTP_POST,
      .path = "/api/runner/jobs/{id}/log",
      .roles = ROLE_RUNNER,
+     .promise = HTTP_PROMISE_NONE,
      .mode = HTTP_STREAMED,
      .begin = log_begin,
      .body = log_body,
@@ -355,6 +355,7 @@ const HttpRoute api_jobs[] = {
     {.method = HTTP_PATCH,
      .path = "/api/runner/jobs/{id}",
      .roles = ROLE_RUNNER,
+     .mode = HTTP_THREADED,
      .handle = report_job,
      .accept = JSON,
      .max_body = 16 * 1024 * 1024,
@@ -365,10 +366,8 @@ const HttpRoute api_jobs[] = {
     {.method = HTTP_PUT,
      .path = "/api/runner/jobs/{id}/artifacts/{path*}",
      .roles = ROLE_RUNNER,
-     .mode = HTTP_STREAMED,
-     .begin = artifact_begin,
-     .body = artifact_body,
-     .handle = artifact_end,
+     .mode = HTTP_THREADED,
+     .handle = artifact_put,
      .max_body = UINT64_MAX,
      .tag = "runner protocol",
      .summary = "Keeps an artifact",

@@ -178,7 +178,7 @@ static int note_runner(HttpRequest *req, LeaseCall *call, Err *err) {
     if (r >= 0)
         r = store_runner_seen(db, known->id, now, err);
     if (r >= 0)
-        r = db_commit(db, err);
+        r = db_commit_casually(db, err);
     db_rollback(db);
     return r;
 }
@@ -293,11 +293,22 @@ static int keep_up(HttpRequest *req, LeaseCall *call, StopOrder **ret_stops, siz
     return r;
 }
 
+/* A lease that a power loss undoes would be given again under the same number, while a runner elsewhere works
+ * at it. One on this machine does not. */
+static bool dies_with_us(Api *api, int64_t runner_id) {
+    for (size_t i = 0; i < API_OWN_RUNNERS; i++)
+        if (api->own_runners[i] == runner_id)
+            return true;
+    return false;
+}
+
 static int answer_or_wait(HttpRequest *req, const LeaseCall *call, const Claimed *claimed,
                           const StopOrder *stops, size_t stop_count, uint64_t mark) {
     Api *api = api_of(req);
     int64_t until = clock_mono() + MIN(call->wait * US_PER_S, api->runner_wait_us);
 
+    if (!claimed->count || dies_with_us(api, call->runner.id))
+        http_set_promise(req, HTTP_PROMISE_NONE);
     if (claimed->count || stop_count || claimed->drained || !call->wait || http_timed_out(req))
         reply_lease(req, claimed, stops, stop_count);
     else
@@ -425,6 +436,7 @@ const HttpRoute api_lease[] = {
     {.method = HTTP_POST,
      .path = "/api/runner/lease",
      .roles = ROLE_RUNNER,
+     .promise = HTTP_PROMISE_URGENT,
      .handle = lease,
      .accept = JSON,
      .tag = "runner protocol",
@@ -434,6 +446,7 @@ const HttpRoute api_lease[] = {
     {.method = HTTP_POST,
      .path = "/api/runner/heartbeat",
      .roles = ROLE_RUNNER,
+     .promise = HTTP_PROMISE_NONE,
      .handle = heartbeat,
      .accept = JSON,
      .tag = "runner protocol",

@@ -12,11 +12,15 @@ static int open_folder(int root, const char *name, int *ret, Err *err) {
 
     if (mkdirat(root, name, 0755) < 0 && errno != EEXIST)
         return err_errno(err, "create folder %s", name);
-    fd = openat(root, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    fd = openat(root, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
         return err_errno(err, "open folder %s", name);
     *ret = fd;
     return 0;
+}
+
+int blob_sync_folder(const Blob *b, int fd, Err *err) {
+    return b->sync == BLOB_SYNC_NEVER || fsync(fd) == 0 ? 0 : err_errno(err, "bring a folder to the disk");
 }
 
 static int open_folders(Blob *b, const char *root, Err *err) {
@@ -36,6 +40,8 @@ static int open_folders(Blob *b, const char *root, Err *err) {
         r = open_folder(b->root, "objects", &b->objects, err);
     if (r == 0)
         r = open_folder(b->root, "artifacts", &b->artifacts, err);
+    if (r == 0)
+        r = blob_sync_folder(b, b->root, err);
     return r;
 }
 
@@ -49,6 +55,7 @@ int blob_open(const void *mem, const char *root, Bus *bus, Blob **ret, Err *err)
     b->bus = bus;
     b->root = b->logs = b->objects = b->artifacts = b->tmp = -1;
     log_table_init(&b->table);
+    pthread_mutex_init(&b->kept_lock, NULL);
     r = open_folders(b, root, err);
     if (r < 0) {
         blob_close(b);
@@ -61,13 +68,25 @@ int blob_open(const void *mem, const char *root, Bus *bus, Blob **ret, Err *err)
 void blob_close(Blob *b) {
     if (!b)
         return;
+    while (b->kept) {
+        Kept *kept = b->kept;
+
+        b->kept = kept->next;
+        log_put(kept->log);
+        talloc_free(kept);
+    }
     log_table_done(&b->table);
+    pthread_mutex_destroy(&b->kept_lock);
     mem_close_p(&b->tmp);
     mem_close_p(&b->artifacts);
     mem_close_p(&b->objects);
     mem_close_p(&b->logs);
     mem_close_p(&b->root);
     talloc_free(b);
+}
+
+void blob_set_sync(Blob *b, BlobSync sync) {
+    b->sync = sync;
 }
 
 int blob_free_bytes(Blob *b, uint64_t *ret, Err *err) {

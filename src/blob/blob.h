@@ -15,6 +15,14 @@ typedef struct Blob Blob;
  */
 _must_check_ int blob_open(const void *mem, const char *root, Bus *bus, Blob **ret, Err *err);
 void blob_close(Blob *b);
+/* When what was kept survives that the machine loses its power. */
+typedef enum BlobSync {
+    BLOB_SYNC_NOW,   /* before the call that keeps it returns: so it is after blob_open */
+    BLOB_SYNC_LATER, /* the same, but short logs by the next blob_sync */
+    BLOB_SYNC_NEVER, /* some time later */
+} BlobSync;
+/* Before the blob store is used. */
+void blob_set_sync(Blob *b, BlobSync sync);
 
 /* ---- logs: appended at (job, attempt, offset) ---- */
 /* Appends, skipping what is there already; a gap is ERR_CONFLICT. *ret_next: the size afterwards (filled in
@@ -36,6 +44,13 @@ _must_check_ int blob_log_open(Blob *b, int64_t job, int64_t attempt, int *ret_f
 /* The offset of a line (from 0), by the index: a read of at most 64 KiB of log. Past the end: the size. */
 _must_check_ int blob_log_line(Blob *b, int64_t job, int64_t attempt, uint64_t line, uint64_t *ret_offset,
                                Err *err);
+/* The attempt has ended, and its log has the bytes that it is to have: they are on the disk no later than
+ * what is committed after this. A long log is synced here, which takes what the disk takes; a short one by
+ * the next blob_sync. Fine when there is no log. */
+_must_check_ int blob_log_keep(Blob *b, int64_t job, int64_t attempt, Err *err);
+/* Brings to the disk what blob_log_keep has left: to be called before commits go there. One thread at a
+ * time. */
+_must_check_ int blob_sync(Blob *b, Err *err);
 /* No more will come: closes what is kept open, publishes BUS_LOG. */
 void blob_log_end(Blob *b, int64_t job, int64_t attempt);
 

@@ -74,8 +74,20 @@ void log_name(char out[LOG_NAME_MAX], int64_t job, int64_t attempt, const char *
 
 /* ---- the root ---- */
 
+/* Short logs that wait for blob_sync. */
+typedef struct Kept {
+    Log *log;
+    struct Kept *next;
+} Kept;
+
+/* What was made, renamed or linked in it survives a power loss. */
+int blob_sync_folder(const Blob *b, int fd, Err *err);
+
 struct Blob {
     Bus *bus;
+    BlobSync sync;
+    pthread_mutex_t kept_lock;
+    Kept *kept;
     int root, logs, objects, artifacts, tmp; /* folders */
     LogTable table;
 };

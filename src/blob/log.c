@@ -5,6 +5,8 @@
 #include <fcntl.h>
 #include <string.h>
 
+#define SHORT_LOG ((uint64_t)256 * 1024)
+
 static void publish(Blob *b, int64_t job) {
     if (b->bus)
         bus_publish(b->bus, BUS_LOG, job);
@@ -65,6 +67,63 @@ int blob_log_append(Blob *b, int64_t job, int64_t attempt, uint64_t offset, cons
     if (r > 0)
         publish(b, job);
     return MIN(r, 0);
+}
+
+/* ---- to the disk ---- */
+
+/* A new file's name goes with its first sync, on all file systems that we know (ext4, XFS, Btrfs, F2FS); that
+ * of its folder was synced when it was made. */
+static int sync_log(Log *log, Err *err) {
+    if (fdatasync(atomic_load(&log->fd)) == 0)
+        return 0;
+    return err_errno(err, "bring the log of job %lld to the disk", (long long)log->job);
+}
+
+int blob_log_keep(Blob *b, int64_t job, int64_t attempt, Err *err) {
+    Kept *kept;
+    Log *log;
+    int r = b->sync == BLOB_SYNC_NEVER ? -ERR_NOT_FOUND : log_get(b, job, attempt, false, &log, err);
+
+    if (r < 0)
+        return r == -ERR_NOT_FOUND ? 0 : r;
+    if (b->sync == BLOB_SYNC_NOW || atomic_load(&log->size) > SHORT_LOG) {
+        r = sync_log(log, err);
+        log_put(log);
+        return r;
+    }
+    kept = mem_new(NULL, Kept);
+    kept->log = log;
+    pthread_mutex_lock(&b->kept_lock);
+    kept->next = b->kept;
+    b->kept = kept;
+    pthread_mutex_unlock(&b->kept_lock);
+    return 0;
+}
+
+int blob_sync(Blob *b, Err *err) {
+    Kept *list;
+    int r = 0;
+
+    pthread_mutex_lock(&b->kept_lock);
+    list = TAKE_PTR(b->kept);
+    pthread_mutex_unlock(&b->kept_lock);
+    while (list) {
+        Kept *next = list->next;
+        int one = r < 0 ? 0 : sync_log(list->log, err);
+
+        if (one < 0 || r < 0) { /* once more with the next round */
+            r = r < 0 ? r : one;
+            pthread_mutex_lock(&b->kept_lock);
+            list->next = b->kept;
+            b->kept = list;
+            pthread_mutex_unlock(&b->kept_lock);
+        } else {
+            log_put(list->log);
+            talloc_free(list);
+        }
+        list = next;
+    }
+    return r;
 }
 
 int blob_log_size(Blob *b, int64_t job, int64_t attempt, uint64_t *ret_size, Err *err) {

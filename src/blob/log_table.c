@@ -119,6 +119,8 @@ static int open_file(Log *log, bool create, Err *err) {
     if (r == -ERR_NOT_FOUND && create) { /* the first of a thousand */
         r = file_mkdirs_beneath(log->blob->logs, name, err);
         if (r == 0)
+            r = blob_sync_folder(log->blob, log->blob->logs, err);
+        if (r == 0)
             r = file_open_beneath(log->blob->logs, name, flags, 0644, &fd, err);
     }
     if (r < 0)

@@ -76,6 +76,36 @@ static int check_sha(BlobUpload *u, const char *expected, char *ret_sha, Err *er
     return 0;
 }
 
+/* ---- folders ---- */
+
+/* Each folder on the way to the last, from within. */
+static int sync_way(Blob *b, int root, char *path, Err *err) {
+    int r = 0;
+
+    for (char *slash = strrchr(path, '/'); slash && r == 0; slash = strrchr(path, '/')) {
+        _cleanup_close_ int fd = -1;
+
+        *slash = '\0';
+        r = file_open_beneath(root, path, O_RDONLY | O_DIRECTORY, 0, &fd, err);
+        if (r == 0)
+            r = blob_sync_folder(b, fd, err);
+    }
+    return r < 0 ? r : blob_sync_folder(b, root, err);
+}
+
+/* The folder that the file's name is in, made where it is missing, no link followed. */
+static int open_parent(Blob *b, int root, const char *path, int *ret_fd, Err *err) {
+    _cleanup_talloc_ char *parent = mem_strndup(NULL, path, (size_t)(strrchr(path, '/') - path));
+    int r = file_open_beneath(root, parent, O_RDONLY | O_DIRECTORY, 0, ret_fd, err);
+
+    if (r != -ERR_NOT_FOUND)
+        return r;
+    r = file_mkdirs_beneath(root, path, err);
+    if (r == 0)
+        r = file_open_beneath(root, parent, O_RDONLY | O_DIRECTORY, 0, ret_fd, err);
+    return r == 0 ? sync_way(b, root, parent, err) : r;
+}
+
 /* ---- objects ---- */
 
 static void object_name(char out[OBJECT_NAME_MAX], const char *sha) {
@@ -90,16 +120,29 @@ static int object_put(BlobUpload *u, const char *name, Err *err) {
     return 0;
 }
 
+/* Its bytes are on the disk before its name says what they are. */
+static int object_new(BlobUpload *u, const char *name, Err *err) {
+    Blob *b = u->blob;
+    _cleanup_close_ int folder = -1;
+    int r = b->sync == BLOB_SYNC_NEVER || fdatasync(u->fd) == 0
+                ? 0
+                : err_errno(err, "bring an object to the disk");
+
+    if (r == 0)
+        r = open_parent(b, b->objects, name, &folder, err);
+    if (r == 0)
+        r = object_put(u, name, err);
+    return r == 0 ? blob_sync_folder(b, folder, err) : r;
+}
+
 /* Files the upload as an object. One that is there stays, unless its size shows that it is damaged. */
 static int object_file(BlobUpload *u, const char *name, Err *err) {
     struct stat st;
-    int r;
 
     if (fstatat(u->blob->objects, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
         (uint64_t)st.st_size == u->size)
         return 0;
-    r = file_mkdirs_beneath(u->blob->objects, name, err);
-    return r < 0 ? r : object_put(u, name, err);
+    return object_new(u, name, err);
 }
 
 /* ---- names ---- */
@@ -111,16 +154,6 @@ static int path_conflict(const char *path, const Err *cause, Err *err) {
         return err_set(err, ERR_CONFLICT, "artifact \"%s\": a file stands where it needs a folder", path);
     *err = copy;
     return err_wrap(err, "artifact \"%s\"", path);
-}
-
-/* The folder that the artifact's name is in, made where it is missing, no link followed. */
-static int open_parent(Blob *b, const char *path, int *ret_fd, Err *err) {
-    _cleanup_talloc_ char *parent = mem_strndup(NULL, path, (size_t)(strrchr(path, '/') - path));
-    int r = file_mkdirs_beneath(b->artifacts, path, err);
-
-    if (r == 0)
-        r = file_open_beneath(b->artifacts, parent, O_PATH | O_DIRECTORY, 0, ret_fd, err);
-    return r;
 }
 
 /* An object has only so many links (65,000 on ext4); then the upload, its equal, takes its place. */
@@ -143,7 +176,7 @@ static int artifact_link(BlobUpload *u, const char *name, const char *path, Err 
     Blob *b = u->blob;
     _cleanup_close_ int parent = -1;
     char temp[33];
-    int r = open_parent(b, path, &parent, err);
+    int r = open_parent(b, b->artifacts, path, &parent, err);
 
     if (r < 0)
         return path_conflict(path, err, err);
@@ -157,7 +190,7 @@ static int artifact_link(BlobUpload *u, const char *name, const char *path, Err 
                 : err_errno(err, "artifact \"%s\"", path);
     /* also after success: renaming to another link of the same file does nothing at all (rename(2)) */
     unlinkat(b->tmp, temp, 0);
-    return r;
+    return r < 0 ? r : blob_sync_folder(b, parent, err);
 }
 
 int blob_upload_finish(BlobUpload *u, const char *commit, const char *path, const char *sha256, char *ret_sha,

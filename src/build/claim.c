@@ -280,6 +280,7 @@ int build_renew(Builds *b, int64_t runner_id, const Attempt *running, size_t cou
         r = tx_begin(b, &tx, err);
         if (r < 0)
             return r;
+        tx.casual = true;
         r = tx_end(&tx, renew_leases(&tx, runner_id, running, count, err), err);
         if (r < 0)
             return r;

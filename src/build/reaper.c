@@ -62,7 +62,7 @@ static int extend_all(Builds *b, Err *err) {
         return r;
     r = store_job_leases_extend(b->db, clock_now() + b->options.lease_us, err);
     if (r >= 0)
-        r = db_commit(b->db, err);
+        r = db_commit_casually(b->db, err);
     db_rollback(b->db);
     return r;
 }

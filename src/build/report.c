@@ -34,7 +34,7 @@ static int keep_alive(Builds *b, const Job *job, const void *mem, Err *err) {
         return r;
     r = renew(b, job, now, mem, err);
     if (r >= 0)
-        r = db_commit(b->db, err);
+        r = db_commit_casually(b->db, err);
     db_rollback(b->db);
     return r;
 }
@@ -122,7 +122,11 @@ int build_report(Builds *b, const JobReport *report, uint64_t *ret_next, bool *r
 
     *ret_next = UINT64_MAX;
     *ret_stop = false;
-    r = tx_begin(b, &tx, err);
+    r = str_eq(report->state, "running")
+            ? 0
+            : blob_log_keep(b->blob, report->attempt.job, report->attempt.attempt, err);
+    if (r >= 0)
+        r = tx_begin(b, &tx, err);
     if (r < 0)
         return r;
     r = store_job_load(b->db, report->attempt.job, tx.mem, &job, err);

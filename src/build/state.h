@@ -7,6 +7,7 @@ typedef struct Tx {
     Builds *b;
     TALLOC_CTX *mem;
     int64_t now;
+    bool casual;   /* nobody is promised anything: see db_commit_casually */
     int64_t *fits; /* of each job that became claimable for a runner */
     size_t fit_count;
     bool deploy;     /* one for the deployer did */

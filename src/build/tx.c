@@ -37,7 +37,7 @@ int tx_end(Tx *tx, int r, Err *err) {
     if (r >= 0)
         r = group_start_held(tx, err);
     if (r >= 0)
-        r = db_commit(tx->b->db, err);
+        r = tx->casual ? db_commit_casually(tx->b->db, err) : db_commit(tx->b->db, err);
     if (r >= 0)
         wake_all(tx);
     db_rollback(tx->b->db);

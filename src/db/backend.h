@@ -16,6 +16,13 @@ typedef struct DbOps {
     int (*begin)(void *conn, Err *err); /* takes the write lock at once */
     int (*commit)(void *conn, Err *err);
     void (*rollback)(void *conn);
+    /* Of the writer: a number that grows with each transaction that has changed something. 0: a commit that
+     * has returned is durable, or nobody cares. By whoever has the writer. */
+    uint64_t (*position)(void *conn);
+    /* Of the writer: brings all that is committed to the disk. One thread at a time, while others write.
+     * `again`: the last time has failed, and nobody writes now: what the disk was given then is not to be
+     * trusted, it gets all anew. */
+    int (*sync)(void *conn, bool again, Err *err);
     /* A reading connection's: one snapshot for all its statements until read_end. */
     int (*read_begin)(void *conn, Err *err);
     void (*read_end)(void *conn);

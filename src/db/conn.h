@@ -3,6 +3,7 @@
 
 #include "db/backend.h"
 #include <pthread.h>
+#include <stdatomic.h>
 
 /* A connection and the statements prepared on it. Statements are found by the address of their text in a
  * cache of sets of a few ways, the latest used first; what falls out is finalized, so memory is bounded. */
@@ -33,6 +34,29 @@ typedef struct DbThread {
     struct DbThread *next, **prev;
 } DbThread;
 
+typedef struct DbWaiter DbWaiter;
+
+/* How far commits have got to the disk (durable.c). */
+typedef struct Durable {
+    _Atomic uint64_t promised, durable; /* positions; durable grows with the lock only */
+    _Atomic uint64_t committed;         /* casual ones included */
+    pthread_mutex_t lock;               /* of the rest */
+    pthread_cond_t synced, wanted;
+    bool syncing;  /* somebody is at it */
+    bool doubtful; /* the last time has failed */
+    bool running, stop;
+    pthread_t thread; /* calls back; started when it is first needed */
+    DbWaiter *first, **last;
+    int (*before)(void *arg, Err *err); /* constant */
+    void *before_arg;
+} Durable;
+
+void durable_init(Durable *d);
+/* Calls back whoever still waits. */
+void durable_done(Db *db);
+/* After a commit, by whoever has the writer. */
+void durable_committed(Db *db, bool casual);
+
 struct Db {
     const DbOps *ops;
     char *place;
@@ -41,11 +65,15 @@ struct Db {
     pthread_cond_t writer_free;
     bool writer_taken;
     unsigned writer_waits;
-    DbConn *writer;    /* whoever has taken it */
+    DbConn *writer; /* whoever has taken it */
+    Durable durable;
     pthread_key_t key; /* a DbThread each */
     pthread_mutex_t threads_lock;
     DbThread *threads;
 };
 
+/* The writing connection without a transaction; waits for it at most busy_us. */
+int db_writer_take(Db *db, Err *err);
+void db_writer_give(Db *db);
 /* The connection that this thread's statements are on now. */
 int db_conn_of_thread(Db *db, DbConn **ret, Err *err);

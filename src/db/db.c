@@ -10,7 +10,7 @@ static const DbOps *const backends[] = {&db_sqlite};
 
 /* ---- threads ---- */
 
-static void writer_give(Db *db) {
+void db_writer_give(Db *db) {
     pthread_mutex_lock(&db->writer_lock);
     db->writer_taken = false;
     if (db->writer_waits > 0)
@@ -21,7 +21,7 @@ static void writer_give(Db *db) {
 static void writer_unlock(Db *db, DbThread *t) {
     db->writer->failed = 0;
     t->writing = false;
-    writer_give(db);
+    db_writer_give(db);
 }
 
 static void rollback(Db *db, DbThread *t) {
@@ -107,14 +107,17 @@ static void init_locks(Db *db) {
     pthread_condattr_destroy(&attr);
     pthread_mutex_init(&db->writer_lock, NULL);
     pthread_mutex_init(&db->threads_lock, NULL);
+    durable_init(&db->durable);
 }
 
 /* The key's destructor would find the calling thread's connection only when the thread ends, so it goes
  * first. */
 static int db_destroy(Db *db) {
-    DbThread *t = db->threads;
+    DbThread *t;
 
+    durable_done(db);
     pthread_key_delete(db->key);
+    t = db->threads;
     while (t) {
         DbThread *next = t->next;
 
@@ -154,6 +157,7 @@ int db_open(const void *mem, const DbOptions *options, Db **ret, Err *err) {
         talloc_free(db);
         return r;
     }
+    durable_committed(db, false);
     *ret = db;
     return 0;
 }
@@ -167,7 +171,7 @@ void db_close(Db *db) {
 
 /* ---- transactions ---- */
 
-static int writer_take(Db *db, Err *err) {
+int db_writer_take(Db *db, Err *err) {
     int64_t until = clock_mono() + db->options.busy_us;
     struct timespec ts = {.tv_sec = until / US_PER_S, .tv_nsec = until % US_PER_S * 1000};
     int r = 0;
@@ -195,19 +199,19 @@ int db_begin(Db *db, Err *err) {
 
     if (t->writing)
         return err_set(err, ERR_INTERNAL, "begin: this thread has a transaction already");
-    r = writer_take(db, err);
+    r = db_writer_take(db, err);
     if (r < 0)
         return r;
     r = db->ops->begin(db->writer->raw, err);
     if (r < 0) {
-        writer_give(db);
+        db_writer_give(db);
         return r;
     }
     t->writing = true;
     return 0;
 }
 
-int db_commit(Db *db, Err *err) {
+static int commit(Db *db, bool casual, Err *err) {
     DbThread *t = thread_get(db);
     ErrCode failed;
     int r;
@@ -222,8 +226,18 @@ int db_commit(Db *db, Err *err) {
         r = db->ops->commit(db->writer->raw, err);
     if (r < 0)
         db->ops->rollback(db->writer->raw);
+    else
+        durable_committed(db, casual);
     writer_unlock(db, t);
     return r;
+}
+
+int db_commit(Db *db, Err *err) {
+    return commit(db, false, err);
+}
+
+int db_commit_casually(Db *db, Err *err) {
+    return commit(db, true, err);
 }
 
 int db_view_begin(Db *db, Err *err) {

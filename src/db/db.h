@@ -19,9 +19,16 @@ typedef struct DbMigration {
     const char *sql; /* several statements */
 } DbMigration;
 
+/* When a commit survives that the machine loses its power. A process's death no commit is lost by. */
+typedef enum DbSync {
+    DB_SYNC_ANSWERS, /* by the time that db_durable or db_when_durable says so */
+    DB_SYNC_COMMITS, /* before db_commit returns (PRAGMA synchronous=FULL) */
+    DB_SYNC_NEVER,   /* some time later; nobody waits for it */
+} DbSync;
+
 typedef struct DbOptions {
     const char *url; /* "sqlite:/path/pelton.db" */
-    bool sync_full;  /* fsync every commit (PRAGMA synchronous=FULL) rather than each checkpoint */
+    DbSync sync;
     int64_t busy_us;
 } DbOptions;
 
@@ -38,6 +45,9 @@ _must_check_ int db_migrate(Db *db, const DbMigration *migrations, size_t count,
  * Statements still held at the end of a transaction may only be given to db_done. */
 _must_check_ int db_begin(Db *db, Err *err);
 _must_check_ int db_commit(Db *db, Err *err);
+/* The same for what promises nobody anything, as it is said again soon (a lease renewed, a runner seen):
+ * db_promised does not count it. */
+_must_check_ int db_commit_casually(Db *db, Err *err);
 /* Does nothing when this thread has no open transaction: so it may stand in every exit path. */
 void db_rollback(Db *db);
 /* One view of the database for all that this thread reads until the end: consistent, and much cheaper than a
@@ -60,6 +70,27 @@ _must_check_ static inline int db_view(Db *db, Db **ret_view, Err *err) {
 }
 /* Whether this thread has an open transaction. */
 bool db_in_transaction(Db *db);
+
+/* ---- what survives a power loss ----
+ * A commit is seen by all at once, and is on the disk later. Who answers "it is done" waits for that in
+ * between: for the position that db_promised gives, which covers its own commits and those of others that its
+ * answer may rest on. However many wait, one write to the disk serves them all. Any thread, but not within a
+ * transaction. */
+/* What commits speak of that is not in the database: called before they go to the disk, and brings it there
+ * first. Once, before there is anything to wait for. */
+void db_before_durable(Db *db, int (*first)(void *arg, Err *err), void *arg);
+/* The position of the last commit so far; to be asked after the commits that are to be covered. */
+uint64_t db_promised(Db *db);
+/* Whether all up to the position survives. Costs nothing. */
+bool db_is_durable(Db *db, uint64_t position);
+/* Waits until it does: a fraction of a millisecond to some, the disk's own speed. Who can spare patience_us
+ * may be served by what another causes meanwhile. ERR_IO, ERR_NO_SPACE: it may not survive, though it is
+ * committed. */
+_must_check_ int db_durable(Db *db, uint64_t position, int64_t patience_us, Err *err);
+/* The same without waiting: `done` is called once, on a thread of the room's own, with err NULL when it does.
+ * It must not block. */
+void db_when_durable(Db *db, uint64_t position, int64_t patience_us, void (*done)(void *arg, const Err *err),
+                     void *arg);
 
 /* A statement ready to bind, from this thread's connection. `sql` must be a constant (kept by address). Every
  * statement is given back by db_done, which also resets it; the same sql may not be in use twice at once in a

@@ -15,6 +15,7 @@ typedef struct Sqlite {
     sqlite3 *db;
     sqlite3_stmt *begin, *read_begin, *commit, *rollback;
     Checkpointer *checkpointer; /* of the writer; NULL for a reader */
+    bool counts;                /* commits become durable behind their back, and somebody waits for it */
 } Sqlite;
 
 /* ---- errors ---- */
@@ -136,7 +137,8 @@ static int set_up_writer(Sqlite *c, const DbOptions *options, Err *err) {
         return r;
     if (!str_eq(mode, "wal"))
         return err_set(err, ERR_IO, "its file system cannot keep a write-ahead log (journal mode %s)", mode);
-    r = run(c, options->sync_full ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL", err);
+    r = run(c, options->sync == DB_SYNC_COMMITS ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL",
+            err);
     if (r < 0)
         return r;
     return run(c,
@@ -199,8 +201,10 @@ static int sqlite_open(const char *path, const DbOptions *options, bool writer, 
         r = fail(c->db, "open", err);
     else
         r = set_up(c, options, writer, err);
-    if (r == 0 && writer)
+    if (r == 0 && writer) {
         c->checkpointer = checkpointer_start(c->db, path);
+        c->counts = options->sync == DB_SYNC_ANSWERS;
+    }
     if (r < 0) {
         sqlite_close(c);
         return err_wrap(err, "open database %s", path);
@@ -241,6 +245,19 @@ static void sqlite_rollback(void *conn) {
 
     if (!sqlite3_get_autocommit(c->db))
         run_prepared(c, &c->rollback, "ROLLBACK", NULL);
+}
+
+static uint64_t sqlite_position(void *conn) {
+    Sqlite *c = conn;
+
+    /* what an earlier process has left may still be on its way, and counts as the first */
+    return c->counts ? checkpointer_commits(c->checkpointer) + 1 : 0;
+}
+
+static int sqlite_sync(void *conn, bool again, Err *err) {
+    Sqlite *c = conn;
+
+    return checkpointer_sync(c->checkpointer, again, err);
 }
 
 static int sqlite_read_begin(void *conn, Err *err) {
@@ -347,6 +364,8 @@ const DbOps db_sqlite = {
     .begin = sqlite_begin,
     .commit = sqlite_commit,
     .rollback = sqlite_rollback,
+    .position = sqlite_position,
+    .sync = sqlite_sync,
     .read_begin = sqlite_read_begin,
     .read_end = sqlite_read_end,
     .script = sqlite_script,

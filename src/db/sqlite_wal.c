@@ -5,23 +5,34 @@
  *
  * A WAL starts again from its beginning only when all of it has been copied and somebody writes; under a load
  * without a pause the thread is always some pages behind. So from 16,000 pages on (64 MiB) the committing
- * thread copies what is left, while nothing is written: the WAL stays bounded. */
+ * thread copies what is left, while nothing is written: the WAL stays bounded.
+ *
+ * With synchronous=NORMAL a commit is in the WAL, and the WAL is synced before it is copied. So what is
+ * committed survives a power loss as soon as the WAL was synced once more: recovery reads it up to the first
+ * frame whose checksum is wrong. What was in the WAL before it started again from its beginning is in the
+ * database, which the checkpoint has synced; and the first frame of the new round is written only after its
+ * header was synced. The WAL is one file for as long as the writing connection is open. */
 #include "db/sqlite_wal.h"
 
 #include "base/log.h"
 #include "base/mem.h"
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdbool.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #define STEP 1000
 #define FRAMES_MAX 16000
+#define COPY_SIZE ((size_t)64 * 1024)
 
 struct Checkpointer {
     char *path;
     sqlite3 *writer;
-    int last, next; /* pages in the WAL after the last commit; the thread is woken from next on */
-    bool running;   /* the thread has been started */
+    uint64_t commits; /* that have written something */
+    int fd;           /* of the WAL, for syncing; -1 until the first time */
+    int last, next;   /* pages in the WAL after the last commit; the thread is woken from next on */
+    bool running;     /* the thread has been started */
     pthread_t thread;
     pthread_mutex_t lock; /* of the rest */
     pthread_cond_t wake;
@@ -95,6 +106,7 @@ static bool start_thread(Checkpointer *c) {
 static int committed(void *arg, sqlite3 *db, const char *name, int frames) {
     Checkpointer *c = arg;
 
+    c->commits++;
     if (frames < c->last)
         c->next = STEP;
     c->last = frames;
@@ -114,12 +126,56 @@ static int committed(void *arg, sqlite3 *db, const char *name, int frames) {
     return SQLITE_OK;
 }
 
+/* ---- to the disk ---- */
+
+uint64_t checkpointer_commits(const Checkpointer *c) {
+    return c->commits;
+}
+
+/* What the kernel could not write it forgets, and says so only once (fsync(2)). The bytes are still to be
+ * read: written again, they are to be written out again. */
+static int write_again(int fd, Err *err) {
+    _cleanup_free_ char *page = malloc(COPY_SIZE);
+    off_t at = 0;
+    ssize_t n;
+
+    if (!page)
+        abort();
+    while ((n = pread(fd, page, COPY_SIZE, at)) > 0) {
+        if (pwrite(fd, page, (size_t)n, at) != n)
+            return err_errno(err, "write the write-ahead log again");
+        at += n;
+    }
+    return n < 0 ? err_errno(err, "read the write-ahead log") : 0;
+}
+
+/* Locks are on the database's other files, so that closing a descriptor of this one drops none. */
+static int open_wal(Checkpointer *c, Err *err) {
+    _cleanup_talloc_ char *path = mem_printf(NULL, "%s-wal", c->path);
+
+    c->fd = open(path, O_RDWR | O_CLOEXEC);
+    return c->fd < 0 ? err_errno(err, "open %s", path) : 0;
+}
+
+int checkpointer_sync(Checkpointer *c, bool again, Err *err) {
+    int r = c->fd < 0 ? open_wal(c, err) : 0;
+
+    if (r == 0 && again)
+        r = write_again(c->fd, err);
+    if (r == 0 && fdatasync(c->fd) < 0)
+        r = err_errno(err, "bring the database to the disk");
+    return r;
+}
+
+/* ---- life ---- */
+
 Checkpointer *checkpointer_start(sqlite3 *db, const char *path) {
     Checkpointer *c = mem_new(NULL, Checkpointer);
 
     c->path = mem_strdup(c, path);
     c->writer = db;
     c->next = STEP;
+    c->fd = -1;
     pthread_mutex_init(&c->lock, NULL);
     pthread_mutex_init(&c->copying, NULL);
     pthread_cond_init(&c->wake, NULL);
@@ -138,6 +194,7 @@ void checkpointer_stop(Checkpointer *c) {
         pthread_mutex_unlock(&c->lock);
         pthread_join(c->thread, NULL);
     }
+    mem_close_p(&c->fd);
     pthread_cond_destroy(&c->wake);
     pthread_mutex_destroy(&c->lock);
     pthread_mutex_destroy(&c->copying);

@@ -65,6 +65,7 @@ static int go_live(Run *run, const char *url, Err *err) {
     Db *db = run->agent->b->db;
     Deployment *d = run->deployment;
     int64_t now = clock_now();
+    Err doubt;
     int r = db_begin(db, err);
 
     if (r < 0)
@@ -75,6 +76,8 @@ static int go_live(Run *run, const char *url, Err *err) {
     if (r >= 0)
         r = db_commit(db, err);
     db_rollback(db);
+    if (r >= 0 && db_durable(db, db_promised(db), 0, &doubt) < 0) /* committed all the same */
+        log_err("deploy", "a deployment that is live may not survive a power loss", &doubt);
     return r;
 }
 

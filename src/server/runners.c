@@ -34,7 +34,7 @@ static int put_row(Db *db, const RunnerChild *child, const char *name, const voi
     return r;
 }
 
-int runner_child_prepare(Db *db, const RunnerChild *child, const void *mem, const char *const **ret_argv,
+int runner_child_prepare(Db *db, RunnerChild *child, const void *mem, const char *const **ret_argv,
                          Err *err) {
     const char *suffix = child->number ? mem_printf(mem, "-%d", child->number + 1) : "";
     const char *name = mem_printf(mem, "local%s", suffix);
@@ -68,6 +68,7 @@ int runner_child_prepare(Db *db, const RunnerChild *child, const void *mem, cons
         r = auth_token_file(db, token_file, &token, text, &fresh, err);
     if (r < 0)
         return err_wrap(err, "runner %s", name);
+    child->id = token.runner_id;
     copy = mem_array(mem, const char *, ELEMENTS(argv));
     for (size_t i = 0; i < ELEMENTS(argv); i++)
         copy[i] = argv[i];

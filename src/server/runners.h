@@ -8,10 +8,11 @@ typedef struct RunnerChild {
     int number; /* from 0 */
     int64_t slots, cancel_grace_us;
     bool allow_shell;
+    int64_t id; /* filled in: its row's */
 } RunnerChild;
 
 /* Makes the runner known under the name "local" ("local-2", …), keeps its token in STATE/runner/token across
  * restarts (jobs that outlive the server still speak with it), and gives the argument vector to start it with
  * (in mem). */
-_must_check_ int runner_child_prepare(Db *db, const RunnerChild *child, const void *mem,
+_must_check_ int runner_child_prepare(Db *db, RunnerChild *child, const void *mem,
                                       const char *const **ret_argv, Err *err);

@@ -90,9 +90,25 @@ static bool fits(void *arg, int64_t fit, const void *room) {
     return build_fits(arg, fit, room);
 }
 
+static DbSync database_sync(const Settings *settings) {
+    if (str_eq(settings->database_sync, "full"))
+        return DB_SYNC_COMMITS;
+    return str_eq(settings->database_sync, "normal") ? DB_SYNC_NEVER : DB_SYNC_ANSWERS;
+}
+
+static const BlobSync sync_of_blobs[] = {
+    [DB_SYNC_ANSWERS] = BLOB_SYNC_LATER,
+    [DB_SYNC_COMMITS] = BLOB_SYNC_NOW,
+    [DB_SYNC_NEVER] = BLOB_SYNC_NEVER,
+};
+
+static int sync_blobs(void *blob, Err *err) {
+    return blob_sync(blob, err);
+}
+
 static int open_rooms(Server *s, Err *err) {
     DbOptions db = {.url = mem_printf(s->mem, "sqlite:%s/pelton.db", s->state),
-                    .sync_full = str_eq(s->settings->database_sync, "full"),
+                    .sync = database_sync(s->settings),
                     .busy_us = 10 * US_PER_S};
     Builds *b = &s->builds;
     int r = store_open(s->mem, &db, &b->db, err);
@@ -103,6 +119,9 @@ static int open_rooms(Server *s, Err *err) {
     r = blob_open(s->mem, in_state(s, "blobs"), s->bus, &b->blob, err);
     if (r < 0)
         return r;
+    if (db.sync == DB_SYNC_ANSWERS)
+        db_before_durable(b->db, sync_blobs, b->blob);
+    blob_set_sync(b->blob, sync_of_blobs[db.sync]);
     b->options = (BuildOptions){.lease_us = s->settings->lease,
                                 .lost_after_us = MIN(LOST_AFTER_US, s->settings->lease),
                                 .max_attempts = s->settings->max_attempts,
@@ -168,6 +187,7 @@ static int start_http(Server *s, Err *err) {
                                  .access_log = set->access_log,
                                  .tables = api_tables,
                                  .authorize = api_authorize,
+                                 .settle = api_settle,
                                  .listening = know_address,
                                  .arg = &s->api,
                                  .title = "Pelton",
@@ -262,6 +282,7 @@ static int start_runners(Server *s, Err *err) {
             r = child_start(s->mem, &options, &s->children[s->child_count], err);
         if (r < 0)
             return r;
+        s->api.own_runners[i] = child.id;
         s->child_count++;
     }
     return 0;
@@ -337,7 +358,9 @@ static int start(Server *s, Err *err) {
         r = start_http(s, err);
     if (r < 0)
         return r;
-    r = tell(s, first, err);
+    r = db_durable(s->builds.db, db_promised(s->builds.db), 0, err); /* the tokens that are told */
+    if (r >= 0)
+        r = tell(s, first, err);
     if (r >= 0)
         r = start_runners(s, err);
     if (r >= 0)

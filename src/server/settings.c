@@ -8,7 +8,7 @@ extern char **environ;
 
 static const char *const executors[] = {"shell", NULL};
 static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
-static const char *const syncs[] = {"normal", "full", NULL};
+static const char *const syncs[] = {"answers", "full", "normal", NULL};
 
 #define AT(field) offsetof(Settings, field)
 #define S INT64_C(1000000)
@@ -170,9 +170,10 @@ const Setting server_settings[SERVER_SETTINGS] = {
      .type = SETTING_STRING,
      .offset = AT(database_sync),
      .words = syncs,
-     .fallback = "normal",
+     .fallback = "answers",
      .arg = "HOW",
-     .help = "normal: safe when a process dies; full: every commit also survives a power loss"},
+     .help = "answers: what was answered survives a power loss; full: every commit does, before anybody sees "
+             "it; normal: the last seconds may be lost, for a disk that is slow to sync"},
     {.name = "log-level",
      .type = SETTING_STRING,
      .offset = AT(log_level),

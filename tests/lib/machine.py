@@ -42,3 +42,35 @@ def small_disk(folder, size):
         yield folder
     finally:
         subprocess.run(["umount", "-l", folder], check=True)
+
+
+class Disk:
+    """A disk of its own, an ext4 file system in a file, mounted at the folder. Its power can be cut: what its
+    machine had not written to it by then is lost."""
+
+    def __init__(self, folder, size="96M"):
+        self.folder, self.image = Path(folder), Path(folder).with_suffix(".image")
+        self.folder.mkdir(parents=True)
+        subprocess.run(["truncate", "-s", size, self.image], check=True)
+        subprocess.run(["mkfs.ext4", "-q", "-F", self.image], check=True)
+        self._mount()
+
+    def _mount(self):
+        subprocess.run(["mount", "-o", "loop", self.image, self.folder], check=True)
+        self.folder.chmod(0o755)
+
+    def cut(self):
+        """What a power loss at this moment leaves; see restore."""
+        self.left = self.image.with_suffix(".left")
+        # without asking the file system inside for anything: its unwritten pages are not in the copy
+        subprocess.run(["cp", "--sparse=always", self.image, self.left], check=True)
+
+    def restore(self):
+        """The power is back; nothing may use the folder any more."""
+        subprocess.run(["umount", self.folder], check=True)
+        self.left.replace(self.image)
+        self._mount()
+
+    def close(self):
+        subprocess.run(["umount", "-l", self.folder], check=True)
+        self.image.unlink()

@@ -452,6 +452,11 @@ static int read_all(Reader *r, YamlNode **ret_root) {
 
 int yaml_read(const char *text, size_t len, const void *mem, YamlNode **ret_root, int *ret_line,
               int *ret_column, Err *err) {
+    return yaml_read_large(text, len, YAML_MAX_BYTES, mem, ret_root, ret_line, ret_column, err);
+}
+
+int yaml_read_large(const char *text, size_t len, size_t max, const void *mem, YamlNode **ret_root,
+                    int *ret_line, int *ret_column, Err *err) {
     Reader r = {.text = len ? text : "", .len = len, .mem = mem, .line = 1, .column = 1};
     Err own;
     int res;
@@ -462,8 +467,8 @@ int yaml_read(const char *text, size_t len, const void *mem, YamlNode **ret_root
         r.len -= 3;
     }
     r.scratch = talloc_new(NULL);
-    if (len > YAML_MAX_BYTES)
-        res = err_set(r.err, ERR_TOO_LARGE, "over %d bytes", YAML_MAX_BYTES);
+    if (len > max)
+        res = err_set(r.err, ERR_TOO_LARGE, "over %zu bytes", max);
     else
         res = read_all(&r, ret_root);
     talloc_free(r.scratch);

@@ -42,6 +42,10 @@ struct YamlNode {
 _must_check_ int yaml_read(const char *text, size_t len, const void *mem, YamlNode **ret_root, int *ret_line,
                            int *ret_column, Err *err);
 
+/* The same with another limit on the bytes. */
+_must_check_ int yaml_read_large(const char *text, size_t len, size_t max, const void *mem,
+                                 YamlNode **ret_root, int *ret_line, int *ret_column, Err *err);
+
 /* The value of a mapping's key, or NULL. */
 YamlNode *yaml_get(const YamlNode *mapping, const char *key);
 /* Core schema of YAML 1.2: a plain null, ~ or empty scalar. */

@@ -63,6 +63,7 @@ static int plan_files_of(Draft *d, const GitFile *files, Err *err) {
                            .ref = d->request->ref,
                            .commit = d->request->commit,
                            .event = d->request->event,
+                           .env = d->request->env,
                            .allow_shell = d->b->options.allow_shell};
     PlanProblems *problems = NULL;
     const char *file = NULL;
@@ -76,7 +77,7 @@ static int plan_files_of(Draft *d, const GitFile *files, Err *err) {
             file = plan_files[i];
     }
     r = plan_make(contents, lens, &context, d->mem, &d->plan, &problems, err);
-    if (r == -ERR_INVALID)
+    if (r == -ERR_INVALID || r == -ERR_UNSUPPORTED)
         d->problem = all_problems(problems, file, err, d->mem);
     else if (r == -ERR_NOT_FOUND)
         d->nothing = mem_strdup(d->mem, err->msg);

@@ -1,5 +1,6 @@
-/* From what a commit holds to the plan of a build: jobs with needs edges. Planners: `.pelton.yml`; detection
- * (a Makefile). Later ones (stages, recipes, flakes) make the same Plan. */
+/* From what a commit holds to the plan of a build: jobs with needs edges. Planners: `.pelton.yml`; stages (a
+ * stored pipeline, `pelton-stages.yml`); detection (a Makefile). Later ones (recipes, flakes) make the same
+ * Plan. */
 #pragma once
 
 #include "base/buf.h"
@@ -24,6 +25,8 @@ typedef struct PlanContext {
     /* hash() of the workspace's files that fit the patterns (NULL-terminated), for who has a workspace */
     int (*hash)(void *data, const char *const *patterns, const void *mem, const char **ret, Err *err);
     void *hash_data;
+    const char *env; /* given by hand, a JSON object of texts; NULL: none */
+    bool bare;       /* no repository: builds begin in an empty workspace */
 } PlanContext;
 
 /* What a job asks of a runner. */
@@ -57,13 +60,22 @@ typedef struct PlanConcurrency {
                          * superseded), "running" (all), "none" */
 } PlanConcurrency;
 
+/* Whom to tell of a build. */
+typedef struct PlanNotice {
+    const char *moment; /* "start", "success", "failure" */
+    const char *kind;   /* "email", "slack", "webhook", "status" */
+    const char *config; /* JSON object: {"email"}, {"webhook_url"}, {"slack_token","slack_channel"}, {} */
+} PlanNotice;
+
 typedef struct Plan {
-    const char *planner; /* "pelton", "make" */
-    const char *file;    /* ".pelton.yml", "Makefile" */
+    const char *planner; /* "pelton", "stages", "make" */
+    const char *file;    /* ".pelton.yml", "pelton-stages.yml", "Makefile" */
     PlanConcurrency concurrency;
     int64_t timeout_us; /* of the whole build, from its start; 0: none */
     PlanJob *jobs;
     size_t count;
+    PlanNotice *notices;
+    size_t notice_count;
     bool nothing; /* the pipeline is fine, and no job is for this event or branch: none, or all skip */
 } Plan;
 
@@ -86,6 +98,30 @@ extern const char *const plan_files[];
  * nothing to build, saying what would be looked for. */
 _must_check_ int plan_make(const char *const *contents, const size_t *lens, const PlanContext *context,
                            const void *mem, Plan **ret, PlanProblems **ret_problems, Err *err);
+
+/* ---- the stages dialect (docs/stages.md) ---- */
+#define STAGES_MAX_BYTES (10 * 1024 * 1024)
+
+typedef struct StagesTrigger {
+    const char *type;       /* "webhook", "schedule", "manual", "git_push", "git_tag", "pull_request" */
+    const char *cron;       /* of a schedule, else NULL */
+    const char *timezone;   /* "UTC" when the file says none */
+    const char *repository; /* NULL: any */
+    const char *const *branches, *const *tags, *const *events; /* patterns, NULL-terminated; none: any */
+} StagesTrigger;
+
+/* What a pipeline says of itself. */
+typedef struct StagesInfo {
+    const char *name, *description; /* description NULL: none */
+    StagesTrigger *triggers;
+    size_t trigger_count;
+} StagesInfo;
+
+/* Reads, checks and plans. Problems as of plan_make; ERR_UNSUPPORTED when all of them are step types that
+ * this version does not run yet. */
+_must_check_ int stages_plan(const char *text, size_t len, const PlanContext *context, const void *mem,
+                             Plan **ret, StagesInfo **ret_info, PlanProblems **ret_problems, Err *err);
+
 /* file:line:column, the message, the line itself and a caret, for a terminal. */
 void plan_problems_print(const PlanProblems *problems, const char *file, const char *text, size_t len,
                          bool colour, Buf *out);

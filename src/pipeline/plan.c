@@ -3,11 +3,13 @@
 #include "base/str.h"
 #include "pipeline/read.h"
 #include "pipeline/spec.h"
+#include "pipeline/stages.h"
 
-enum { FILE_YML, FILE_YAML, FILE_MAKE_FIRST };
+enum { FILE_YML, FILE_YAML, FILE_STAGES, FILE_MAKE_FIRST };
 
 /* make takes the first of its three names that is there (GNU make manual, 3.2). */
-const char *const plan_files[] = {".pelton.yml", ".pelton.yaml", "GNUmakefile", "makefile", "Makefile", NULL};
+const char *const plan_files[] = {".pelton.yml", ".pelton.yaml", STAGES_FILE, "GNUmakefile",
+                                  "makefile",    "Makefile",     NULL};
 
 /* ---- reading ---- */
 
@@ -183,14 +185,17 @@ static void plan_jobs(const PipeFile *file, const PlanContext *context, SpecWrit
         plan->nothing = plan->jobs[i].skip;
 }
 
-static int fail(const char *file, Problems *problems, PlanProblems **ret_problems, Err *err) {
-    PlanProblems *all = problems_take(problems);
+static int fail_first(const char *file, const PlanProblems *all, Err *err) {
     const PlanProblem *first = &all->items[0];
 
-    *ret_problems = all;
     if (first->line > 0)
         return err_set(err, ERR_INVALID, "%s:%d:%d: %s", file, first->line, first->column, first->message);
     return err_set(err, ERR_INVALID, "%s: %s", file, first->message);
+}
+
+static int fail(const char *file, Problems *problems, PlanProblems **ret_problems, Err *err) {
+    *ret_problems = problems_take(problems);
+    return fail_first(file, *ret_problems, err);
 }
 
 static int plan_pelton(const char *name, const char *text, size_t len, const PlanContext *context,
@@ -238,6 +243,13 @@ static int plan_makefile(const char *name, const void *mem, Plan **ret) {
     return 0;
 }
 
+static int plan_stages(const char *text, size_t len, const PlanContext *context, const void *mem, Plan **ret,
+                       PlanProblems **ret_problems, Err *err) {
+    int r = stages_plan(text, len, context, mem, ret, NULL, ret_problems, err);
+
+    return r == -ERR_UNSUPPORTED || r == -ERR_INVALID ? fail_first(STAGES_FILE, *ret_problems, err) : r;
+}
+
 int plan_make(const char *const *contents, const size_t *lens, const PlanContext *context, const void *mem,
               Plan **ret, PlanProblems **ret_problems, Err *err) {
     size_t file = contents[FILE_YML] ? FILE_YML : FILE_YAML;
@@ -251,6 +263,8 @@ int plan_make(const char *const *contents, const size_t *lens, const PlanContext
     if (contents[file])
         return plan_pelton(plan_files[file], contents[file], lens[file], context, mem, ret, ret_problems,
                            err);
+    if (contents[FILE_STAGES])
+        return plan_stages(contents[FILE_STAGES], lens[FILE_STAGES], context, mem, ret, ret_problems, err);
     for (file = FILE_MAKE_FIRST; plan_files[file]; file++)
         if (contents[file])
             return plan_makefile(plan_files[file], mem, ret);

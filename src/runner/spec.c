@@ -62,6 +62,8 @@ static int read_step(const json_t *from, const void *mem, JobStep *step, Err *er
     if (r == 0)
         r = json_opt_i64(from, "timeout", &step->timeout_us, err);
     if (r == 0)
+        r = json_opt_bool(from, "continue_on_error", &step->continue_on_error, err);
+    if (r == 0)
         r = read_env(from, "env", &step->env, err);
     return r;
 }

@@ -11,6 +11,7 @@ typedef struct JobStep {
     const char *name, *run, *condition, *cwd; /* never NULL */
     Env env;
     int64_t timeout_us; /* 0: none */
+    bool continue_on_error;
 } JobStep;
 
 typedef struct JobSpec {

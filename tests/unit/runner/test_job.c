@@ -45,6 +45,22 @@ static void a_failing_step_ends_the_job_but_for_those_that_always_run(void **sta
     world_clean();
 }
 
+static void a_step_that_may_fail_does_not_fail_its_job(void **state) {
+    FakeJob *job;
+
+    world_start_runner();
+    job = world_finish(world_job("shell",
+                                 "[{\"name\":\"a\",\"run\":\"exit 3\",\"continue_on_error\":true},"
+                                 "{\"name\":\"b\",\"run\":\"sleep 71718\",\"timeout\":100000,"
+                                 "\"continue_on_error\":true},"
+                                 "{\"name\":\"c\",\"run\":\"echo c\"}]",
+                                 ""));
+    assert_non_null(strstr(buf_str(&job->log), "\n==> step 3/3: c\nc\n"));
+    assert_non_null(strstr(buf_str(&job->report), "\"state\":\"success\""));
+    assert_non_null(strstr(buf_str(&job->report), "\"name\":\"a\",\"state\":\"failed\",\"exit_code\":3"));
+    world_clean();
+}
+
 static void a_step_that_takes_too_long_is_ended(void **state) {
     FakeJob *job;
 
@@ -202,6 +218,7 @@ int main(int argc, char **argv) {
         TEST(a_job_runs_and_says_what_it_did),
         TEST(a_sandboxed_job_runs),
         TEST(a_failing_step_ends_the_job_but_for_those_that_always_run),
+        TEST(a_step_that_may_fail_does_not_fail_its_job),
         TEST(a_step_that_takes_too_long_is_ended),
         TEST(a_jobs_own_time_counts_for_all_its_steps),
         TEST(memory_over_the_limit_is_reported_as_such),

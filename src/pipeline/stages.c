@@ -1,0 +1,483 @@
+/* From a file of the stages dialect to a plan. */
+#include "pipeline/stages.h"
+
+#include "base/str.h"
+#include "pipeline/spec.h"
+
+#define EDGES_MAX 200000
+#define NOTICES_MAX 100
+#define ENV_BUDGET (8 * 1024 * 1024) /* bytes of values that were put together */
+
+typedef struct StagesPlanner {
+    const void *mem;
+    const PlanContext *context;
+    const StagesFile *file;
+    StagesEnv hand;     /* given by hand: wins over what the file says */
+    StagesEnv standard; /* what we say of the build */
+    StagesEnv pipeline; /* the file's environment */
+    Plan *plan;
+    size_t total; /* bytes of all specifications */
+    size_t edges; /* of needs and workspaces */
+    size_t budget;
+    Problems *problems;
+} StagesPlanner;
+
+/* ---- variables ---- */
+
+/* Names that pipelines of other systems expect beside PELTON_…. */
+static void add_standard(StagesPlanner *p) {
+    const PlanContext *c = p->context;
+    const char *tag = str_after(c->ref, "refs/tags/");
+    const char *const vars[][2] = {
+        {"BRANCH", tag ? "" : c->branch},
+        {"CI_BRANCH", tag ? "" : c->branch},
+        {"CI_TAG", tag ? tag : ""},
+        {"CI_COMMIT_SHA", c->commit},
+        {"CI_COMMIT_SHORT_SHA", mem_strndup(p->mem, c->commit, strnlen(c->commit, 8))},
+        {"CI_EVENT", c->event},
+        {"CI_PIPELINE_NAME", p->file->info->name},
+    };
+
+    for (size_t i = 0; i < ELEMENTS(vars); i++)
+        stages_env_set(&p->standard, vars[i][0], vars[i][1], p->mem);
+}
+
+static int read_hand(StagesPlanner *p, Err *err) {
+    _cleanup_json_ json_t *env = NULL;
+    const char *name;
+    json_t *value;
+    int r;
+
+    if (str_empty(p->context->env))
+        return 0;
+    r = json_read(p->context->env, strlen(p->context->env), &env, err);
+    if (r < 0)
+        return r;
+    json_object_foreach (env, name, value) {
+        StagesVar var = {mem_strdup(p->mem, name), mem_strdup(p->mem, json_string_value(value))};
+
+        if (!var.value)
+            continue;
+        stages_env_set(&p->hand, var.name, var.value, p->mem);
+        stages_env_set(&p->standard, var.name, var.value, p->mem);
+    }
+    return 0;
+}
+
+static StagesEnv layer(const StagesPlanner *p, const StagesEnv *below, const YamlNode *mapping) {
+    StagesEnv env = {.below = below, .hand = &p->hand};
+
+    stages_env_add(&env, mapping, p->mem);
+    return env;
+}
+
+/* ---- specifications ---- */
+
+static void write_vars(JsonWriter *w, const char *key, const StagesEnv *env, const StagesEnv *until) {
+    jw_object(w, key);
+    for (; env != until; env = env->below) {
+        for (size_t i = 0; i < env->count; i++)
+            jw_str(w, env->vars[i].name, env->vars[i].value);
+    }
+    jw_end_object(w);
+}
+
+/* The layers from the pipeline's up, each name once. */
+static StagesEnv flatten(const StagesPlanner *p, const StagesEnv *top) {
+    const StagesEnv *layers[8];
+    StagesEnv all = {0};
+    size_t count = 0;
+
+    for (const StagesEnv *e = top; e && count < ELEMENTS(layers); e = e->below)
+        layers[count++] = e;
+    while (count--)
+        for (size_t i = 0; i < layers[count]->count; i++)
+            stages_env_set(&all, layers[count]->vars[i].name, layers[count]->vars[i].value, p->mem);
+    return all;
+}
+
+static void condition_problem(StagesPlanner *p, const YamlNode *node, const Err *err) {
+    problems_at(p->problems, node, "condition: %s", err->msg);
+}
+
+/* "": none. */
+static const char *condition_of(StagesPlanner *p, const StagesEnv *env, const YamlNode *node) {
+    const PlanContext *context = p->context;
+    const char *text = "";
+    bool unused;
+    Err err;
+
+    if (node && (stages_condition(env, node->text, p->mem, &text, &err) < 0 ||
+                 condition_eval(text, context, COND_SUCCESS, &unused, &err) < 0)) {
+        condition_problem(p, node, &err);
+        return "";
+    }
+    return text;
+}
+
+static void write_step(StagesPlanner *p, JsonWriter *w, const StagesEnv *stage, const StagesStep *step) {
+    StagesEnv env = layer(p, stage, step->env);
+
+    for (size_t i = 0; i < step->var_count; i++)
+        stages_env_set(&env, step->vars[i].name, stages_expand(&env, step->vars[i].value, p->mem, NULL),
+                       p->mem);
+    jw_object(w, NULL);
+    jw_str(w, "name", step->name);
+    jw_str(w, "run", step->run);
+    write_vars(w, "env", &env, stage);
+    jw_int(w, "timeout", step->timeout);
+    jw_str(w, "working_directory", step->folder ? step->folder : "");
+    jw_str(w, "if", condition_of(p, stage, step->condition));
+    jw_bool(w, "continue_on_error", step->continue_on_error);
+    jw_end_object(w);
+}
+
+/* A workspace that a job left for those after it: whole, or what the job changed. */
+typedef struct Kept {
+    size_t job;
+    bool changes;
+} Kept;
+
+/* What a stage stands behind. */
+typedef struct Barrier {
+    size_t *needs; /* the stage before, and what that stood behind if it may run after a failure */
+    size_t count;
+    Kept *kept; /* in the order in which they make the workspace */
+    size_t kept_count;
+} Barrier;
+
+/* A job of some steps of a stage. */
+typedef struct StagesJob {
+    size_t stage;
+    const StagesStep *steps;
+    size_t count;
+    bool last; /* nobody comes after it */
+} StagesJob;
+
+static bool in_parallel(const Stage *stage) {
+    return stage->parallel && stage->count > 1;
+}
+
+static void write_file(JsonWriter *w, const char *key, size_t job) {
+    char path[64];
+
+    snprintf(path, sizeof(path), ".pelton/workspace/%zu.tar.zst", job);
+    jw_str(w, key, path);
+}
+
+static void write_workspace(JsonWriter *w, const StagesPlanner *p, const StagesJob *job,
+                            const Barrier *before) {
+    jw_object(w, "workspace");
+    jw_array(w, "take");
+    for (size_t i = 0; i < before->kept_count; i++) {
+        jw_object(w, NULL);
+        write_file(w, "path", before->kept[i].job);
+        jw_bool(w, "changes", before->kept[i].changes);
+        jw_end_object(w);
+    }
+    jw_end_array(w);
+    if (!job->last)
+        write_file(w, "keep", p->plan->count);
+    jw_bool(w, "changes", in_parallel(&p->file->stages[job->stage]));
+    jw_end_object(w);
+}
+
+/* What the view of an execution is made from. */
+static void write_origin(JsonWriter *w, const StagesPlanner *p, const StagesJob *job) {
+    const Stage *stage = &p->file->stages[job->stage];
+
+    jw_object(w, "stage");
+    jw_int(w, "index", (int64_t)job->stage);
+    jw_str(w, "name", stage->name);
+    jw_bool(w, "parallel", stage->parallel);
+    jw_end_object(w);
+}
+
+static const char *write_spec(StagesPlanner *p, const StagesJob *job, const StagesEnv *env,
+                              const Barrier *before) {
+    const Stage *stage = &p->file->stages[job->stage];
+    StagesEnv all = flatten(p, env);
+    _cleanup_buf_ Buf out = BUF_INIT;
+    JsonWriter w = JSON_WRITER(&out);
+
+    jw_object(&w, NULL);
+    jw_str(&w, "kind", "steps");
+    jw_str(&w, "executor", "sandbox");
+    jw_bool(&w, "checkout", !p->context->bare);
+    jw_bool(&w, "network", true);
+    write_vars(&w, "env", &all, NULL);
+    jw_int(&w, "timeout", stage->timeout);
+    jw_array(&w, "steps");
+    for (size_t i = 0; i < job->count; i++)
+        write_step(p, &w, env, &job->steps[i]);
+    jw_end_array(&w);
+    write_workspace(&w, p, job, before);
+    write_origin(&w, p, job);
+    jw_end_object(&w);
+    p->total += out.len;
+    return p->total <= SPEC_MAX_TOTAL ? buf_dup(&out, p->mem) : NULL;
+}
+
+/* ---- jobs ---- */
+
+static const char *retry_of(const StagesPlanner *p, const Stage *stage) {
+    int64_t times = stage->retries < 0 ? p->file->retries : stage->retries;
+
+    return times == 0 ? NULL
+                      : mem_printf(p->mem,
+                                   "{\"times\":%lld,\"on\":[\"exit\",\"timeout\",\"oom\",\"infrastructure\"],"
+                                   "\"backoff\":0}",
+                                   (long long)times);
+}
+
+/* Names are unique in a build: people and addresses ask for a job by its name. */
+static const char *unique_name(const StagesPlanner *p, const char *name) {
+    bool taken = true;
+
+    while (taken) {
+        taken = false;
+        for (size_t i = 0; i < p->plan->count && !taken; i++)
+            taken = str_eq(p->plan->jobs[i].name, name);
+        if (taken)
+            name = mem_printf(p->mem, "%s (%zu)", name, p->plan->count + 1);
+    }
+    return name;
+}
+
+/* Whether a stage may run though one before it failed. */
+static bool may_follow_failure(const StagesPlanner *p, const char *condition) {
+    bool result = false;
+    Err err;
+
+    return *condition && condition_eval(condition, p->context, COND_FAILURE, &result, &err) == 0 && result;
+}
+
+static void add_job(StagesPlanner *p, const Stage *stage, const StagesJob *job, const StagesEnv *env,
+                    const char *name, const char *condition, const Barrier *before) {
+    const char *spec = write_spec(p, job, env, before);
+    bool first = before->count == 0, run = true;
+    Err err;
+
+    if (*condition && first && condition_eval(condition, p->context, COND_SUCCESS, &run, &err) < 0)
+        run = true;
+    p->plan->jobs[p->plan->count++] = (PlanJob){.name = name,
+                                                .kind = "steps",
+                                                .fit = {.executor = "sandbox", .arch = ""},
+                                                .retry = retry_of(p, stage),
+                                                .condition = condition,
+                                                .spec = spec,
+                                                .needs = before->needs,
+                                                .need_count = before->count,
+                                                .skip = !run};
+}
+
+static void keep(const StagesPlanner *p, Barrier *barrier, size_t job, bool changes) {
+    Kept kept = {job, changes};
+
+    mem_append(p->mem, barrier->kept, barrier->kept_count, kept);
+}
+
+/* The barrier behind the stage whose jobs begin at `from`. */
+static Barrier pass(const StagesPlanner *p, const Barrier *before, size_t from, const Stage *stage,
+                    const char *condition) {
+    Barrier next = {0};
+
+    /* a stage that runs for sure, and leaves all of its workspace, hides those before it */
+    if (in_parallel(stage) || *condition)
+        for (size_t i = 0; i < before->kept_count; i++)
+            keep(p, &next, before->kept[i].job, before->kept[i].changes);
+    for (size_t i = from; i < p->plan->count; i++) {
+        mem_append(p->mem, next.needs, next.count, i);
+        keep(p, &next, i, in_parallel(stage));
+    }
+    if (may_follow_failure(p, condition))
+        for (size_t i = 0; i < before->count; i++)
+            mem_append(p->mem, next.needs, next.count, before->needs[i]);
+    return next;
+}
+
+static void plan_stage(StagesPlanner *p, size_t index, Barrier *barrier) {
+    const Stage *stage = &p->file->stages[index];
+    StagesEnv env = layer(p, &p->pipeline, stage->env);
+    size_t from = p->plan->count, per_job = in_parallel(stage) ? 1 : stage->count;
+    const char *condition = condition_of(p, &env, stage->condition);
+
+    for (size_t i = 0; i < stage->count; i += per_job) {
+        StagesJob job = {index, &stage->steps[i], per_job, index + 1 == p->file->count};
+        const char *name = stage->name;
+
+        if (in_parallel(stage))
+            name = mem_printf(p->mem, "%s / %s", stage->name, stage->steps[i].name);
+        p->edges += barrier->count + barrier->kept_count;
+        if (p->edges > EDGES_MAX) {
+            problems_add(p->problems, 0, 0, "too many parallel steps behind each other");
+            return;
+        }
+        add_job(p, stage, &job, &env, unique_name(p, name), condition, barrier);
+    }
+    *barrier = pass(p, barrier, from, stage, condition);
+}
+
+static size_t count_jobs(const StagesFile *file) {
+    size_t count = 0;
+
+    for (size_t i = 0; i < file->count; i++)
+        count += in_parallel(&file->stages[i]) ? file->stages[i].count : 1;
+    return count;
+}
+
+static void plan_all(StagesPlanner *p) {
+    Barrier barrier = {0};
+    bool skip = true;
+
+    p->plan->jobs = mem_array(p->mem, PlanJob, count_jobs(p->file));
+    for (size_t i = 0; i < p->file->count && p->problems->count == 0 && p->total <= SPEC_MAX_TOTAL; i++)
+        plan_stage(p, i, &barrier);
+    for (size_t i = 0; i < p->plan->count; i++)
+        skip = skip && p->plan->jobs[i].skip;
+    p->plan->nothing = skip && p->plan->count;
+}
+
+/* ---- notices ---- */
+
+static const char *const moments[][2] = {
+    {"on_start", "start"}, {"on_success", "success"}, {"on_failure", "failure"}};
+
+/* What a target must say. */
+static const struct {
+    const char *type, *kind, *key, *other;
+} targets[] = {
+    {"email", "email", "email", NULL},
+    {"slack", "slack", "webhook_url", "slack_token"},
+    {"webhook", "webhook", "webhook_url", NULL},
+    {"git_hub", "status", NULL, NULL},
+    {"github", "status", NULL, NULL},
+};
+
+static const char *notice_config(const StagesPlanner *p, const YamlNode *config) {
+    static const char *const keys[] = {"email",         "webhook_url",  "slack_channel", "slack_token",
+                                       "github_status", "github_token", "repository"};
+    _cleanup_buf_ Buf out = BUF_INIT;
+    JsonWriter w = JSON_WRITER(&out);
+
+    jw_object(&w, NULL);
+    for (size_t i = 0; i < ELEMENTS(keys); i++) {
+        const char *text = stages_text(config, keys[i]);
+
+        if (*text)
+            jw_str(&w, keys[i], stages_expand(&p->pipeline, text, p->mem, NULL));
+    }
+    jw_end_object(&w);
+    return buf_dup(&out, p->mem);
+}
+
+static void add_notice(StagesPlanner *p, const char *moment, const YamlNode *node) {
+    const char *type = stages_text(node, "target_type");
+    const YamlNode *config = node->kind == YAML_MAPPING ? yaml_get(node, "config") : NULL;
+    PlanNotice notice = {.moment = moment};
+
+    for (size_t i = 0; i < ELEMENTS(targets); i++) {
+        if (strcasecmp(targets[i].type, type) != 0)
+            continue;
+        notice.kind = targets[i].kind;
+        if (targets[i].key && !*stages_text(config, targets[i].key) &&
+            !(targets[i].other && *stages_text(config, targets[i].other)))
+            problems_at(p->problems, node, "notification \"%s\": missing \"%s\" in its config", type,
+                        targets[i].key);
+    }
+    if (!notice.kind) {
+        problems_at(p->problems, node,
+                    "unknown target type \"%s\"; expected email, slack, webhook or git_hub",
+                    problems_show(p->problems, type));
+        return;
+    }
+    notice.config = notice_config(p, config);
+    mem_append(p->mem, p->plan->notices, p->plan->notice_count, notice);
+}
+
+static void read_notices(StagesPlanner *p, const YamlNode *root) {
+    const YamlNode *all = yaml_get(root, "notifications");
+
+    if (all && !yaml_is_null(all) && all->kind != YAML_MAPPING) {
+        problems_at(p->problems, all, "\"notifications\": expected a mapping");
+        return;
+    }
+    for (size_t i = 0; all && all->kind == YAML_MAPPING && i < ELEMENTS(moments); i++) {
+        const YamlNode *list = yaml_get(all, moments[i][0]);
+
+        if (list && !yaml_is_null(list) && (list->kind != YAML_SEQUENCE || list->count > NOTICES_MAX))
+            problems_at(p->problems, list, "\"%s\": expected a list of at most %d", moments[i][0],
+                        NOTICES_MAX);
+        else if (list && list->kind == YAML_SEQUENCE)
+            for (size_t k = 0; k < list->count; k++)
+                add_notice(p, moments[i][1], list->items[k]);
+    }
+}
+
+/* ---- the whole ---- */
+
+static int fail(StagesReader *r, PlanProblems **ret, Err *err) {
+    PlanProblems *all = problems_take(&r->problems);
+    const PlanProblem *first = &all->items[0];
+
+    *ret = all;
+    return err_set(err, r->later == all->count ? ERR_UNSUPPORTED : ERR_INVALID, "%s", first->message);
+}
+
+static int read_yaml(StagesReader *r, const char *text, size_t len, YamlNode **ret) {
+    int line = 0, column = 0;
+    Err why;
+
+    *ret = NULL;
+    if (yaml_read_large(text, len, STAGES_MAX_BYTES, r->mem, ret, &line, &column, &why) < 0)
+        problems_add(&r->problems, line, column, "Invalid YAML configuration: %s", why.msg);
+    else if (!*ret)
+        problems_add(&r->problems, 0, 0, "Invalid YAML configuration: the file is empty");
+    return r->problems.count ? -ERR_INVALID : 0;
+}
+
+static int make_plan(StagesPlanner *p, const YamlNode *root, Err *err) {
+    int r = 0;
+
+    p->budget = ENV_BUDGET;
+    p->standard.budget = &p->budget;
+    add_standard(p);
+    r = read_hand(p, err);
+    if (r < 0)
+        return r;
+    p->pipeline = layer(p, &p->standard, p->file->env);
+    p->plan = mem_new(p->mem, Plan);
+    p->plan->planner = "stages";
+    p->plan->file = STAGES_FILE;
+    p->plan->timeout_us = p->file->timeout;
+    read_notices(p, root);
+    plan_all(p);
+    if (p->total > SPEC_MAX_TOTAL)
+        problems_add(p->problems, 0, 0, "the plan of all jobs is larger than %d MiB",
+                     SPEC_MAX_TOTAL / 1024 / 1024);
+    return 0;
+}
+
+int stages_plan(const char *text, size_t len, const PlanContext *context, const void *mem, Plan **ret,
+                StagesInfo **ret_info, PlanProblems **ret_problems, Err *err) {
+    StagesReader reader = {.mem = mem, .problems = PROBLEMS(mem)};
+    StagesFile file = {0};
+    StagesPlanner p = {.mem = mem, .context = context, .file = &file, .problems = &reader.problems};
+    YamlNode *root;
+    int r;
+
+    if (read_yaml(&reader, text, len, &root) < 0)
+        return fail(&reader, ret_problems, err);
+    stages_read_file(&reader, root, &file);
+    if (reader.problems.count)
+        return fail(&reader, ret_problems, err);
+    r = make_plan(&p, root, err);
+    if (r < 0)
+        return r;
+    if (reader.problems.count)
+        return fail(&reader, ret_problems, err);
+    *ret = p.plan;
+    if (ret_info)
+        *ret_info = file.info;
+    return 0;
+}

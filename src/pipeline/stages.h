@@ -1,0 +1,102 @@
+/* The stages dialect: the YAML of a stored pipeline, or of `pelton-stages.yml` in a repository. A stage is a
+ * barrier; a sequential stage becomes one job, a parallel one a job a step. docs/stages.md has the language.
+ * Within the room; stages_read and stages_plan (pipeline.h) are for others. */
+#pragma once
+
+#include "base/json.h"
+#include "base/yaml.h"
+#include "pipeline/pipeline.h"
+#include "pipeline/problems.h"
+
+#define STAGES_MAX 1000
+#define STAGES_FILE "pelton-stages.yml"
+#define STAGES_MAX_STEPS 5000 /* of all stages together */
+#define STAGES_MAX_NAME 200
+#define STAGES_MAX_RETRIES 100
+#define STAGES_MAX_ENV 1000
+
+/* ---- variables (stages_env.c) ---- */
+typedef struct StagesVar {
+    const char *name, *value;
+} StagesVar;
+
+/* A list that goes on with the one below it: a step's variables, its stage's, the pipeline's, the server's.
+ */
+typedef struct StagesEnv {
+    const struct StagesEnv *below;
+    StagesVar *vars;
+    size_t count;
+    const struct StagesEnv *hand; /* what is there wins over a value of the file; or NULL */
+    size_t *budget;               /* of the lowest: bytes that may still be put together */
+} StagesEnv;
+
+/* The value, or NULL. */
+const char *stages_env_get(const StagesEnv *env, const char *name);
+/* Adds a mapping's variables, ${NAME} and ${NAME:-text} in their values replaced where NAME is known. One
+ * that is nothing but an unknown name is left out: it is to come from elsewhere. */
+void stages_env_add(StagesEnv *env, const YamlNode *mapping, const void *mem);
+/* Sets or replaces one. */
+void stages_env_set(StagesEnv *env, const char *name, const char *value, const void *mem);
+/* The text with what is known put in: in mem, or the text itself. *ret_whole (may be NULL): it is one unknown
+ * name and nothing else. */
+const char *stages_expand(const StagesEnv *env, const char *text, const void *mem, bool *ret_whole);
+/* ${NAME} of a condition becomes a text of our own expressions. ERR_INVALID. */
+_must_check_ int stages_condition(const StagesEnv *env, const char *text, const void *mem, const char **ret,
+                                  Err *err);
+
+/* ---- steps (stages_step.c) ---- */
+typedef struct StagesStep StagesStep;
+
+typedef struct StagesReader {
+    const void *mem;
+    Problems problems;
+    size_t later; /* of the problems, those that a coming version solves */
+    size_t steps; /* so far */
+} StagesReader;
+
+typedef struct StagesKind {
+    const char *names;                                /* all spellings: "aws a_w_s" */
+    void (*check)(StagesReader *r, StagesStep *step); /* finds run, folder and vars, or problems */
+} StagesKind;
+
+struct StagesStep {
+    const YamlNode *node, *config; /* config NULL: none */
+    const char *name, *stage;
+    const YamlNode *condition;
+    bool continue_on_error;
+    int64_t timeout; /* µs; 0: none */
+    const YamlNode *env;
+    /* made by the kind's check: */
+    const char *run, *folder; /* folder NULL: the workspace */
+    StagesVar *vars;          /* for the script, over env */
+    size_t var_count;
+};
+
+/* The kind by step_type, or what the config lets guess; NULL after a problem. */
+const StagesKind *stages_kind(StagesReader *r, const YamlNode *type, const StagesStep *step);
+
+/* ---- the file (stages_read.c) ---- */
+typedef struct Stage {
+    const char *name;
+    StagesStep *steps;
+    size_t count;
+    const YamlNode *condition, *env;
+    bool parallel;
+    int64_t timeout; /* µs; 0: none */
+    int64_t retries; /* -1: the pipeline's */
+} Stage;
+
+typedef struct StagesFile {
+    const YamlNode *env;
+    Stage *stages;
+    size_t count;
+    int64_t timeout, retries;
+    StagesInfo *info;
+} StagesFile;
+
+void stages_read_file(StagesReader *r, const YamlNode *root, StagesFile *ret);
+/* A problem of a place: `Step 'x' in stage 'y': …`. */
+void stages_step_problem(StagesReader *r, const StagesStep *step, const YamlNode *at, const char *fmt, ...)
+    _printf_(4, 5);
+/* The text of a scalar, "" without one or when it is no scalar; foreign letters stay. */
+const char *stages_text(const YamlNode *mapping, const char *key);

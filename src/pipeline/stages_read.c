@@ -1,0 +1,331 @@
+/* The file of the stages dialect, read and checked. Keys that are not ours are left alone: its documents' own
+ * examples have many. */
+#include "pipeline/stages.h"
+
+#include "base/cron.h"
+#include "base/str.h"
+#include <ctype.h>
+#include <stdarg.h>
+
+#define TIMEOUT_MAX (INT64_C(30) * 24 * 3600 * 1000000)
+#define ITEMS_MAX 1000 /* triggers, notices, patterns */
+
+const char *stages_text(const YamlNode *mapping, const char *key) {
+    const YamlNode *node = mapping && mapping->kind == YAML_MAPPING ? yaml_get(mapping, key) : NULL;
+
+    return node && node->kind == YAML_SCALAR && !yaml_is_null(node) ? node->text : "";
+}
+
+void stages_step_problem(StagesReader *r, const StagesStep *step, const YamlNode *at, const char *fmt, ...) {
+    char text[400];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    problems_at(&r->problems, at ? at : step->node, "Step '%s' in stage '%s': %s",
+                problems_show(&r->problems, step->name), problems_show(&r->problems, step->stage), text);
+}
+
+/* The value of a key that is there and not null. */
+static const YamlNode *value_of(const YamlNode *mapping, const char *key) {
+    const YamlNode *node = mapping && mapping->kind == YAML_MAPPING ? yaml_get(mapping, key) : NULL;
+
+    return node && !yaml_is_null(node) ? node : NULL;
+}
+
+static const YamlNode *list_of(StagesReader *r, const YamlNode *mapping, const char *key, size_t max) {
+    const YamlNode *node = value_of(mapping, key);
+
+    if (!node)
+        return NULL;
+    if (node->kind != YAML_SEQUENCE)
+        problems_at(&r->problems, node, "\"%s\": expected a list, got %s", key, yaml_kind_word(node));
+    else if (node->count > max)
+        problems_at(&r->problems, node, "\"%s\": more than %zu", key, max);
+    else
+        return node;
+    return NULL;
+}
+
+static const YamlNode *mapping_of(StagesReader *r, const YamlNode *mapping, const char *key) {
+    const YamlNode *node = value_of(mapping, key);
+
+    if (!node || node->kind == YAML_MAPPING)
+        return node;
+    problems_at(&r->problems, node, "\"%s\": expected a mapping, got %s", key, yaml_kind_word(node));
+    return NULL;
+}
+
+static bool read_bool(StagesReader *r, const YamlNode *mapping, const char *key) {
+    const YamlNode *node = value_of(mapping, key);
+    bool value = false;
+
+    if (node && !yaml_as_bool(node, &value))
+        problems_at(&r->problems, node, "\"%s\": expected true or false", key);
+    return value;
+}
+
+/* Seconds, or a duration as 10m. */
+static int64_t read_timeout(StagesReader *r, const YamlNode *mapping) {
+    const YamlNode *node = value_of(mapping, "timeout");
+    int64_t us = 0;
+
+    if (!node)
+        return 0;
+    if (node->kind != YAML_SCALAR || !str_to_duration(node->text, &us) || us <= 0 || us > TIMEOUT_MAX) {
+        problems_at(&r->problems, node, "\"timeout\": expected seconds, more than 0 and at most 30 days");
+        return 0;
+    }
+    return us;
+}
+
+static int64_t read_retries(StagesReader *r, const YamlNode *mapping, int64_t fallback) {
+    const YamlNode *node = value_of(mapping, "retry_count");
+    int64_t count = fallback;
+
+    if (node && (!yaml_as_int(node, &count) || count < 0 || count > STAGES_MAX_RETRIES)) {
+        problems_at(&r->problems, node, "\"retry_count\": expected 0 to %d", STAGES_MAX_RETRIES);
+        return fallback;
+    }
+    return count;
+}
+
+static bool is_variable(const char *name) {
+    if (!*name || strlen(name) > 255 || isdigit((unsigned char)*name))
+        return false;
+    while (isalnum((unsigned char)*name) || *name == '_')
+        name++;
+    return !*name;
+}
+
+static const YamlNode *read_env(StagesReader *r, const YamlNode *mapping) {
+    const YamlNode *env = mapping_of(r, mapping, "environment");
+
+    if (env && env->count > STAGES_MAX_ENV) {
+        problems_at(&r->problems, env, "\"environment\": more than %d variables", STAGES_MAX_ENV);
+        return NULL;
+    }
+    for (size_t i = 0; env && i < env->count; i++) {
+        const YamlPair *pair = &env->pairs[i];
+
+        if (!is_variable(pair->key->text))
+            problems_at(&r->problems, pair->key, "\"environment\": \"%s\" is not a variable's name",
+                        problems_show(&r->problems, pair->key->text));
+        else if (pair->value->kind != YAML_SCALAR)
+            problems_at(&r->problems, pair->value, "\"environment.%s\": expected a text, got %s",
+                        pair->key->text, yaml_kind_word(pair->value));
+    }
+    return env;
+}
+
+/* A name goes into logs and addresses: it is text, and short. */
+static const char *read_name(StagesReader *r, const YamlNode *mapping, bool *ret_bad) {
+    const YamlNode *node = value_of(mapping, "name");
+    const char *name = node && node->kind == YAML_SCALAR ? node->text : "";
+
+    *ret_bad = false;
+    for (const char *p = name; *p && !*ret_bad; p++)
+        *ret_bad = iscntrl((unsigned char)*p) != 0;
+    *ret_bad = *ret_bad || strlen(name) > STAGES_MAX_NAME;
+    if (*ret_bad)
+        problems_at(&r->problems, node, "a name has at most %d bytes, all on one line", STAGES_MAX_NAME);
+    return name[strspn(name, " \t")] ? name : "";
+}
+
+/* Whether it can be read; what it says depends on variables that are known later. */
+static const YamlNode *read_condition(StagesReader *r, const YamlNode *mapping, const char *what) {
+    const YamlNode *node = value_of(mapping, "condition");
+    const PlanContext none = {.project = "", .branch = "", .ref = "", .commit = "", .event = ""};
+    StagesEnv env = {0};
+    const char *text;
+    bool unused;
+    Err err;
+
+    if (!node || (node->kind == YAML_SCALAR && !node->text[strspn(node->text, " \t\r\n")]))
+        return NULL;
+    if (node->kind != YAML_SCALAR) {
+        problems_at(&r->problems, node, "\"condition\" of %s: expected an expression", what);
+        return NULL;
+    }
+    if (stages_condition(&env, node->text, r->mem, &text, &err) < 0 ||
+        condition_eval(text, &none, COND_SUCCESS, &unused, &err) < 0)
+        problems_at(&r->problems, node, "condition of %s: %s", what, err.msg);
+    return node;
+}
+
+/* ---- stages and steps ---- */
+
+static void read_step(StagesReader *r, const YamlNode *node, size_t number, StagesStep *step) {
+    const StagesKind *kind;
+    bool bad;
+
+    step->node = node;
+    if (node->kind != YAML_MAPPING) {
+        problems_at(&r->problems, node, "Step %zu in stage '%s': expected a mapping", number,
+                    problems_show(&r->problems, step->stage));
+        return;
+    }
+    step->name = read_name(r, node, &bad);
+    if (!*step->name && !bad)
+        problems_at(&r->problems, node, "Step %zu in stage '%s' name cannot be empty", number,
+                    problems_show(&r->problems, step->stage));
+    step->config = mapping_of(r, node, "config");
+    step->condition =
+        read_condition(r, node, mem_printf(r->mem, "step '%s'", problems_show(&r->problems, step->name)));
+    step->continue_on_error = read_bool(r, node, "continue_on_error");
+    step->timeout = read_timeout(r, node);
+    step->env = read_env(r, step->config);
+    kind = stages_kind(r, yaml_get(node, "step_type"), step);
+    if (kind)
+        kind->check(r, step);
+}
+
+static void read_steps(StagesReader *r, const YamlNode *node, Stage *stage) {
+    const YamlNode *steps = list_of(r, node, "steps", STAGES_MAX_STEPS);
+
+    if (!steps || steps->count == 0) {
+        if (steps || !value_of(node, "steps"))
+            problems_at(&r->problems, node, "Stage '%s' must have at least one step",
+                        problems_show(&r->problems, stage->name));
+        return;
+    }
+    r->steps += steps->count;
+    if (r->steps > STAGES_MAX_STEPS) {
+        problems_at(&r->problems, steps, "more than %d steps", STAGES_MAX_STEPS);
+        return;
+    }
+    stage->steps = mem_array(r->mem, StagesStep, steps->count);
+    stage->count = steps->count;
+    for (size_t i = 0; i < steps->count; i++) {
+        stage->steps[i] = (StagesStep){.stage = stage->name, .name = ""};
+        read_step(r, steps->items[i], i + 1, &stage->steps[i]);
+    }
+}
+
+static void read_stage(StagesReader *r, const YamlNode *node, size_t number, Stage *stage) {
+    bool bad;
+
+    stage->name = "";
+    if (node->kind != YAML_MAPPING) {
+        problems_at(&r->problems, node, "Stage %zu: expected a mapping with \"name\" and \"steps\"", number);
+        return;
+    }
+    stage->name = read_name(r, node, &bad);
+    if (!*stage->name && !bad)
+        problems_at(&r->problems, node, "Stage %zu name cannot be empty", number);
+    stage->condition =
+        read_condition(r, node, mem_printf(r->mem, "stage '%s'", problems_show(&r->problems, stage->name)));
+    stage->env = read_env(r, node);
+    stage->parallel = read_bool(r, node, "parallel");
+    stage->timeout = read_timeout(r, node);
+    stage->retries = read_retries(r, node, -1);
+    read_steps(r, node, stage);
+}
+
+static void read_stages(StagesReader *r, const YamlNode *root, StagesFile *file) {
+    const YamlNode *stages = list_of(r, root, "stages", STAGES_MAX);
+
+    if (!stages || stages->count == 0) {
+        if (stages || !value_of(root, "stages"))
+            problems_at(&r->problems, root, "Pipeline must have at least one stage");
+        return;
+    }
+    file->stages = mem_array(r->mem, Stage, stages->count);
+    file->count = stages->count;
+    for (size_t i = 0; i < stages->count; i++)
+        read_stage(r, stages->items[i], i + 1, &file->stages[i]);
+}
+
+/* ---- triggers ---- */
+
+static const char *const trigger_types[][2] = {
+    {"webhook", "webhook"}, {"schedule", "schedule"},         {"cron", "schedule"}, {"manual", "manual"},
+    {"api", "manual"},      {"git_push", "git_push"},         {"push", "git_push"}, {"git_tag", "git_tag"},
+    {"tag", "git_tag"},     {"pull_request", "pull_request"},
+};
+
+static const char *const *read_patterns(StagesReader *r, const YamlNode *config, const char *key) {
+    const YamlNode *list = list_of(r, config, key, ITEMS_MAX);
+    const char **patterns = NULL;
+    size_t count = 0;
+
+    for (size_t i = 0; list && i < list->count; i++)
+        if (list->items[i]->kind == YAML_SCALAR)
+            mem_append(r->mem, patterns, count, list->items[i]->text);
+        else
+            problems_at(&r->problems, list->items[i], "\"%s\": expected texts", key);
+    if (count)
+        mem_append(r->mem, patterns, count, NULL);
+    return patterns;
+}
+
+static void check_cron(StagesReader *r, const YamlNode *node, StagesTrigger *trigger) {
+    Cron cron;
+    Err err;
+
+    if (cron_read(trigger->cron, trigger->timezone, &cron, &err) < 0)
+        problems_at(&r->problems, node, "\"cron_expression\": %s", err.msg);
+}
+
+static void read_trigger(StagesReader *r, const YamlNode *node, StagesTrigger *trigger) {
+    const char *type = stages_text(node, "trigger_type");
+    const YamlNode *config;
+
+    if (node->kind != YAML_MAPPING) {
+        problems_at(&r->problems, node, "a trigger: expected a mapping with \"trigger_type\"");
+        return;
+    }
+    config = mapping_of(r, node, "config");
+    for (size_t i = 0; i < ELEMENTS(trigger_types); i++)
+        if (strcasecmp(trigger_types[i][0], type) == 0)
+            trigger->type = trigger_types[i][1];
+    if (!trigger->type) {
+        problems_at(&r->problems, node,
+                    "unknown trigger type \"%s\"; expected webhook, schedule, manual, git_push, git_tag or "
+                    "pull_request",
+                    problems_show(&r->problems, type));
+        return;
+    }
+    trigger->branches = read_patterns(r, config, "branch_patterns");
+    trigger->tags = read_patterns(r, config, "tag_patterns");
+    trigger->events = read_patterns(r, config, "events");
+    trigger->repository = *stages_text(config, "repository") ? stages_text(config, "repository") : NULL;
+    trigger->timezone = *stages_text(config, "timezone") ? stages_text(config, "timezone") : "UTC";
+    if (!str_eq(trigger->type, "schedule"))
+        return;
+    trigger->cron = stages_text(config, "cron_expression");
+    check_cron(r, node, trigger);
+}
+
+static void read_triggers(StagesReader *r, const YamlNode *root, StagesInfo *info) {
+    const YamlNode *list = list_of(r, root, "triggers", ITEMS_MAX);
+
+    if (!list)
+        return;
+    info->triggers = mem_array(r->mem, StagesTrigger, list->count);
+    info->trigger_count = list->count;
+    for (size_t i = 0; i < list->count; i++)
+        read_trigger(r, list->items[i], &info->triggers[i]);
+}
+
+void stages_read_file(StagesReader *r, const YamlNode *root, StagesFile *ret) {
+    const char *description = stages_text(root, "description");
+    bool bad;
+
+    if (root->kind != YAML_MAPPING) {
+        problems_at(&r->problems, root, "expected a mapping with \"name\" and \"stages\", got %s",
+                    yaml_kind_word(root));
+        return;
+    }
+    ret->info = mem_new(r->mem, StagesInfo);
+    ret->info->name = read_name(r, root, &bad);
+    ret->info->description = *description ? description : NULL;
+    if (!*ret->info->name && !bad)
+        problems_at(&r->problems, root, "Pipeline name cannot be empty");
+    ret->env = read_env(r, root);
+    ret->timeout = read_timeout(r, root);
+    ret->retries = read_retries(r, root, 0);
+    read_triggers(r, root, ret->info);
+    read_stages(r, root, ret);
+}

@@ -1,0 +1,32 @@
+/* What the masker looks for: every form of every secret, as bytes. */
+#pragma once
+
+#include "base/buf.h"
+
+#define NEEDLE_MIN 4  /* bytes; of shorter ones nothing is hidden */
+#define NEEDLE_LINE 8 /* a line of a value is looked for by itself from this length on */
+#define NEEDLE_PIECE                                                                                         \
+    8 /* base64 is found by pieces of so many characters, for its lines may break anywhere                   \
+       */
+
+typedef struct Needle {
+    const unsigned char *bytes;
+    size_t len;
+} Needle;
+
+typedef struct Needles {
+    const void *mem;
+    Needle *items;
+    size_t count;
+} Needles;
+
+/* Adds the value in all its forms: whole (without white space at its ends) and each of its lines; both as
+ * they are and as JSON, URLs, XML and shells write them; base64 at the three alignments. Copies. */
+void needles_add(Needles *n, const char *value, size_t len);
+/* Sorts, a prefix before what is longer, each once. */
+void needles_sort(Needles *n);
+
+/* Inside: takes the form in when it is long enough to be looked for. */
+void needles_put(Needles *n, const void *bytes, size_t len);
+/* Inside: the value as base64, in pieces. */
+void needles_add_base64(Needles *n, const char *value, size_t len);

@@ -271,6 +271,23 @@ bool str_unhex(const char *hex, void *out, size_t len) {
     return true;
 }
 
+char *str_base64_encode(const void *ctx, const void *bytes, size_t len) {
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const unsigned char *b = bytes;
+    char *text = mem_array(ctx, char, (len + 2) / 3 * 4 + 1), *to = text;
+
+    for (size_t i = 0; i < len; i += 3) {
+        uint32_t bits =
+            (uint32_t)b[i] << 16 | (i + 1 < len ? (uint32_t)b[i + 1] << 8 : 0) | (i + 2 < len ? b[i + 2] : 0);
+
+        *to++ = digits[bits >> 18];
+        *to++ = digits[bits >> 12 & 63];
+        *to++ = i + 1 < len ? digits[bits >> 6 & 63] : '=';
+        *to++ = i + 2 < len ? digits[bits & 63] : '=';
+    }
+    return text;
+}
+
 static int base64_value(char c) {
     if (c >= 'A' && c <= 'Z')
         return c - 'A';

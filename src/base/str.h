@@ -42,7 +42,8 @@ char *str_utf8_clean(const void *ctx, const char *s, size_t len);
 void str_hex(const void *bytes, size_t len, char *out);
 /* Exactly 2 * len hex digits and nothing else. */
 _must_check_ bool str_unhex(const char *hex, void *out, size_t len);
-/* Base64 (RFC 4648, section 4) to bytes, at most `size`; gives the length or -1. */
+/* Base64 (RFC 4648, section 4), and back to at most `size` bytes; gives the length or -1. */
+char *str_base64_encode(const void *ctx, const void *bytes, size_t len);
 ssize_t str_base64_decode(const char *in, size_t in_len, void *out, size_t size);
 /* Percent-decoding in place (RFC 3986); false on a bad escape or a decoded zero byte. */
 _must_check_ bool str_url_decode(char *s);

@@ -164,6 +164,16 @@ static void base64(void **state) {
     assert_int_equal(decode("Zm9vYmFy", out, 5), -1);
 }
 
+static void base64_back(void **state) {
+    static const char *const words[] = {"", "Zg==", "Zm8=", "Zm9v", "Zm9vYg==", "+/+/", NULL};
+    _cleanup_talloc_ void *mem = talloc_new(NULL);
+    char out[16];
+
+    for (size_t i = 0; words[i]; i++)
+        assert_string_equal(str_base64_encode(mem, out, (size_t)decode(words[i], out, sizeof(out))),
+                            words[i]);
+}
+
 static void url_coding(void **state) {
     static const char *const bad[] = {"%", "%4", "%zz", "%4g", "a%00b", "%%41", NULL};
     char text[32] = "a%2Fb%c3%BC+%20", *s;
@@ -274,6 +284,7 @@ int main(void) {
         cmocka_unit_test(utf8_is_cleaned),
         cmocka_unit_test(hex),
         cmocka_unit_test(base64),
+        cmocka_unit_test(base64_back),
         cmocka_unit_test(url_coding),
         cmocka_unit_test(names_and_commits),
         cmocka_unit_test(glob),

@@ -129,11 +129,25 @@ typedef struct Exchange {
     bool heard;   /* a byte of the answer has come */
     bool started; /* a byte of a streamed body was taken from its source: it cannot be sent again */
     bool whole;   /* the request was sent to its end */
+    bool headed;  /* on_head was called */
 } Exchange;
+
+static int tell_head(Exchange *x, Err *err) {
+    HttpCall *call = x->call;
+
+    if (x->headed || !call->on_head || x->parser.state <= PARSER_HEADER || x->parser.status < 200 ||
+        x->parser.status > 299)
+        return 0;
+    x->headed = true;
+    return call->on_head(call->arg) ? err_set(err, ERR_CANCELLED, "ended by the receiver") : 0;
+}
 
 static int on_body(void *arg, const char *data, size_t len, Err *err) {
     Exchange *x = arg;
+    int r = tell_head(x, err);
 
+    if (r < 0)
+        return r;
     if (!x->call->answer_type && x->parser.type.len)
         x->call->answer_type = mem_strdup(x->client, x->parser.type.data);
     return client_take(&x->sink, x->parser.status, data, len, err);
@@ -183,6 +197,8 @@ static int receive(Exchange *x, Err *err) {
     x->heard = true;
     progress(x);
     r = parser_feed(&x->parser, room, (size_t)n, &used, err);
+    if (r == 0)
+        r = tell_head(x, err);
     if (r < 0)
         return r;
     if (x->parser.state == PARSER_DONE && used < (size_t)n)

@@ -27,6 +27,9 @@ typedef struct HttpCall {
     /* Called for each piece of a 2xx answer instead of keeping it; non-zero ends the call with ERR_CANCELLED.
      */
     int (*on_data)(void *arg, const void *data, size_t len);
+    /* Called when the head of a 2xx answer has come, before any of its body: whoever follows a stream knows
+     * then that it listens. Non-zero ends the call with ERR_CANCELLED. Not for https://. */
+    int (*on_head)(void *arg);
     void *arg;
     /* filled in */
     int status;

@@ -276,6 +276,52 @@ static void a_receiver_can_end_a_call(void **state) {
     script_end(&s);
 }
 
+typedef struct Order {
+    char seen[16];
+    bool refuse;
+} Order;
+
+static int note_head(void *arg) {
+    Order *o = arg;
+
+    o->seen[strlen(o->seen)] = 'h';
+    return o->refuse;
+}
+
+static int note_data(void *arg, const void *data, size_t len) {
+    Order *o = arg;
+
+    o->seen[strlen(o->seen)] = 'd';
+    return 0;
+}
+
+static void the_head_of_an_answer_is_told_once_before_its_body(void **state) {
+    static const char *const answers[] = {
+        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.0 200 OK\r\n\r\nabc",
+        "HTTP/1.1 204 No Content\r\n\r\n",
+        "HTTP/1.1 404 Not Found\r\nContent-Length: 3\r\n\r\nabc",
+        "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc",
+        NULL,
+    };
+    static const char *const wanted[] = {"hd", "h", "", "h"};
+    Script s;
+    HttpClient *c;
+
+    script_start(&s, answers);
+    c = client_at(s.base, NULL);
+    for (size_t i = 0; answers[i]; i++) {
+        Order order = {.refuse = i == 3};
+        HttpCall call = {.on_head = note_head, .on_data = note_data, .arg = &order};
+        Err err;
+
+        assert_int_equal(try_get(c, &call, &err), i == 3 ? -ERR_CANCELLED : 0);
+        assert_string_equal(order.seen, wanted[i]);
+        buf_done(&call.answer);
+    }
+    talloc_free(c);
+    script_end(&s);
+}
+
 static void *interrupt(void *arg) {
     http_client_interrupt(arg);
     return NULL;
@@ -543,6 +589,7 @@ int main(void) {
         TEST(an_endless_header_is_refused),
         TEST(time_and_size_are_bounded),
         TEST(a_receiver_can_end_a_call),
+        TEST(the_head_of_an_answer_is_told_once_before_its_body),
         TEST(another_thread_can_interrupt),
         TEST(a_body_can_be_streamed),
         TEST(a_unix_socket_serves_too),

@@ -44,6 +44,13 @@ void env_set(Env *e, const char *name, const char *value) {
         put(e, mem_printf(e->mem, "%s=%s", name, value), strlen(name));
 }
 
+void env_unset(Env *e, const char *name) {
+    size_t at = find(e, name, strlen(name));
+
+    if (at < e->count)
+        memmove(&e->items[at], &e->items[at + 1], (--e->count - at) * sizeof(*e->items));
+}
+
 const char *env_get(const Env *e, const char *name) {
     size_t len = strlen(name), at = find(e, name, len);
 

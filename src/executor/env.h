@@ -19,6 +19,7 @@ typedef struct Env {
 
 /* Sets or replaces; a name that is empty or holds '=' is left out. */
 void env_set(Env *e, const char *name, const char *value);
+void env_unset(Env *e, const char *name);
 /* NULL: not there. */
 const char *env_get(const Env *e, const char *name);
 /* All of `from`, over what is there. */

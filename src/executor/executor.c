@@ -3,10 +3,12 @@
 #include "base/str.h"
 #include "executor/tree.h"
 #include <errno.h>
+#include <signal.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 
-const ExecutorOps *const executors[] = {&executor_sandbox, &executor_shell, NULL};
+const ExecutorOps *const executors[] = {&executor_sandbox, &executor_shell, &executor_docker, NULL};
 
 const ExecutorOps *executor_find(const char *name) {
     for (size_t i = 0; executors[i]; i++)
@@ -32,6 +34,36 @@ int executor_before_exec(void *arg) {
     if (l->memory > 0)
         limit(RLIMIT_AS, l->memory);
     return cgroup_join(&job->cgroup);
+}
+
+_noreturn_ static void child_main(ExecutorJob *job, int (*fn)(ExecutorJob *job, void *arg, Err *err),
+                                  void *arg) {
+    sigset_t none;
+    Err err = {0};
+    int r;
+
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    r = fn(job, arg, &err);
+    if (r < 0)
+        job->shared->err = err;
+    _exit(r < 0 ? 1 : r);
+}
+
+int executor_fork(ExecutorJob *job, int (*fn)(ExecutorJob *job, void *arg, Err *err), void *arg,
+                  pid_t *ret_pid, Err *err) {
+    pid_t pid;
+
+    job->shared->err.code = 0;
+    job->shared->oom = false;
+    pid = fork();
+    if (pid < 0)
+        return err_errno(err, "fork");
+    if (pid == 0)
+        child_main(job, fn, arg);
+    *ret_pid = pid;
+    return 0;
 }
 
 /* Most steps leave nothing: then this is one system call. A group is killed at once, so that nothing can fork

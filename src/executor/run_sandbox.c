@@ -1,12 +1,13 @@
 /* The sandbox as an executor. */
 #include "base/mem.h"
 #include "base/proc.h"
+#include "base/str.h"
 #include "executor/executor.h"
 #include "executor/sandbox.h"
 #include "executor/tree.h"
 
 static int run_start(ExecutorJob *job, const ExecutorStep *step, pid_t *ret_pid, Err *err) {
-    const char *command[] = {"/bin/sh", "-e", "-c", step->run, NULL};
+    const char *command[] = {str_empty(step->shell) ? "/bin/sh" : step->shell, "-e", "-c", step->run, NULL};
     _cleanup_talloc_ void *mem = talloc_new(NULL);
     _cleanup_close_ int filter = -1;
     int keep[2] = {-1, -1};

@@ -13,7 +13,7 @@ static int shell_available(Err *err) {
 }
 
 static int shell_start(ExecutorJob *job, const ExecutorStep *step, pid_t *ret_pid, Err *err) {
-    const char *argv[] = {"/bin/sh", "-e", "-c", step->run, NULL};
+    const char *argv[] = {str_empty(step->shell) ? "/bin/sh" : step->shell, "-e", "-c", step->run, NULL};
     char cwd[PATH_MAX];
     ProcOptions options = {
         .argv = argv,

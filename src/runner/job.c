@@ -15,6 +15,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
@@ -125,6 +126,10 @@ static void workspace_path(const RunnerHost *host, int slot, char path[PATH_MAX]
     snprintf(path, PATH_MAX, "%s/work/slot-%d", host->o.dir, slot);
 }
 
+static void scratch_path(const RunnerHost *host, int slot, char path[PATH_MAX]) {
+    snprintf(path, PATH_MAX, "%s/work/slot-%d.scratch", host->o.dir, slot);
+}
+
 /* After a job of our own: what is left is an empty folder, an empty file. */
 static void clear_files(JobProcess *j) {
     char path[PATH_MAX];
@@ -146,6 +151,9 @@ void job_remove(const RunnerHost *host, int slot) {
     workspace_path(host, slot, path);
     if (file_remove_tree(path, &err) < 0)
         log_err("runner", "remove a workspace", &err);
+    scratch_path(host, slot, path);
+    if (file_remove_tree(path, &err) < 0)
+        log_err("runner", "remove an executor's files", &err);
     jobfile_path(host->o.dir, slot, ".log", path);
     unlink(path);
     /* last, for it is what is looked for when the runner starts */
@@ -164,7 +172,43 @@ static int open_way(const JobProcess *j, Err *err) {
     return j->run.drop_user ? way_open(paths, j->run.uid, j->run.gid, err) : 0;
 }
 
+static int share(JobProcess *j, Err *err) {
+    void *shared;
+
+    if (!j->ops->prepare)
+        return 0;
+    shared = mmap(NULL, sizeof(ExecutorShared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (shared == MAP_FAILED)
+        return err_errno(err, "mmap");
+    j->run.shared = shared;
+    return 0;
+}
+
+/* Scripts of a containerised job without an image are sandboxed. */
+static void fill_run(JobProcess *j) {
+    const RunnerOptions *o = &j->host->o;
+    char scratch[PATH_MAX];
+
+    scratch_path(j->host, j->slot, scratch);
+    j->sandboxed = j->ops == &executor_sandbox || (j->ops == &executor_docker && !*j->spec->container.image);
+    j->run = (ExecutorJob){
+        .id = j->id,
+        .attempt = j->attempt,
+        .workspace = j->workspace,
+        .network = j->spec->network,
+        .drop_user = geteuid() == 0 && j->sandboxed,
+        .uid = o->job_uid_base + (uid_t)j->slot,
+        .gid = o->job_gid,
+        .cgroup = j->run.cgroup,
+        .limits = j->spec->limits,
+        .scratch = mem_strdup(j->mem, scratch),
+        .container = j->spec->container,
+    };
+    j->run.container.registry_login = env_get(&j->spec->env, EXECUTOR_LOGIN);
+}
+
 static int prepare_executor(JobProcess *j, Err *err) {
+    const CgroupLimits none = {0};
     const RunnerOptions *o = &j->host->o;
     int r;
 
@@ -172,24 +216,21 @@ static int prepare_executor(JobProcess *j, Err *err) {
     if (!j->ops || (!o->allow_shell && j->ops == &executor_shell))
         return err_set(err, ERR_INVALID, "this runner has no executor \"%s\"%s", j->spec->executor,
                        j->ops ? " (it must be allowed)" : "");
-    j->run = (ExecutorJob){
-        .workspace = j->workspace,
-        .network = j->spec->network,
-        .drop_user = geteuid() == 0 && j->ops == &executor_sandbox,
-        .uid = o->job_uid_base + (uid_t)j->slot,
-        .gid = o->job_gid,
-        .cgroup = j->run.cgroup,
-    };
-    r = open_way(j, err);
+    fill_run(j);
+    r = share(j, err);
+    if (r == 0)
+        r = open_way(j, err);
     if (r < 0)
         return r;
-    if (j->ops == &executor_sandbox) {
+    if (j->sandboxed) {
         j->run.etc = mem_printf(j->mem, "%s/etc", o->dir);
         r = sandbox_etc_make(j->run.etc, err);
         if (r < 0)
             return r;
     }
-    return cgroup_open(&j->host->cgroups, j->slot, &j->spec->limits, &j->run.cgroup, err);
+    /* a container has groups that the engine makes */
+    return cgroup_open(&j->host->cgroups, j->slot, *j->spec->container.image ? &none : &j->spec->limits,
+                       &j->run.cgroup, err);
 }
 
 static int prepare(JobProcess *j, const char *job, size_t len, Err *err) {
@@ -288,6 +329,8 @@ int job_main(const RunnerHost *host, int64_t id, int64_t attempt, int slot, cons
         return 1;
     }
     run(&j, job, len);
+    if (j.ops && j.ops->finish)
+        j.ops->finish(&j.run);
     if (!j.stale)
         deliver(&j);
     cgroup_close(&j.run.cgroup);

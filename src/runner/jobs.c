@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/proc.h"
 #include "base/str.h"
+#include "executor/executor.h"
 #include "runner/jobfile.h"
 #include <dirent.h>
 #include <errno.h>
@@ -143,6 +144,16 @@ void jobs_stop(Jobs *j, const json_t *stop) {
     send_signal(r, str_eq(reason, "stale") ? JOB_SIGNAL_STALE : JOB_SIGNAL_STOP, number);
 }
 
+static bool is_not(void *arg, int slot) {
+    return slot != *(const int *)arg;
+}
+
+static void sweep(const Jobs *j, bool (*keep)(void *arg, int slot), void *arg) {
+    for (size_t i = 0; executors[i]; i++)
+        if (executors[i]->sweep)
+            executors[i]->sweep(j->host->cgroups.name, keep, arg);
+}
+
 /* What a dead process has left: its steps are killed; a result that was not delivered gets a process that
  * does it; anything else is a lost attempt, which the server finds out from its not being listed. */
 static void clear_left(Jobs *j, int slot) {
@@ -153,6 +164,7 @@ static void clear_left(Jobs *j, int slot) {
 
     jobfile_path(j->host->o.dir, slot, ".job", path);
     cgroup_sweep(&j->host->cgroups, slot);
+    sweep(j, is_not, &slot);
     if (jobfile_read(path, mem, &file, &err) == 0 && file.result)
         start_process(j, (Running){.id = file.id, .attempt = file.attempt, .slot = slot}, NULL, 0);
     else
@@ -250,10 +262,18 @@ static int each_slot(Jobs *j, const char *folder, Err *err) {
     return 0;
 }
 
+static bool in_use(void *arg, int slot) {
+    return slot_in_use(arg, slot);
+}
+
+/* At last what no file tells of any more. */
 int jobs_adopt(Jobs *j, Err *err) {
     int r = each_slot(j, "jobs", err);
 
-    return r < 0 ? r : each_slot(j, "work", err);
+    if (r == 0)
+        r = each_slot(j, "work", err);
+    sweep(j, in_use, j);
+    return r;
 }
 
 void jobs_write(Jobs *j, JsonWriter *w) {

@@ -31,6 +31,7 @@ typedef struct JobProcess {
     JobSpec *spec;
     const ExecutorOps *ops;
     ExecutorJob run;
+    bool sandboxed; /* its scripts run in the sandbox */
     char *workspace;
     int file_fd, signal_fd;
     Uploader *uploader;

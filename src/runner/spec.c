@@ -4,6 +4,7 @@
 #include "base/str.h"
 
 #define STEPS_MAX 10000
+#define SERVICES_MAX 32
 
 static int read_env(const json_t *from, const char *key, Env *env, Err *err) {
     json_t *object = NULL, *value;
@@ -48,10 +49,55 @@ static int opt_str(const json_t *from, const char *key, const void *mem, const c
     return r;
 }
 
+static int read_build(const json_t *with, const void *mem, ExecutorBuild *build, Err *err) {
+    Env args = {.mem = mem};
+    int r;
+
+    *build = (ExecutorBuild){.context = "", .file = "Dockerfile", .target = ""};
+    r = opt_str(with, "build", mem, &build->context, err);
+    if (r == 0)
+        r = opt_str(with, "file", mem, &build->file, err);
+    if (r == 0)
+        r = opt_str(with, "target", mem, &build->target, err);
+    if (r == 0)
+        r = read_words(with, "tag", mem, &build->tags, err);
+    if (r == 0)
+        r = read_env(with, "args", &args, err);
+    if (r == 0)
+        r = json_opt_bool(with, "push", &build->push, err);
+    if (r == 0)
+        r = json_opt_bool(with, "pull", &build->pull, err);
+    build->args = env_list(&args);
+    if (r == 0 && (!build->tags || !build->tags[0]))
+        return err_set(err, ERR_INVALID, "field \"tag\": expected at least one");
+    if (r == 0 && !*build->context && !build->push)
+        return err_set(err, ERR_INVALID, "expected \"build\", \"push\" or both");
+    return r;
+}
+
+static int read_uses(const json_t *from, const void *mem, JobStep *step, Err *err) {
+    _cleanup_json_ json_t *none = json_object();
+    json_t *with = none;
+    const char *uses = "";
+    ExecutorBuild *build;
+    int r = json_opt_str(from, "uses", &uses, err);
+
+    if (r == 0)
+        r = json_opt_object(from, "with", &with, err);
+    if (r < 0 || !*uses)
+        return r;
+    if (!str_eq(uses, "docker"))
+        return err_set(err, ERR_INVALID, "field \"uses\": this runner knows \"docker\", not \"%s\"", uses);
+    build = mem_new(mem, ExecutorBuild);
+    step->build = build;
+    r = read_build(with, mem, build, err);
+    return r < 0 ? err_wrap(err, "field \"with\"") : 0;
+}
+
 static int read_step(const json_t *from, const void *mem, JobStep *step, Err *err) {
     int r;
 
-    *step = (JobStep){.name = "", .run = "", .condition = "", .cwd = "", .env = {.mem = mem}};
+    *step = (JobStep){.name = "", .run = "", .condition = "", .cwd = "", .shell = "", .env = {.mem = mem}};
     r = opt_str(from, "name", mem, &step->name, err);
     if (r == 0)
         r = opt_str(from, "run", mem, &step->run, err);
@@ -60,12 +106,14 @@ static int read_step(const json_t *from, const void *mem, JobStep *step, Err *er
     if (r == 0)
         r = opt_str(from, "working_directory", mem, &step->cwd, err);
     if (r == 0)
+        r = opt_str(from, "shell", mem, &step->shell, err);
+    if (r == 0)
         r = json_opt_i64(from, "timeout", &step->timeout_us, err);
     if (r == 0)
         r = json_opt_bool(from, "continue_on_error", &step->continue_on_error, err);
     if (r == 0)
         r = read_env(from, "env", &step->env, err);
-    return r;
+    return r < 0 ? r : read_uses(from, mem, step, err);
 }
 
 static int read_steps(const json_t *spec, const void *mem, JobSpec *job, Err *err) {
@@ -86,6 +134,61 @@ static int read_steps(const json_t *spec, const void *mem, JobSpec *job, Err *er
             return err_wrap(err, "step %zu", i + 1);
     }
     return 0;
+}
+
+static int read_service(const json_t *from, const void *mem, ExecutorService *service, Err *err) {
+    Env env = {.mem = mem};
+    int r;
+
+    *service = (ExecutorService){.name = "", .image = "", .ready = ""};
+    r = opt_str(from, "name", mem, &service->name, err);
+    if (r == 0)
+        r = opt_str(from, "image", mem, &service->image, err);
+    if (r == 0)
+        r = opt_str(from, "ready", mem, &service->ready, err);
+    if (r == 0)
+        r = json_opt_i64(from, "timeout", &service->timeout_us, err);
+    if (r == 0)
+        r = read_words(from, "command", mem, &service->command, err);
+    if (r == 0)
+        r = read_env(from, "env", &env, err);
+    service->env = env_list(&env);
+    if (r == 0 && !str_is_name(service->name, 63))
+        return err_set(err, ERR_INVALID, "field \"name\": expected a plain name");
+    return r;
+}
+
+static int read_services(const json_t *spec, const void *mem, ExecutorContainer *container, Err *err) {
+    json_t *array = NULL, *value;
+    ExecutorService *services;
+    size_t i, count;
+    int r = json_opt_array(spec, "services", &array, err);
+
+    count = json_array_size(array);
+    if (r < 0 || count == 0)
+        return r;
+    if (count > SERVICES_MAX)
+        return err_set(err, ERR_INVALID, "%zu services; at most %d", count, SERVICES_MAX);
+    services = mem_array(mem, ExecutorService, count);
+    json_array_foreach (array, i, value) {
+        r = json_is_object(value) ? read_service(value, mem, &services[i], err)
+                                  : err_set(err, ERR_INVALID, "expected an object");
+        if (r < 0)
+            return err_wrap(err, "service %zu", i + 1);
+    }
+    container->services = services;
+    container->service_count = count;
+    return 0;
+}
+
+static int read_container(const json_t *spec, const void *mem, ExecutorContainer *container, Err *err) {
+    int r = opt_str(spec, "image", mem, &container->image, err);
+
+    if (r == 0)
+        r = opt_str(spec, "pull", mem, &container->pull, err);
+    if (r == 0)
+        r = opt_str(spec, "user", mem, &container->user, err);
+    return r < 0 ? r : read_services(spec, mem, container, err);
 }
 
 static int read_resources(const json_t *spec, CgroupLimits *limits, Err *err) {
@@ -126,6 +229,8 @@ static int read_spec(const json_t *from, const void *mem, JobSpec *job, Err *err
         r = read_words(from, "release", mem, &job->release, err);
     if (r == 0)
         r = read_resources(from, &job->limits, err);
+    if (r == 0)
+        r = read_container(from, mem, &job->container, err);
     if (job->artifacts && !job->artifacts[0])
         job->artifacts = NULL;
     job->artifacts_of_build_server = str_eq(rule, "build-server");
@@ -182,6 +287,20 @@ static int read_job(const json_t *from, const void *mem, JobSpec *job, Err *err)
     return r;
 }
 
+/* What only an engine can do is asked of one. */
+static int check_executor(JobSpec *job, Err *err) {
+    bool docker = str_eq(job->executor, executor_docker.name);
+
+    if (!docker && *job->container.image)
+        return err_set(err, ERR_INVALID, "an image needs the executor docker");
+    if (job->container.service_count && !*job->container.image)
+        return err_set(err, ERR_INVALID, "services need an image");
+    for (size_t i = 0; i < job->step_count; i++)
+        if (!docker && job->steps[i].build)
+            return err_set(err, ERR_INVALID, "step %zu: `uses: docker` needs the executor docker", i + 1);
+    return 0;
+}
+
 int spec_read(const char *text, size_t len, const void *mem, JobSpec **ret, Err *err) {
     _cleanup_json_ json_t *root = NULL;
     JobSpec *job = mem_new(mem, JobSpec);
@@ -195,6 +314,7 @@ int spec_read(const char *text, size_t len, const void *mem, JobSpec **ret, Err 
         .branch = "",
         .event = "",
         .executor = "sandbox",
+        .container = {.image = "", .pull = "missing", .user = ""},
         .checkout = true,
         .network = true,
         .env = {.mem = job},
@@ -202,6 +322,8 @@ int spec_read(const char *text, size_t len, const void *mem, JobSpec **ret, Err 
     r = json_read(text, len, &root, err);
     if (r == 0)
         r = read_job(root, job, job, err);
+    if (r == 0)
+        r = check_executor(job, err);
     if (r < 0) {
         talloc_free(job);
         return err_wrap(err, "job specification");

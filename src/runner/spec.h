@@ -4,11 +4,13 @@
 #include "base/err.h"
 #include "executor/cgroup.h"
 #include "executor/env.h"
+#include "executor/executor.h"
 #include <stdbool.h>
 #include <stdint.h>
 
 typedef struct JobStep {
-    const char *name, *run, *condition, *cwd; /* never NULL */
+    const char *name, *run, *condition, *cwd, *shell; /* never NULL */
+    const ExecutorBuild *build;                       /* `uses: docker`; NULL: none */
     Env env;
     int64_t timeout_us; /* 0: none */
     bool continue_on_error;
@@ -27,6 +29,7 @@ typedef struct JobSpec {
     size_t step_count;
     const char *const *artifacts; /* globs, NULL-terminated; NULL: none */
     bool artifacts_of_build_server;
+    ExecutorContainer container;
     const char *const *release; /* globs, NULL-terminated; NULL: no release */
     CgroupLimits limits;
 } JobSpec;

@@ -5,18 +5,27 @@
 #include "runner/process.h"
 #include <stdio.h>
 
-/* Ours first, so that the job's own win; but who we say it is stands. */
-static void fill_env(const JobProcess *j, const JobStep *step, Env *env) {
-    const JobSpec *s = j->spec;
-    bool inside = j->ops->workspace_inside != NULL;
+/* What the system is like, where it is not an image's own. */
+static void fill_system(const ExecutorOps *ops, Env *env) {
+    bool inside = ops->workspace_inside != NULL;
     const char *home = inside ? SANDBOX_HOME : getenv("HOME"), *path = inside ? NULL : getenv("PATH");
 
     env_set(env, "PATH", path ? path : SANDBOX_PATH);
     env_set(env, "HOME", home ? home : "/");
     env_set(env, "LANG", "C.UTF-8");
+}
+
+/* Ours first, so that the job's own win; but who we say it is stands. step NULL: what all have. */
+static void fill_env(const JobProcess *j, const ExecutorOps *ops, const JobStep *step, Env *env) {
+    const JobSpec *s = j->spec;
+
+    if (!ops->own_system)
+        fill_system(ops, env);
     env_set(env, "CI", "true");
     env_set_all(env, &s->env);
-    env_set_all(env, &step->env);
+    if (step)
+        env_set_all(env, &step->env);
+    env_unset(env, EXECUTOR_LOGIN);
     env_set(env, "PELTON", "true");
     env_set(env, "PELTON_BUILD", mem_printf(env->mem, "%lld", (long long)s->build));
     env_set(env, "PELTON_JOB", mem_printf(env->mem, "%lld", (long long)s->id));
@@ -27,7 +36,13 @@ static void fill_env(const JobProcess *j, const JobStep *step, Env *env) {
     env_set(env, "PELTON_REF", s->ref);
     env_set(env, "PELTON_BRANCH", s->branch);
     env_set(env, "PELTON_EVENT", s->event);
-    env_set(env, "PELTON_WORKSPACE", inside ? j->ops->workspace_inside : j->workspace);
+    env_set(env, "PELTON_WORKSPACE", ops->workspace_inside ? ops->workspace_inside : j->workspace);
+}
+
+/* A job of the docker executor that has no image runs its scripts in the sandbox. */
+static const ExecutorOps *ops_of(const JobProcess *j, const JobStep *step) {
+    return j->ops == &executor_docker && !*j->spec->container.image && !step->build ? &executor_sandbox
+                                                                                    : j->ops;
 }
 
 static CondStatus status_so_far(const JobProcess *j) {
@@ -50,6 +65,22 @@ static bool shall_run(JobProcess *j, size_t i) {
     return run;
 }
 
+/* What a try again would not mend is the pipeline's. */
+static const char *executor_reason(const Err *err) {
+    switch (err->code) {
+    case ERR_INVALID:
+    case ERR_NOT_FOUND:
+    case ERR_FORBIDDEN:
+        return "invalid";
+    case ERR_TIMEOUT:
+        return "timeout";
+    case ERR_CONFLICT: /* a service has ended */
+        return "exit";
+    default:
+        return "infrastructure";
+    }
+}
+
 static void name_signal(int status, char *out, size_t size) {
     if (status > 128)
         snprintf(out, size, "exit status %d (%s)", status,
@@ -61,7 +92,7 @@ static void name_signal(int status, char *out, size_t size) {
 /* What the end of the step's process means for the step and the job. */
 static void judge(JobProcess *j, size_t i, WatchEnd end, const Watch *w, bool oom) {
     StepResult *result = &j->steps[i];
-    char took[CLOCK_RFC3339_SIZE], what[128];
+    char took[CLOCK_RFC3339_SIZE], what[sizeof(Err)];
     const char *reason = "exit";
 
     clock_human(result->finished_at - result->started_at, took);
@@ -81,7 +112,10 @@ static void judge(JobProcess *j, size_t i, WatchEnd end, const Watch *w, bool oo
         snprintf(what, sizeof(what), j->timed_out ? "the job's time is over" : "timed out");
     } else if (end == WATCH_BROKEN) {
         reason = "infrastructure";
-        snprintf(what, sizeof(what), "%.100s", w->err.msg);
+        snprintf(what, sizeof(what), "%s", w->err.msg);
+    } else if (j->run.shared && j->run.shared->err.code) {
+        reason = executor_reason(&j->run.shared->err);
+        snprintf(what, sizeof(what), "%s", j->run.shared->err.msg);
     } else if (oom) {
         reason = "oom";
         snprintf(what, sizeof(what), "out of memory: over the limit of %llu MiB",
@@ -99,18 +133,21 @@ static void judge(JobProcess *j, size_t i, WatchEnd end, const Watch *w, bool oo
 static int start_step(JobProcess *j, size_t i, Watch *w, Err *err) {
     _cleanup_talloc_ void *mem = talloc_new(NULL);
     const JobStep *step = &j->spec->steps[i];
+    const ExecutorOps *ops = ops_of(j, step);
     Env env = {.mem = mem};
-    ExecutorStep start = {.run = step->run, .cwd = step->cwd};
+    ExecutorStep start = {.run = step->run, .shell = step->shell, .cwd = step->cwd, .build = step->build};
     _cleanup_close_ int out = -1, in = -1;
     int r;
 
-    fill_env(j, step, &env);
+    w->ask = ops->ask;
+    w->stop = ops->stop;
+    fill_env(j, ops, step, &env);
     start.env = env_list(&env);
     r = watch_pipe(&in, &out, err);
     if (r < 0)
         return r;
     start.out = out;
-    r = j->ops->start(&j->run, &start, &w->pid, err);
+    r = ops->start(&j->run, &start, &w->pid, err);
     if (r == 0)
         w->out = TAKE_FD(in);
     return r;
@@ -119,8 +156,7 @@ static int start_step(JobProcess *j, size_t i, Watch *w, Err *err) {
 static void run_step(JobProcess *j, size_t i) {
     const JobStep *step = &j->spec->steps[i];
     StepResult *result = &j->steps[i];
-    Watch w = {
-        .timeout_us = step->timeout_us, .cleaning = j->cancelled, .ask = j->ops->ask, .stop = j->ops->stop};
+    Watch w = {.timeout_us = step->timeout_us, .cleaning = j->cancelled};
     WatchEnd end = WATCH_EXITED;
     bool oom = false;
     Err err;
@@ -141,13 +177,56 @@ static void run_step(JobProcess *j, size_t i) {
     end = watch_process(j, &w);
     mem_close(w.out);
     if (w.status != 0)
-        oom = cgroup_oom(&j->run.cgroup);
+        oom = cgroup_oom(&j->run.cgroup) || (j->run.shared && j->run.shared->oom);
     result->finished_at = clock_now();
     result->log_end = uploader_size(j->uploader);
     judge(j, i, end, &w, oom);
 }
 
+/* ---- what they need ---- */
+
+static int begin_prepare(JobProcess *j, Watch *w, Err *err) {
+    _cleanup_close_ int in = -1, out = -1;
+    int r = watch_pipe(&in, &out, err);
+
+    if (r == 0)
+        r = j->ops->prepare(&j->run, out, &w->pid, err);
+    if (r == 0)
+        w->out = TAKE_FD(in);
+    return r;
+}
+
+/* False: the job has failed, or shall not go on. */
+static bool prepare_executor(JobProcess *j) {
+    Watch w = {.ask = j->ops->ask, .stop = j->ops->stop};
+    Env env = {.mem = j->mem};
+    WatchEnd end;
+    Err err;
+
+    fill_env(j, j->ops, NULL, &env);
+    j->run.container.env = env_list(&env);
+    if (begin_prepare(j, &w, &err) < 0) {
+        job_say(j, "%s", err.msg);
+        job_fail(j, "infrastructure", 0, "%s", err.msg);
+        return false;
+    }
+    end = watch_process(j, &w);
+    mem_close(w.out);
+    if (end == WATCH_EXITED && w.status == 0)
+        return true;
+    if (end == WATCH_CANCELLED || end == WATCH_STALE)
+        return false;
+    err = end == WATCH_BROKEN ? w.err : j->run.shared->err;
+    if (end == WATCH_TIMEOUT || !err.code)
+        err_set(&err, ERR_TIMEOUT, end == WATCH_TIMEOUT ? "the job's time is over" : "preparing broke off");
+    job_say(j, "%s", err.msg);
+    job_fail(j, end == WATCH_TIMEOUT ? "timeout" : executor_reason(&err), 0, "%s", err.msg);
+    return false;
+}
+
 void steps_run(JobProcess *j) {
+    if (j->ops->prepare && *j->spec->container.image && !prepare_executor(j))
+        return;
     for (size_t i = 0; i < j->spec->step_count && !j->stale; i++) {
         if (shall_run(j, i)) {
             run_step(j, i);

@@ -29,6 +29,21 @@ static void a_later_value_replaces_an_earlier_one(void **state) {
     assert_null(list[3]);
 }
 
+static void a_variable_can_be_taken_away(void **state) {
+    _cleanup_talloc_ void *mem = talloc_new(NULL);
+    Env e = {.mem = mem};
+
+    env_set(&e, "A", "1");
+    env_set(&e, "AB", "2");
+    env_set(&e, "C", "3");
+    env_unset(&e, "A");
+    env_unset(&e, "B");
+    assert_null(env_get(&e, "A"));
+    assert_string_equal(env_get(&e, "AB"), "2");
+    assert_string_equal(env_get(&e, "C"), "3");
+    assert_int_equal(e.count, 2);
+}
+
 static void names_that_cannot_be_are_left_out(void **state) {
     _cleanup_talloc_ void *mem = talloc_new(NULL);
     Env e = {.mem = mem};
@@ -47,6 +62,7 @@ static void every_variable_of_the_table_has_a_help_text(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_later_value_replaces_an_earlier_one),
+        cmocka_unit_test(a_variable_can_be_taken_away),
         cmocka_unit_test(names_that_cannot_be_are_left_out),
         cmocka_unit_test(every_variable_of_the_table_has_a_help_text),
     };

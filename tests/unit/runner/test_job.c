@@ -105,7 +105,7 @@ static void an_executor_that_is_not_there_is_invalid(void **state) {
     FakeJob *job;
 
     world_start_runner();
-    job = world_finish(world_job("docker", ONE("true"), ""));
+    job = world_finish(world_job("none-such", ONE("true"), ""));
     assert_non_null(strstr(buf_str(&job->report), "\"state\":\"failed\",\"reason\":\"invalid\""));
     world_clean();
 }

@@ -27,6 +27,20 @@ static int64_t pause_after(int64_t backoff, int64_t retries) {
     return MIN(pause, PAUSE_MAX);
 }
 
+static int read_rule(const Job *job, json_t **ret, int64_t *ret_times, Err *err) {
+    int r = json_read(job->retry, strlen(job->retry), ret, err);
+
+    if (r >= 0)
+        r = json_get_i64(*ret, "times", ret_times, err);
+    return r < 0 ? err_wrap(err, "retry rule of job %s", job->name) : 0;
+}
+
+int retry_times(const Job *job, int64_t *ret, Err *err) {
+    _cleanup_json_ json_t *rule = NULL;
+
+    return read_rule(job, &rule, ret, err);
+}
+
 int retry_applies(const Job *job, const JobEnd *end, bool *ret, int64_t *ret_pause, Err *err) {
     _cleanup_json_ json_t *rule = NULL;
     int64_t times = 0, backoff = 0;
@@ -36,9 +50,7 @@ int retry_applies(const Job *job, const JobEnd *end, bool *ret, int64_t *ret_pau
     *ret = false;
     if (str_empty(job->retry) || !str_eq(end->state, "failed") || !str_empty(job->stop_reason))
         return 0;
-    r = json_read(job->retry, strlen(job->retry), &rule, err);
-    if (r >= 0)
-        r = json_get_i64(rule, "times", &times, err);
+    r = read_rule(job, &rule, &times, err);
     if (r >= 0)
         r = json_opt_i64(rule, "backoff", &backoff, err);
     if (r >= 0)

@@ -86,6 +86,8 @@ _must_check_ int timeout_queue_due(Tx *tx, int64_t job_id, Err *err);
 /* ---- retries: a job's own rule, apart from lost attempts ---- */
 /* Whether the end is to be followed by another attempt by the job's rule, and the pause before it. */
 _must_check_ int retry_applies(const Job *job, const JobEnd *end, bool *ret, int64_t *ret_pause, Err *err);
+/* How often at most, by the job's rule. */
+_must_check_ int retry_times(const Job *job, int64_t *ret, Err *err);
 /* The attempt has failed, the job goes on: blocked until its pause is over. */
 _must_check_ int retry_begin(Tx *tx, const Job *job, const JobEnd *end, int64_t pause, Err *err);
 /* The pause is over. */

@@ -1,5 +1,6 @@
 /* Why a job waits: a table of reasons, the first that holds is told. */
 #include "build/why.h"
+#include "build/state.h"
 
 #include "base/clock.h"
 #include "base/str.h"
@@ -47,6 +48,44 @@ static int waits_for_needs(Why *w, const Job *job, const void *mem, const char *
     return 0;
 }
 
+/* "concurrency group deploy: behind build 41" */
+static int waits_for_group(Why *w, const Job *job, const void *mem, const char **ret, Err *err) {
+    GroupAhead ahead = {0};
+    Build *build;
+    int r;
+
+    if (!str_eq(job->state, "blocked") || job->needs_left > 0)
+        return 0;
+    r = store_build_load(w->b->db, job->build_id, mem, &build, err);
+    if (r < 0 || !build->held)
+        return r;
+    r = store_group_ahead(w->b->db, build, &ahead, err);
+    if (r < 0 || ahead.count == 0)
+        return r;
+    *ret =
+        mem_printf(mem, "concurrency group %s: behind build %" PRId64, build->concurrency_group, ahead.last);
+    if (ahead.count > 1)
+        *ret = mem_printf(mem, "%s and %" PRId64 " before it", *ret, ahead.count - 1);
+    return 0;
+}
+
+/* "retry 2 of 3 in 8 s" */
+static int waits_for_retry(Why *w, const Job *job, const void *mem, const char **ret, Err *err) {
+    int64_t due, times;
+    int r;
+
+    if (!str_eq(job->state, "blocked") || !job->retries)
+        return 0;
+    r = store_timer_due(w->b->db, "retry", job->id, &due, err);
+    if (r >= 0 && due)
+        r = retry_times(job, &times, err);
+    if (r < 0 || !due)
+        return r;
+    *ret = mem_printf(mem, "retry %" PRId64 " of %" PRId64 " in %s", job->retries, times,
+                      why_time(due - w->now + US_PER_S - 1, mem));
+    return 0;
+}
+
 /* "queue paused by ann since 5 min: the disk is changed" */
 static int queue_is_paused(Why *w, const Job *job, const void *mem, const char **ret, Err *err) {
     const Pause *p;
@@ -73,10 +112,7 @@ static int waits_for_deployer(Why *w, const Job *job, const void *mem, const cha
 }
 
 static const WhyReason reasons[] = {
-    waits_for_needs,
-    queue_is_paused,
-    waits_for_deployer,
-    why_runner,
+    waits_for_needs, waits_for_group, waits_for_retry, queue_is_paused, waits_for_deployer, why_runner,
 };
 
 int build_why(Why *w, const Job *job, const void *mem, const char **ret, Err *err) {

@@ -114,6 +114,22 @@ int store_group_count(Db *db, int64_t project_id, const char *group, bool held, 
                         project_id, group, (int64_t)held);
 }
 
+static void fill_ahead(DbStmt *st, const void *mem, void *row) {
+    *(GroupAhead *)row = (GroupAhead){.count = db_int(st, 0), .last = db_int(st, 1)};
+}
+
+int store_group_ahead(Db *db, const Build *build, GroupAhead *ret, Err *err) {
+    _cleanup_talloc_ GroupAhead *row = NULL;
+    int r = rows_one(db, NULL, sizeof(GroupAhead), fill_ahead, "group", &row, err,
+                     "SELECT COUNT(*), COALESCE(MAX(b.id), 0) FROM build b" OF_GROUP " AND b.id < ?3", "isi",
+                     build->project_id, build->concurrency_group, build->id);
+
+    if (r < 0)
+        return r;
+    *ret = *row;
+    return 0;
+}
+
 int store_group_next(Db *db, int64_t project_id, const char *group, const void *mem, Build **ret, Err *err) {
     int r = rows_one(db, mem, sizeof(Build), fill, "build", ret, err,
                      SELECT OF_GROUP " AND b.held = 1 ORDER BY b.id LIMIT 1", "is", project_id, group);

@@ -83,6 +83,11 @@ _must_check_ int store_group_builds(Db *db, int64_t project_id, const char *grou
                                     Build **ret, size_t *ret_count, Err *err);
 _must_check_ int store_group_count(Db *db, int64_t project_id, const char *group, bool held, int64_t *ret,
                                    Err *err);
+/* The builds of its group that are before it: how many, and the last of them. */
+typedef struct GroupAhead {
+    int64_t count, last;
+} GroupAhead;
+_must_check_ int store_group_ahead(Db *db, const Build *build, GroupAhead *ret, Err *err);
 _must_check_ int store_group_next(Db *db, int64_t project_id, const char *group, const void *mem, Build **ret,
                                   Err *err);
 _must_check_ int store_build_jobs_ended(Db *db, int64_t id, int64_t count, int64_t *ret_left, Err *err);

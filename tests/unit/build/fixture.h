@@ -114,6 +114,16 @@ static inline void change(Fixture *f, const char *sql, int64_t id, const char *t
     OK(db_commit(f->builds.db, &err));
 }
 
+/* Why the job waits. */
+static inline const char *why(Fixture *f, int64_t build, const char *name) {
+    Job *job;
+    const char *text;
+
+    OK(store_job_by_name(f->builds.db, build, name, f->mem, &job, &err));
+    OK(build_why(why_new(&f->builds, f->mem), job, f->mem, &text, &err));
+    return text;
+}
+
 /* The timer's time has come. */
 static inline void pass(Fixture *f, const char *kind, int64_t subject) {
     change(f, "UPDATE timer SET due_at = 1 WHERE subject_id = ?1 AND kind = ?2", subject, kind);

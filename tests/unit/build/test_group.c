@@ -163,6 +163,20 @@ static void a_held_build_is_cancelled_at_once_and_the_next_keeps_its_place(void 
     assert_int_equal(claim_one(f, 1).job.build_id, ids[2]);
 }
 
+static void a_held_job_says_behind_which_build(void **state) {
+    Fixture *f = *state;
+    int64_t ids[3];
+
+    pipeline(f, "concurrency: {group: deploy, cancel: none}");
+    for (int i = 0; i < 3; i++)
+        ids[i] = start(f).id;
+    assert_string_equal(why(f, ids[1], "a"),
+                        mem_printf(f->mem, "concurrency group deploy: behind build %d", (int)ids[0]));
+    assert_string_equal(
+        why(f, ids[2], "a"),
+        mem_printf(f->mem, "concurrency group deploy: behind build %d and 1 before it", (int)ids[1]));
+}
+
 static int64_t due_of(Fixture *f, const char *kind, int64_t subject) {
     int64_t due;
 
@@ -209,7 +223,7 @@ static void a_build_whose_time_is_over_fails_and_says_which(void **state) {
     OK(report(f, &a, "cancelled"));
     assert_build(f, id, "failed");
     assert_string_equal(build_at(f, id)->reason, "timeout");
-    assert_non_null(strstr(build_at(f, id)->message, "the build's time of 1 h"));
+    assert_non_null(strstr(build_at(f, id)->message, "the build's time of 60 min"));
     assert_string_equal(job_named(f, id, "a")->reason, "timeout");
 }
 
@@ -235,7 +249,10 @@ static void a_job_that_no_runner_takes_in_time_fails(void **state) {
     pass(f, "queue", a);
     assert_job(f, id, "a", "failed");
     assert_string_equal(job_named(f, id, "a")->reason, "timeout");
-    assert_non_null(strstr(job_named(f, id, "a")->message, "10 min"));
+    assert_string_equal(
+        job_named(f, id, "a")->message,
+        "no runner took it within its queue-timeout of 10 min: there is no runner; start one: pelton runner "
+        "--server URL --token-file FILE");
     assert_build(f, id, "failed");
 }
 
@@ -266,6 +283,7 @@ int main(void) {
         TEST(so_many_run_as_the_limit_says),
         TEST(groups_of_other_names_and_none_do_not_wait),
         TEST(a_held_build_is_cancelled_at_once_and_the_next_keeps_its_place),
+        TEST(a_held_job_says_behind_which_build),
         TEST(the_time_of_a_build_runs_from_its_start),
         TEST(the_time_of_a_held_build_does_not_run),
         TEST(a_build_whose_time_is_over_fails_and_says_which),

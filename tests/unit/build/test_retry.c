@@ -93,6 +93,18 @@ static void the_pause_is_a_timer_and_twice_as_long_each_time(void **state) {
     assert_int_equal(due_of(f, "retry", a.job.id), 0);
 }
 
+static void a_job_in_its_pause_says_so(void **state) {
+    Fixture *f = *state;
+    int64_t id = build_with(f, "{\"times\":3,\"on\":[\"exit\"],\"backoff\":10000000}");
+    ClaimedJob a = claim_one(f, 1);
+    const char *text;
+
+    OK(report(f, &a, "failed"));
+    text = why(f, id, "a");
+    assert_non_null(str_after(text, "retry 1 of 3 in "));
+    assert_true(str_ends(text, " s"));
+}
+
 static void the_pause_ends_over_a_restart(void **state) {
     Fixture *f = *state;
     int64_t id = build_with(f, EXIT_SLOWLY), deadline = clock_mono() + 20 * US_PER_S;
@@ -225,6 +237,7 @@ int main(void) {
         TEST(a_retried_job_that_succeeds_is_a_success),
         TEST(a_failure_that_the_rule_does_not_name_is_final),
         TEST(the_pause_is_a_timer_and_twice_as_long_each_time),
+        TEST(a_job_in_its_pause_says_so),
         TEST(the_pause_ends_over_a_restart),
         TEST(a_timer_that_is_set_while_the_reaper_sleeps_wakes_it),
         TEST(a_cancel_during_the_pause_ends_it_at_once),

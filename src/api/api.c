@@ -8,10 +8,10 @@
 #define PATIENCE_US 400
 
 extern const HttpRoute api_access[], api_artifacts[], api_builds[], api_deployments[], api_events[],
-    api_jobs[], api_lease[], api_logs[], api_misc[], api_repos[], api_runners[];
+    api_jobs[], api_lease[], api_logs[], api_misc[], api_repos[], api_rerun[], api_runners[];
 
 const HttpRoute *const api_tables[] = {
-    api_misc,   api_access,      api_repos,   api_builds, api_logs, api_artifacts,
+    api_misc,   api_access,      api_repos,   api_builds, api_logs, api_rerun, api_artifacts,
     api_events, api_deployments, api_runners, api_lease,  api_jobs, NULL,
 };
 

@@ -80,29 +80,6 @@ static int list(HttpRequest *req, Err *err) {
 
 /* ---- one build, whole ---- */
 
-static void render_steps(JsonWriter *w, const Step *steps, size_t count) {
-    jw_array(w, "steps");
-    for (size_t i = 0; i < count; i++) {
-        const Step *s = &steps[i];
-
-        jw_object(w, NULL);
-        jw_int(w, "position", s->position);
-        jw_str(w, "name", s->name);
-        jw_str(w, "status", s->state);
-        if (s->exit_code >= 0)
-            jw_int(w, "exit_code", s->exit_code);
-        else
-            jw_null(w, "exit_code");
-        jw_time(w, "started_at", s->started_at);
-        jw_time(w, "finished_at", s->finished_at);
-        jw_seconds(w, "duration_seconds", s->finished_at ? s->finished_at - s->started_at : -1);
-        jw_int(w, "log_start", s->log_start);
-        jw_int(w, "log_end", s->log_end);
-        jw_end_object(w);
-    }
-    jw_end_array(w);
-}
-
 typedef struct JobView {
     Why *why;
     const Job *jobs;
@@ -151,9 +128,9 @@ static int render_job(JsonWriter *w, Builds *b, const JobView *v, const Job *job
     int r = build_why(v->why, job, mem, &waiting, err);
 
     if (r >= 0 && job->attempt) {
-        r = store_steps(b->db, job->id, job->attempt, mem, &steps, &count, err);
+        r = store_steps(b->db, log_job(job), job->attempt, mem, &steps, &count, err);
         if (r >= 0)
-            r = blob_log_size(b->blob, job->id, job->attempt, &log_size, err);
+            r = blob_log_size(b->blob, log_job(job), job->attempt, &log_size, err);
     }
     if (r < 0)
         return r;
@@ -170,6 +147,7 @@ static int render_job(JsonWriter *w, Builds *b, const JobView *v, const Job *job
     jw_str(w, "runner", runner_name(v, job->runner_id));
     jw_int(w, "attempt", job->attempt);
     jw_int(w, "retries", job->retries);
+    jw_bool(w, "copied", job->copied_from != 0);
     render_needs(w, v, job, next_need);
     jw_time(w, "created_at", job->created_at);
     jw_time(w, "queued_at", job->queued_at);
@@ -285,24 +263,6 @@ static int cancel(HttpRequest *req, Err *err) {
 
 /* ---- the hook's, and by hand ---- */
 
-static void reply_outcome(HttpRequest *req, const BuildOutcome *outcome) {
-    _cleanup_buf_ Buf out = BUF_INIT;
-    JsonWriter w = JSON_WRITER(&out);
-
-    jw_object(&w, NULL);
-    if (outcome->id)
-        jw_int(&w, "id", outcome->id);
-    else
-        jw_null(&w, "id");
-    jw_str(&w, "status", outcome->status);
-    if (!str_empty(outcome->message))
-        jw_str(&w, "message", outcome->message);
-    if (outcome->id)
-        jw_str(&w, "url", build_url(req, outcome->id));
-    jw_end_object(&w);
-    http_reply_json(req, outcome->id ? 202 : 200, &out);
-}
-
 static int check_rev(const char *field, const char *rev, Err *err) {
     if (str_is_commit(rev))
         return 0;
@@ -366,12 +326,8 @@ static int check_env(json_t *env, Err *err) {
     return 0;
 }
 
-static int start(HttpRequest *req, Err *err) {
-    Api *api = api_of(req);
-    BuildRequest request = {.event = "manual", .pusher = ((Principal *)http_principal(req))->name};
+static int read_start(HttpRequest *req, BuildRequest *request, Project *project, Err *err) {
     const char *ref = NULL;
-    BuildOutcome outcome;
-    Project *project;
     json_t *body, *env = NULL;
     int r = http_body_json(req, true, &body, err);
 
@@ -381,21 +337,38 @@ static int start(HttpRequest *req, Err *err) {
         r = json_opt_object(body, "env", &env, err);
     if (r >= 0)
         r = check_env(env, err);
-    if (r >= 0)
-        r = load_project(req, http_param(req, "name"), &project, err);
     if (r >= 0 && !ref)
         r = git_head(project->path, http_mem(req), &ref, err);
     if (r >= 0)
-        r = git_resolve(project->path, ref, http_mem(req), &request.commit, &request.ref, err);
-    if (r < 0)
-        return r;
-    request.project = project;
-    if (env) {
+        r = git_resolve(project->path, ref, http_mem(req), &request->commit, &request->ref, err);
+    if (r >= 0 && env) {
         _cleanup_free_ char *text = json_dumps(env, JSON_COMPACT);
 
-        request.env = mem_strdup(http_mem(req), text);
+        request->env = mem_strdup(http_mem(req), text);
     }
-    r = build_create(api->builds, &request, http_mem(req), &outcome, err);
+    return r;
+}
+
+/* A request that came before is answered before its ref is looked up, which may be elsewhere by now. */
+static int start(HttpRequest *req, Err *err) {
+    Builds *b = api_of(req)->builds;
+    BuildRequest request = {.event = "manual", .pusher = ((Principal *)http_principal(req))->name};
+    BuildOutcome outcome;
+    Project *project;
+    bool before;
+    int r = load_project(req, http_param(req, "name"), &project, err);
+
+    if (r >= 0)
+        r = read_delivery(req, &request.delivery, err);
+    if (r >= 0)
+        r = build_delivered(b, project->id, request.delivery, request.event, http_mem(req), &before, &outcome,
+                            err);
+    if (r >= 0 && !before) {
+        request.project = project;
+        r = read_start(req, &request, project, err);
+        if (r >= 0)
+            r = build_create(b, &request, http_mem(req), &outcome, err);
+    }
     if (r < 0)
         return r;
     if (!outcome.id)
@@ -403,11 +376,6 @@ static int start(HttpRequest *req, Err *err) {
     reply_outcome(req, &outcome);
     return 0;
 }
-
-#define SCHEMA_OUTCOME                                                                                       \
-    "{\"type\":\"object\",\"properties\":{\"id\":{\"type\":[\"integer\",\"null\"]},\"status\":{\"type\":"    \
-    "\"string\"},"                                                                                           \
-    "\"message\":{\"type\":\"string\"},\"url\":{\"type\":\"string\"}}}"
 
 const HttpRoute api_builds[] = {
     {.method = HTTP_GET,
@@ -461,7 +429,7 @@ const HttpRoute api_builds[] = {
      .mode = HTTP_THREADED,
      .handle = start,
      .tag = "builds",
-     .summary = "Start a build by hand",
+     .summary = "Start a build by hand; the same Idempotency-Key gives the same build",
      .status = 202,
      .request =
          "{\"type\":\"object\",\"properties\":{\"ref\":{\"type\":\"string\"},\"env\":{\"type\":\"object\","

@@ -24,6 +24,8 @@ typedef struct Follower {
     int64_t position; /* of the job that is being read */
     int64_t last;     /* of the last one to read; INT64_MAX: all */
     Job *job;         /* NULL: not looked up yet */
+    int64_t attempt;  /* of it that is read; others follow it as long as there are more */
+    int64_t only;     /* this attempt and no other; 0: from the newest on */
     uint64_t offset;
     uint64_t resume_offset; /* where to begin in the first job */
     int64_t resume_attempt;
@@ -38,7 +40,7 @@ typedef struct Follower {
 
 /* Where to go on, as one number (Last-Event-ID): position, attempt (8 bits), offset (40 bits). */
 static int64_t place_of(const Follower *f) {
-    return f->position << 48 | (f->job->attempt & 0xff) << 40 | (int64_t)f->offset;
+    return f->position << 48 | (f->attempt & 0xff) << 40 | (int64_t)f->offset;
 }
 
 static void resume(Follower *f, int64_t place) {
@@ -86,8 +88,15 @@ static void watch_log(Follower *f) {
     f->log_job = f->job->id;
 }
 
-static bool has_ended(const Job *job) {
-    return job->finished_at != 0;
+/* Nothing comes after what the attempt's log has now: it has ended, though its job may go on. */
+static bool is_whole(const Follower *f) {
+    return f->job->finished_at || f->attempt < f->job->attempt ||
+           (f->attempt && !str_eq(f->job->state, "running"));
+}
+
+/* The job has no more attempts to read. */
+static bool is_over(const Follower *f) {
+    return f->only ? is_whole(f) : f->job->finished_at && f->attempt >= f->job->attempt;
 }
 
 /* ---- what is written ---- */
@@ -107,7 +116,7 @@ static void add_text(Follower *f, Buf *out, const char *bytes, size_t len) {
     if (f->format == FORMAT_WEBSOCKET)
         jw_str(&w, "event", "log");
     jw_str(&w, "job", f->job->name);
-    jw_int(&w, "attempt", f->job->attempt);
+    jw_int(&w, "attempt", f->attempt);
     jw_int(&w, "offset", (int64_t)(f->offset - len));
     jw_strn(&w, "text", bytes, len);
     jw_end_object(&w);
@@ -185,10 +194,28 @@ static void add_end(Follower *f, Buf *out, const char *status) {
 
 /* ---- what is read ---- */
 
-/* The job at the position, newly read; an attempt that is not the one we followed begins anew. ERR_NOT_FOUND
- * behind the last one. */
+/* Begins with an attempt of the job. */
+static void read_attempt(Follower *f, int64_t attempt, uint64_t offset, Buf *out) {
+    f->attempt = attempt;
+    f->offset = offset;
+    watch_log(f);
+    if (offset == 0 && attempt)
+        add_heading(f, out);
+}
+
+/* Where the follower was when it was cut off, if that attempt was not too long ago to be told in 8 bits. */
+static void begin_job(Follower *f, Buf *out) {
+    bool resumed = f->resume_offset && f->resume_attempt <= f->job->attempt;
+
+    if (f->only)
+        read_attempt(f, f->only, resumed ? f->resume_offset : 0, out);
+    else
+        read_attempt(f, resumed ? f->resume_attempt : f->job->attempt, resumed ? f->resume_offset : 0, out);
+    f->resume_offset = 0;
+}
+
+/* The job at the position, newly read. ERR_NOT_FOUND behind the last one. */
 static int look_up(Follower *f, Buf *out, Err *err) {
-    int64_t attempt = f->job ? f->job->attempt : f->resume_attempt;
     bool fresh = !f->job;
     Job *job;
     int r = store_job_at(f->b->db, f->build_id, f->position, f, &job, err);
@@ -198,15 +225,9 @@ static int look_up(Follower *f, Buf *out, Err *err) {
     talloc_free(f->job);
     f->job = job;
     if (fresh)
-        f->offset = f->resume_offset && job->attempt == f->resume_attempt ? f->resume_offset : 0;
-    else if (job->attempt != attempt)
-        f->offset = 0;
-    if (fresh || job->attempt != attempt) {
-        watch_log(f);
-        if (f->offset == 0 && job->attempt)
-            add_heading(f, out);
-    }
-    f->resume_offset = 0;
+        begin_job(f, out);
+    else if (!f->attempt && job->attempt && !f->only)
+        read_attempt(f, 1, 0, out);
     return 0;
 }
 
@@ -236,24 +257,24 @@ static bool again(Follower *f, const RenderedKey *key, Buf *out) {
 /* 1: some bytes were added; 0: none now. *ret_all: there are no more than these now. */
 static int read_some(Follower *f, Buf *out, size_t max, bool *ret_all, Err *err) {
     RenderedKey key = {
-        .job = f->job->id, .attempt = f->job->attempt, .offset = f->offset, .format = f->format};
+        .job = log_job(f->job), .attempt = f->attempt, .offset = f->offset, .format = f->format};
     bool shared = f->format == FORMAT_SSE || f->format == FORMAT_WEBSOCKET;
     size_t before = out->len, len;
     char bytes[CHUNK];
     ssize_t n;
 
-    if (f->job->attempt == 0)
+    if (f->attempt == 0)
         return 0;
     if (shared && again(f, &key, out))
         return 1;
-    n = blob_log_read(f->b->blob, f->job->id, f->job->attempt, f->offset, bytes, MIN(max, sizeof(bytes)),
+    n = blob_log_read(f->b->blob, log_job(f->job), f->attempt, f->offset, bytes, MIN(max, sizeof(bytes)),
                       err);
     if (n <= 0)
         return n == -ERR_NOT_FOUND ? 0 : (int)n;
     *ret_all = (size_t)n < MIN(max, sizeof(bytes));
     len = f->format == FORMAT_TEXT ? (size_t)n : whole_text(bytes, (size_t)n);
     if (len == 0) {
-        if (!has_ended(f->job))
+        if (!is_whole(f))
             return 0;
         len = (size_t)n;
     }
@@ -282,6 +303,7 @@ static void next_job(Follower *f, Buf *out) {
     if (f->follow)
         add_job_state(f, out);
     TALLOC_FREE(f->job);
+    f->attempt = 0;
     f->position++;
     f->resume_attempt = 0;
 }
@@ -301,10 +323,14 @@ static int advance(Follower *f, Buf *out, size_t max, bool *ret_all, Err *err) {
             return r;
     }
     r = read_some(f, out, max, ret_all, err);
-    *ret_all = *ret_all && f->follow && !has_ended(f->job);
+    *ret_all = *ret_all && f->follow && !is_whole(f);
     if (r != 0)
         return r;
-    if (!has_ended(f->job) && f->follow)
+    if (!f->only && f->attempt < f->job->attempt) {
+        read_attempt(f, f->attempt + 1, 0, out);
+        return 1;
+    }
+    if (!is_over(f) && f->follow)
         return 0;
     next_job(f, out);
     return 1;
@@ -331,11 +357,11 @@ static const HttpSource source = {.read = follower_read, .close = follower_close
 
 /* ---- the routes ---- */
 
-static int reply_file(HttpRequest *req, Builds *b, const Job *job, Err *err) {
+static int reply_file(HttpRequest *req, Builds *b, const Job *job, int64_t attempt, Err *err) {
     uint64_t size;
     int fd, r;
 
-    r = job->attempt ? blob_log_open(b->blob, job->id, job->attempt, &fd, &size, err) : -ERR_NOT_FOUND;
+    r = attempt ? blob_log_open(b->blob, log_job(job), attempt, &fd, &size, err) : -ERR_NOT_FOUND;
     if (r == -ERR_NOT_FOUND) {
         http_reply(req, 200, "text/plain; charset=utf-8", "", 0);
         return 0;
@@ -374,49 +400,82 @@ static void start_stream(HttpRequest *req, Follower *f) {
                           f->format == FORMAT_SSE ? KEEPALIVE_US : 0);
 }
 
-static int logs(HttpRequest *req, Err *err) {
-    Builds *b = api_of(req)->builds;
-    const char *name = http_query(req, "job");
-    Format format = format_of(req);
-    bool follow = format == FORMAT_SSE || format == FORMAT_WEBSOCKET;
-    int64_t jobs = 0, offset = 0;
-    Job *job = NULL;
-    Follower *f;
+typedef struct LogCall {
     Build *build;
-    int r = http_query_bool(req, "follow", &follow, err);
+    Job *job; /* the only one that is asked for; NULL: all */
+    int64_t jobs, offset, attempt;
+    bool follow;
+} LogCall;
+
+static int read_call(HttpRequest *req, LogCall *call, Err *err) {
+    int r = http_query_bool(req, "follow", &call->follow, err);
 
     if (r >= 0)
-        r = http_query_i64(req, "offset", 0, INT64_MAX, &offset, err);
+        r = http_query_i64(req, "offset", 0, INT64_MAX, &call->offset, err);
     if (r >= 0)
-        r = load_build(req, &build, err);
+        r = http_query_i64(req, "attempt", 1, INT64_MAX, &call->attempt, err);
     if (r >= 0)
-        r = store_job_count(b->db, build->id, &jobs, err);
-    if (r < 0)
-        return r;
+        r = load_build(req, &call->build, err);
+    return r < 0 ? r : store_job_count(api_of(req)->builds->db, call->build->id, &call->jobs, err);
+}
+
+static int find_job(HttpRequest *req, LogCall *call, Err *err) {
+    Db *db = api_of(req)->builds->db;
+    const char *name = http_query(req, "job");
+    int r = 0;
+
     if (name)
-        r = store_job_by_name(b->db, build->id, name, http_mem(req), &job, err);
-    else if (jobs == 1)
-        r = store_job_at(b->db, build->id, 0, http_mem(req), &job, err);
+        r = store_job_by_name(db, call->build->id, name, http_mem(req), &call->job, err);
+    else if (call->jobs == 1)
+        r = store_job_at(db, call->build->id, 0, http_mem(req), &call->job, err);
     if (r == -ERR_NOT_FOUND && name)
-        return err_set(err, ERR_NOT_FOUND, "build %" PRId64 " has no job '%s'", build->id, name);
-    if (r < 0)
+        return err_set(err, ERR_NOT_FOUND, "build %" PRId64 " has no job '%s'", call->build->id, name);
+    if (r < 0 || !call->attempt)
         return r;
-    if (format == FORMAT_TEXT && !follow && !offset && job)
-        return reply_file(req, b, job, err);
-    f = mem_new(NULL, Follower);
-    f->b = b;
+    if (!call->job)
+        return err_set(err, ERR_INVALID,
+                       "query \"attempt\": build %" PRId64 " has %" PRId64 " jobs: say of which one (job)",
+                       call->build->id, call->jobs);
+    if (call->attempt > call->job->attempt)
+        return err_set(err, ERR_NOT_FOUND,
+                       "job '%s' of build %" PRId64 " has no attempt %" PRId64 "; it has had %" PRId64,
+                       call->job->name, call->build->id, call->attempt, call->job->attempt);
+    return 0;
+}
+
+static Follower *follower_new(HttpRequest *req, const LogCall *call, Format format) {
+    Follower *f = mem_new(NULL, Follower);
+    const Job *job = call->job;
+
+    f->b = api_of(req)->builds;
     f->format = format;
-    f->follow = follow && format != FORMAT_JSON;
-    f->build_id = build->id;
+    f->follow = call->follow && format != FORMAT_JSON;
+    f->build_id = call->build->id;
     f->position = job ? job->position : 0;
     f->last = job ? job->position : INT64_MAX;
-    f->many = jobs > 1 && !name;
-    if (job && offset) {
-        f->resume_offset = (uint64_t)offset;
+    f->only = call->attempt;
+    f->many = call->jobs > 1 && !http_query(req, "job");
+    if (job && call->offset) {
+        f->resume_offset = (uint64_t)call->offset;
         f->resume_attempt = job->attempt;
     }
     resume(f, http_sse_last_id(req, 0));
-    start_stream(req, f);
+    return f;
+}
+
+static int logs(HttpRequest *req, Err *err) {
+    Format format = format_of(req);
+    LogCall call = {.follow = format == FORMAT_SSE || format == FORMAT_WEBSOCKET};
+    int r = read_call(req, &call, err);
+
+    if (r >= 0)
+        r = find_job(req, &call, err);
+    if (r < 0)
+        return r;
+    if (format == FORMAT_TEXT && !call.follow && !call.offset && call.job)
+        return reply_file(req, api_of(req)->builds, call.job, call.attempt ? call.attempt : call.job->attempt,
+                          err);
+    start_stream(req, follower_new(req, &call, format));
     return 0;
 }
 
@@ -428,7 +487,8 @@ const HttpRoute api_logs[] = {
      .tag = "builds",
      .summary = "The log: JSON {\"logs\"}; text/plain with Range and offset; text/event-stream or WebSocket "
                 "to follow",
-     .query = "job: only this job's; offset: from this byte on (text/plain, one job); follow: go on until "
+     .query = "job: only this job's; attempt: an earlier one's (one job); offset: from this byte on "
+              "(text/plain, one job); follow: go on until "
               "the build ends",
      .answer = "{\"type\":\"object\",\"properties\":{\"logs\":{\"type\":\"string\"}}}"},
     {0},

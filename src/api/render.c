@@ -57,6 +57,29 @@ void render_deployment(JsonWriter *w, const Deployment *d) {
     jw_end_object(w);
 }
 
+void render_steps(JsonWriter *w, const Step *steps, size_t count) {
+    jw_array(w, "steps");
+    for (size_t i = 0; i < count; i++) {
+        const Step *s = &steps[i];
+
+        jw_object(w, NULL);
+        jw_int(w, "position", s->position);
+        jw_str(w, "name", s->name);
+        jw_str(w, "status", s->state);
+        if (s->exit_code >= 0)
+            jw_int(w, "exit_code", s->exit_code);
+        else
+            jw_null(w, "exit_code");
+        jw_time(w, "started_at", s->started_at);
+        jw_time(w, "finished_at", s->finished_at);
+        jw_seconds(w, "duration_seconds", s->finished_at ? s->finished_at - s->started_at : -1);
+        jw_int(w, "log_start", s->log_start);
+        jw_int(w, "log_end", s->log_end);
+        jw_end_object(w);
+    }
+    jw_end_array(w);
+}
+
 int load_build(HttpRequest *req, Build **ret, Err *err) {
     int64_t id;
     int r = http_param_id(req, "id", &id, err);
@@ -75,6 +98,35 @@ int load_project(HttpRequest *req, const char *name, Project **ret, Err *err) {
     if (r == -ERR_NOT_FOUND)
         return err_set(err, ERR_NOT_FOUND, "Repository '%s' not found", name);
     return r;
+}
+
+#define KEY_MAX 200
+
+int read_delivery(HttpRequest *req, const char **ret, Err *err) {
+    const char *key = http_header(req, "Idempotency-Key");
+
+    if (key && (!*key || strlen(key) > KEY_MAX || !str_utf8_valid(key, strlen(key))))
+        return err_set(err, ERR_INVALID, "header Idempotency-Key: expected 1 to %d characters", KEY_MAX);
+    *ret = key;
+    return 0;
+}
+
+void reply_outcome(HttpRequest *req, const BuildOutcome *outcome) {
+    _cleanup_buf_ Buf out = BUF_INIT;
+    JsonWriter w = JSON_WRITER(&out);
+
+    jw_object(&w, NULL);
+    if (outcome->id)
+        jw_int(&w, "id", outcome->id);
+    else
+        jw_null(&w, "id");
+    jw_str(&w, "status", outcome->status);
+    if (!str_empty(outcome->message))
+        jw_str(&w, "message", outcome->message);
+    if (outcome->id)
+        jw_str(&w, "url", build_url(req, outcome->id));
+    jw_end_object(&w);
+    http_reply_json(req, outcome->id ? 202 : 200, &out);
 }
 
 const char *build_url(HttpRequest *req, int64_t id) {

@@ -27,6 +27,22 @@ void render_deployment(JsonWriter *w, const Deployment *d);
     "\"started_at\":{\"type\":[\"string\",\"null\"]},\"finished_at\":{\"type\":[\"string\",\"null\"]},"      \
     "\"duration_seconds\":{\"type\":[\"number\",\"null\"]}}}"
 
+#define SCHEMA_OUTCOME                                                                                       \
+    "{\"type\":\"object\",\"properties\":{\"id\":{\"type\":[\"integer\",\"null\"]},\"status\":{\"type\":"    \
+    "\"string\"},"                                                                                           \
+    "\"message\":{\"type\":\"string\"},\"url\":{\"type\":\"string\"}}}"
+
+/* Of an attempt. */
+void render_steps(JsonWriter *w, const Step *steps, size_t count);
+/* The job whose attempts, steps and logs this one's are: its own, or that of which it is a copy. */
+static inline int64_t log_job(const Job *job) {
+    return job->copied_from ? job->copied_from : job->id;
+}
+/* The request's Idempotency-Key, by which it is known again; NULL without one. */
+_must_check_ int read_delivery(HttpRequest *req, const char **ret, Err *err);
+/* 202 with the build, 200 when none came of it. */
+void reply_outcome(HttpRequest *req, const BuildOutcome *outcome);
+
 /* The build of the path's {id}; ERR_NOT_FOUND "build not found: 7". */
 _must_check_ int load_build(HttpRequest *req, Build **ret, Err *err);
 /* The project of the path's {name} or the query's repo; ERR_NOT_FOUND "Repository 'x' not found". */

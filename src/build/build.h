@@ -34,13 +34,14 @@ Dispatch *dispatch_new(const void *mem);
 /* ---- how builds come to be ---- */
 typedef struct BuildRequest {
     const Project *project;
-    const char *commit;  /* 40 hex */
-    const char *ref;     /* "refs/heads/main", or "" for a bare commit */
-    const char *event;   /* "push", "tag", "manual" */
-    const char *pusher;  /* "" when unknown */
-    const char *env;     /* JSON object text of strings, or NULL */
-    const char *old_rev; /* push: what the ref was before; NULL otherwise */
-    bool found;          /* push: by comparing refs, not told by the hook */
+    const char *commit;   /* 40 hex */
+    const char *ref;      /* "refs/heads/main", or "" for a bare commit */
+    const char *event;    /* "push", "tag", "manual" */
+    const char *pusher;   /* "" when unknown */
+    const char *env;      /* JSON object text of strings, or NULL */
+    const char *old_rev;  /* push: what the ref was before; NULL otherwise */
+    bool found;           /* push: by comparing refs, not told by the hook */
+    const char *delivery; /* the same one is the same request; NULL: none */
 } BuildRequest;
 
 typedef struct BuildOutcome {
@@ -55,6 +56,24 @@ typedef struct BuildOutcome {
  * Strings in mem. Starts git when the commit is new to us: do not call on an epoll thread. */
 _must_check_ int build_create(Builds *b, const BuildRequest *request, const void *mem, BuildOutcome *ret,
                               Err *err);
+/* Whether the project has had the request before, and what came of it, with the build's state of now. kind:
+ * of the request, as in Trigger; ERR_CONFLICT when it was one of another kind. */
+_must_check_ int build_delivered(Builds *b, int64_t project_id, const char *delivery, const char *kind,
+                                 const void *mem, bool *ret, BuildOutcome *ret_outcome, Err *err);
+
+typedef struct RerunRequest {
+    int64_t build;
+    const char *by, *delivery; /* as in BuildRequest */
+    bool failed;               /* only what did not succeed */
+    const char *const *jobs;   /* only these (NULL-terminated); NULL: all, or what failed */
+} RerunRequest;
+
+/* A new build that repeats a finished one from what is stored: the chosen jobs and all that depend on them
+ * run, the others are copied with their results, artifacts and logs. A commit that its branch has left is not
+ * deployed again. ERR_NOT_FOUND; ERR_CONFLICT: it has not finished, or has nothing to repeat; ERR_INVALID: no
+ * such job. */
+_must_check_ int build_rerun(Builds *b, const RerunRequest *request, const void *mem, BuildOutcome *ret,
+                             Err *err);
 /* A ref of a hosted repository went from old_rev to new_rev (40 zeros: was not, is no more). */
 _must_check_ int build_ref_changed(Builds *b, const Project *project, const char *ref, const char *old_rev,
                                    const char *new_rev, const char *pusher, const void *mem,

@@ -150,7 +150,7 @@ static int insert_build(Tx *tx, const Draft *d, Build *build, Err *err) {
     return r < 0 || !failed ? r : tx_event(tx, "completed", build->id, build->state, err);
 }
 
-static int insert_deployment(Tx *tx, const Build *build, const Job *job, Err *err) {
+int create_deployment(Tx *tx, const Build *build, const Job *job, Err *err) {
     char uuid[ID_UUID_SIZE];
     Deployment d = {.project_id = build->project_id,
                     .build_id = build->id,
@@ -208,7 +208,7 @@ static int insert_job(Tx *tx, const Build *build, const PlanJob *planned, size_t
     r = store_job_insert(tx->b->db, job, err);
     if (r < 0)
         return r;
-    return str_eq(job->kind, "deploy") ? insert_deployment(tx, build, job, err) : 0;
+    return str_eq(job->kind, "deploy") ? create_deployment(tx, build, job, err) : 0;
 }
 
 static int insert_needs(Tx *tx, const Plan *plan, const Job *jobs, Err *err) {
@@ -284,8 +284,12 @@ static int insert_all(Tx *tx, Draft *d, const void *mem, BuildOutcome *ret, Err 
     bool push = request->old_rev != NULL;
     PushState *state = &d->push;
     Build build = {0};
-    int r = 0;
+    bool before;
+    int r = build_delivered(tx->b, request->project->id, request->delivery, request->event, mem, &before, ret,
+                            err);
 
+    if (r < 0 || before)
+        return r;
     if (push)
         r = trigger_look(tx, request, state, err);
     if (r < 0)

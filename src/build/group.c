@@ -57,21 +57,13 @@ int group_enter(Tx *tx, const Build *build, const char *cancel, Err *err) {
     return r;
 }
 
-/* Its jobs that need nothing may begin; others are still blocked by their needs. */
 static int start(Tx *tx, Build *build, Err *err) {
-    size_t count;
-    Job *jobs;
     int r = store_build_unhold(tx->b->db, build->id, err);
 
     build->held = false;
     if (r >= 0)
         r = tx_event(tx, "updated", build->id, build->state, err);
-    if (r >= 0)
-        r = store_jobs_of_build(tx->b->db, build->id, tx->mem, &jobs, &count, err);
-    for (size_t i = 0; r >= 0 && i < count; i++)
-        if (str_eq(jobs[i].state, "blocked") && jobs[i].needs_left == 0)
-            r = state_job_ready(tx, &jobs[i], build, err);
-    return r;
+    return r < 0 ? r : state_build_begin(tx, build, err);
 }
 
 /* 1: one was started. */

@@ -65,6 +65,25 @@ static int check_release(Tx *tx, const Job *job, const char **ret_skip, Err *err
     return 0;
 }
 
+/* Somebody repeats an old build: what its branch holds by now is not to give way to it. */
+static int check_branch(Tx *tx, const Build *build, const char **ret_skip, Err *err) {
+    const char *now = NULL;
+    Project *project;
+    int r;
+
+    if (!build->rerun_of)
+        return 0;
+    r = store_project_by_id(tx->b->db, build->project_id, tx->mem, &project, err);
+    if (r >= 0)
+        r = trigger_ref_now(project, build->ref, tx->mem, &now, err);
+    if (r < 0)
+        return err_wrap(err, "deploy of build %" PRId64, build->id);
+    if (!str_eq(now, build->commit))
+        *ret_skip = mem_printf(tx->mem, "%s is not at %.8s any more, which is not deployed again",
+                               build->branch, build->commit);
+    return 0;
+}
+
 /* Decides a job whose needs have ended: *ret_skip tells that it will not run, and why. */
 static int decide(Tx *tx, const Job *job, const Build *build, const char **ret_skip, const char **ret_reason,
                   Err *err) {
@@ -87,7 +106,10 @@ static int decide(Tx *tx, const Job *job, const Build *build, const char **ret_s
                 : status == COND_SUCCESS ? "its condition is false"
                                          : "a job that it needs did not succeed";
     *ret_reason = status == COND_SUCCESS ? "" : "dependency";
-    return run && str_eq(job->kind, "deploy") ? check_release(tx, job, ret_skip, err) : 0;
+    if (!run || !str_eq(job->kind, "deploy"))
+        return 0;
+    r = check_branch(tx, build, ret_skip, err);
+    return r < 0 || *ret_skip ? r : check_release(tx, job, ret_skip, err);
 }
 
 /* A list of jobs that have just ended is worked off until nothing follows any more. */
@@ -258,6 +280,18 @@ int state_job_ready(Tx *tx, const Job *job, const Build *build, Err *err) {
     if (r < 0 || ended.count == 0)
         return r;
     return after(tx, build->id, &ended, err);
+}
+
+/* What follows from one of them touches only jobs that need something. */
+int state_build_begin(Tx *tx, const Build *build, Err *err) {
+    size_t count;
+    Job *jobs;
+    int r = store_jobs_of_build(tx->b->db, build->id, tx->mem, &jobs, &count, err);
+
+    for (size_t i = 0; r >= 0 && i < count; i++)
+        if (str_eq(jobs[i].state, "blocked") && jobs[i].needs_left == 0)
+            r = state_job_ready(tx, &jobs[i], build, err);
+    return r;
 }
 
 int state_build_settle(Tx *tx, int64_t build_id, Err *err) {

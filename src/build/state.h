@@ -55,6 +55,8 @@ _must_check_ int state_job_queue(Tx *tx, const Job *job, Err *err);
 /* A job whose needs have all ended (or that has none): queued, or skipped by its condition; then what
  * follows. */
 _must_check_ int state_job_ready(Tx *tx, const Job *job, const Build *build, Err *err);
+/* The jobs of a new build that wait for nothing, all blocked still. */
+_must_check_ int state_build_begin(Tx *tx, const Build *build, Err *err);
 /* Ends the build when no job is left. */
 _must_check_ int state_build_settle(Tx *tx, int64_t build_id, Err *err);
 /* The end of a job that was asked to stop: by whose reason, and with which words. */
@@ -71,6 +73,9 @@ _must_check_ int group_enter(Tx *tx, const Build *build, const char *cancel, Err
 void group_left(Tx *tx, const Build *build);
 /* Starts the oldest held builds of the groups that were entered or left, as far as their limits go. */
 _must_check_ int group_start_held(Tx *tx, Err *err);
+
+/* The deployment of a job that deploys, pending. */
+_must_check_ int create_deployment(Tx *tx, const Build *build, const Job *job, Err *err);
 
 /* ---- timers: kinds as in store.h ---- */
 _must_check_ int timer_set(Tx *tx, const char *kind, int64_t subject_id, int64_t due, Err *err);

@@ -59,9 +59,44 @@ int trigger_look(Tx *tx, const BuildRequest *push, PushState *ret, Err *err) {
     return 0;
 }
 
+/* What the request gave before, as it stands now. */
+static int outcome_of(Builds *b, const Trigger *trigger, const void *mem, BuildOutcome *ret, Err *err) {
+    Build *build;
+    int r;
+
+    *ret = (BuildOutcome){.status = "skipped", .message = trigger->outcome};
+    if (!trigger->build_id)
+        return 0;
+    r = store_build_load(b->db, trigger->build_id, mem, &build, err);
+    if (r >= 0)
+        *ret = (BuildOutcome){.id = build->id, .status = build->state, .message = build->message};
+    return r;
+}
+
+int build_delivered(Builds *b, int64_t project_id, const char *delivery, const char *kind, const void *mem,
+                    bool *ret, BuildOutcome *ret_outcome, Err *err) {
+    Trigger *trigger;
+    int r;
+
+    *ret = false;
+    if (!delivery)
+        return 0;
+    r = store_trigger_by_delivery(b->db, project_id, delivery, mem, &trigger, err);
+    if (r == -ERR_NOT_FOUND)
+        return 0;
+    if (r >= 0 && !str_eq(trigger->kind, kind))
+        r = err_set(err, ERR_CONFLICT, "the key \"%s\" was used for another request (%s): take a new one",
+                    delivery, trigger->kind);
+    if (r >= 0)
+        r = outcome_of(b, trigger, mem, ret_outcome, err);
+    *ret = r >= 0;
+    return r;
+}
+
 int trigger_insert(Tx *tx, const BuildRequest *request, int64_t build_id, const char *outcome, Err *err) {
     Trigger trigger = {.project_id = request->project->id,
                        .build_id = build_id,
+                       .delivery = request->delivery,
                        .kind = request->found ? "found" : request->event,
                        .ref = request->ref,
                        .old_rev = request->old_rev ? request->old_rev : "",

@@ -39,6 +39,14 @@ int store_artifact_load(Db *db, int64_t build_id, const char *path, const void *
                     SELECT " WHERE a.build_id = ?1 AND a.path = ?2", "is", build_id, path);
 }
 
+int store_artifacts_copy(Db *db, const Job *from, int64_t build_id, int64_t job_id, Err *err) {
+    return db_exec(db, NULL, err,
+                   "INSERT INTO artifact (build_id, job_id, path, size, sha256, created_at)"
+                   " SELECT ?3, ?4, path, size, sha256, created_at FROM artifact"
+                   " WHERE build_id = ?1 AND job_id = ?2",
+                   "iiii", from->build_id, from->id, build_id, job_id);
+}
+
 int store_artifacts_drop(Db *db, int64_t build_id, int64_t job_id, Err *err) {
     return db_exec(db, NULL, err, "DELETE FROM artifact WHERE build_id = ?1 AND job_id = ?2", "ii", build_id,
                    job_id);

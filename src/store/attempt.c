@@ -30,11 +30,12 @@ static void fill_attempt(DbStmt *st, const void *mem, void *row) {
     a->exit_code = db_int(st, 6);
     a->started_at = db_int(st, 7);
     a->finished_at = db_int(st, 8);
+    a->runner = row_text(st, 9, mem);
 }
 
 #define SELECT_ATTEMPT                                                                                       \
-    "SELECT job_id, number, runner_id, state, reason, message, exit_code, started_at, finished_at FROM "     \
-    "attempt"
+    "SELECT job_id, number, runner_id, state, reason, message, exit_code, started_at, finished_at,"          \
+    " (SELECT r.name FROM runner r WHERE r.id = runner_id) FROM attempt"
 
 int store_attempt_load(Db *db, int64_t job_id, int64_t number, const void *mem, AttemptRow **ret, Err *err) {
     return rows_one(db, mem, sizeof(AttemptRow), fill_attempt, "attempt", ret, err,

@@ -60,6 +60,19 @@ int store_job_insert(Db *db, Job *j, Err *err) {
     return r < 0 || !str_eq(j->state, "queued") ? r : lane_enter(db, lane_of(j), err);
 }
 
+#define COPIED                                                                                               \
+    "position, name, kind, executor, arch, condition, spec, state, reason, message, attempt, needs_left,"    \
+    " priority, runner_id, exit_code, created_at, queued_at, started_at, finished_at, project_id, fit_id,"   \
+    " retry, retries, losses, queue_timeout"
+
+int store_job_copy(Db *db, int64_t id, const char *uuid, int64_t build_id, int64_t *ret_id, Err *err) {
+    return db_query_int(db, ret_id, err,
+                        "INSERT INTO job (uuid, build_id, copied_from, " COPIED ") SELECT ?2, ?3,"
+                        " CASE WHEN copied_from = 0 THEN id ELSE copied_from END, " COPIED
+                        " FROM job WHERE id = ?1 RETURNING id",
+                        "isi", id, uuid, build_id);
+}
+
 int store_job_need_insert(Db *db, int64_t job_id, int64_t need_id, Err *err) {
     return db_exec(db, NULL, err, "INSERT INTO job_need (job_id, need_id) VALUES (?1, ?2)", "ii", job_id,
                    need_id);

@@ -157,12 +157,22 @@ static void fill_trigger(DbStmt *st, const void *mem, void *row) {
     t->build_id = db_int(st, 0);
     t->kind = row_text(st, 1, mem);
     t->old_rev = row_text(st, 2, mem);
+    t->outcome = row_text(st, 3, mem);
+}
+
+int store_trigger_by_delivery(Db *db, int64_t project_id, const char *delivery, const void *mem,
+                              Trigger **ret, Err *err) {
+    return rows_one(db, mem, sizeof(Trigger), fill_trigger, "trigger", ret, err,
+                    "SELECT build_id, kind, old_rev, outcome FROM trigger_event WHERE project_id = ?1"
+                    " AND delivery = ?2",
+                    "is", project_id, delivery);
 }
 
 int store_trigger_last(Db *db, int64_t project_id, const char *ref, const char *new_rev, const void *mem,
                        Trigger **ret, Err *err) {
-    return rows_one(db, mem, sizeof(Trigger), fill_trigger, "trigger", ret, err,
-                    "SELECT build_id, kind, old_rev FROM trigger_event WHERE project_id = ?1 AND ref = ?2"
-                    " AND new_rev = ?3 AND kind IN ('push', 'tag', 'found') ORDER BY id DESC LIMIT 1",
-                    "iss", project_id, ref, new_rev);
+    return rows_one(
+        db, mem, sizeof(Trigger), fill_trigger, "trigger", ret, err,
+        "SELECT build_id, kind, old_rev, outcome FROM trigger_event WHERE project_id = ?1 AND ref = ?2"
+        " AND new_rev = ?3 AND kind IN ('push', 'tag', 'found') ORDER BY id DESC LIMIT 1",
+        "iss", project_id, ref, new_rev);
 }

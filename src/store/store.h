@@ -41,9 +41,12 @@ _must_check_ int store_refs(Db *db, int64_t project_id, const void *mem, RefRow 
 typedef struct Trigger {
     int64_t project_id, build_id;
     const char *delivery; /* NULL: none */
-    const char *kind;     /* "push", "tag", "found" (by comparing refs), "delete", "manual" */
+    const char *kind;     /* "push", "tag", "found" (by comparing refs), "delete", "manual", "rerun" */
     const char *ref, *old_rev, *new_rev, *pusher, *outcome;
 } Trigger;
+/* The trigger of that delivery: its build_id (0: none), kind, old_rev and outcome. ERR_NOT_FOUND. */
+_must_check_ int store_trigger_by_delivery(Db *db, int64_t project_id, const char *delivery, const void *mem,
+                                           Trigger **ret, Err *err);
 _must_check_ int store_trigger_insert(Db *db, const Trigger *t, int64_t *ret_id, Err *err);
 /* The newest push that brought the ref to new_rev: its build_id (0: none), kind and old_rev. ERR_NOT_FOUND.
  */
@@ -151,6 +154,11 @@ typedef struct Job {
 } Job;
 /* Fills in id; and fit_id where it is 0: what its executor and architecture alone ask. */
 _must_check_ int store_job_insert(Db *db, Job *j, Err *err);
+/* A new row like job `id`, which has ended, in another build: copied from it, or from what it was copied
+ * from.
+ */
+_must_check_ int store_job_copy(Db *db, int64_t id, const char *uuid, int64_t build_id, int64_t *ret_id,
+                                Err *err);
 _must_check_ int store_job_need_insert(Db *db, int64_t job_id, int64_t need_id, Err *err);
 _must_check_ int store_job_load(Db *db, int64_t id, const void *mem, Job **ret, Err *err);
 _must_check_ int store_jobs_of_build(Db *db, int64_t build_id, const void *mem, Job **ret, size_t *ret_count,
@@ -235,6 +243,7 @@ _must_check_ int store_steps(Db *db, int64_t job_id, int64_t attempt, const void
 
 typedef struct AttemptRow {
     int64_t job_id, number, runner_id;
+    const char *runner;                   /* its name */
     const char *state, *reason, *message; /* "running", or how it ended; a lost one: "failed", "lost" */
     int64_t exit_code, started_at, finished_at;
 } AttemptRow;
@@ -272,6 +281,8 @@ _must_check_ int store_artifacts(Db *db, int64_t build_id, const void *mem, Arti
 /* The newest one of that path among the commit's builds. */
 _must_check_ int store_artifact_of_commit(Db *db, const char *commit, const char *path, const void *mem,
                                           Artifact **ret, Err *err);
+/* What the job has brought, as another job's in another build: the same bytes. */
+_must_check_ int store_artifacts_copy(Db *db, const Job *from, int64_t build_id, int64_t job_id, Err *err);
 /* Those that the job has brought: its attempt counts for nothing. */
 _must_check_ int store_artifacts_drop(Db *db, int64_t build_id, int64_t job_id, Err *err);
 _must_check_ int store_artifact_count(Db *db, int64_t build_id, int64_t *ret, Err *err);

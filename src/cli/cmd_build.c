@@ -3,6 +3,7 @@
 #include "cli/call.h"
 #include "cli/commands.h"
 #include "cli/follow.h"
+#include "cli/start.h"
 #include "cli/table.h"
 
 #include <inttypes.h>
@@ -11,7 +12,7 @@
 
 typedef struct StartOptions {
     const char *ref;
-    const char **env;
+    const char **env, **jobs;
     bool follow;
 } StartOptions;
 
@@ -26,32 +27,16 @@ static const Setting start_flags[] = {
      .offset = offsetof(StartOptions, env),
      .arg = "K=V",
      .help = "a variable for the jobs; may be repeated"},
+    {.name = "job",
+     .type = SETTING_WORDS,
+     .offset = offsetof(StartOptions, jobs),
+     .arg = "NAME",
+     .help = "only this job and what it needs; may be repeated"},
     {.name = "follow",
      .type = SETTING_BOOL,
      .offset = offsetof(StartOptions, follow),
      .help = "show the log until the build ends; exit 1 when it fails"},
 };
-
-static int start_body(const StartOptions *options, Buf *body, Err *err) {
-    JsonWriter w = JSON_WRITER(body);
-
-    jw_object(&w, NULL);
-    if (options->ref)
-        jw_str(&w, "ref", options->ref);
-    jw_object(&w, "env");
-    for (const char **pair = options->env; pair && *pair; pair++) {
-        const char *equals = strchr(*pair, '=');
-        _cleanup_talloc_ char *key = NULL;
-
-        if (!equals || equals == *pair)
-            return err_set(err, ERR_INVALID, "--env %s: expected NAME=VALUE", *pair);
-        key = mem_strndup(NULL, *pair, (size_t)(equals - *pair));
-        jw_str(&w, key, equals + 1);
-    }
-    jw_end_object(&w);
-    jw_end_object(&w);
-    return 0;
-}
 
 static int start_report(Cli *cli, json_t *answer, int64_t id, Err *err) {
     const char *status = text_clean(cli->mem, field_text(cli->mem, answer, "status"));
@@ -72,12 +57,13 @@ static int start_report(Cli *cli, json_t *answer, int64_t id, Err *err) {
 
 static int start_run(Cli *cli, void *arg, Err *err) {
     const StartOptions *options = arg;
+    StartBody start = {.ref = options->ref, .env = options->env, .jobs = options->jobs};
     const char *path =
         mem_printf(cli->mem, "/api/repos/%s/builds", str_url_encode(cli->mem, cli->args[0], false));
     _cleanup_json_ json_t *answer = NULL;
     _cleanup_buf_ Buf body = BUF_INIT;
     int64_t id;
-    int r = start_body(options, &body, err);
+    int r = start_body(&start, &body, err);
 
     if (r < 0)
         return r;
@@ -301,7 +287,7 @@ static const char *const cancel_examples[] = {"pelton cancel 12", "stop what run
 const Command command_build_start = {
     .name = "build start",
     .brief = "start a build by hand",
-    .usage = "build start REPO [--ref REF] [--env K=V]... [--follow]",
+    .usage = "build start REPO [--ref REF] [--env K=V]... [--job NAME]... [--follow]",
     FLAGS(start_flags),
     .options_size = sizeof(StartOptions),
     .shorts = "f=follow,e=env,r=ref",

@@ -13,7 +13,6 @@ typedef struct BuildOptions {
     int64_t job_timeout_us; /* of a job that sets none */
     int64_t max_attempts;   /* lost attempts until the job fails as `lost` */
     bool allow_shell;       /* pipelines may use the shell executor */
-    bool no_deploy;         /* nothing is deployed here */
     const char *url;        /* of this server, for links: "http://127.0.0.1:8080" */
 } BuildOptions;
 
@@ -40,11 +39,10 @@ typedef struct BuildRequest {
     const char *event;    /* "push", "tag", "manual" */
     const char *pusher;   /* "" when unknown */
     const char *env;      /* JSON object text of strings, or NULL */
+    const char *inputs;   /* of the pipeline: JSON object text of texts, numbers and truths, or NULL */
     const char *old_rev;  /* push: what the ref was before; NULL otherwise */
     bool found;           /* push: by comparing refs, not told by the hook */
     const char *delivery; /* the same one is the same request; NULL: none */
-    bool no_deploy;
-    const char *const *jobs; /* only these and what they need, NULL-terminated; NULL: all */
 } BuildRequest;
 
 typedef struct BuildOutcome {

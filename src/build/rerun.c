@@ -162,6 +162,7 @@ static int insert_job(Tx *tx, Rerun *r, size_t i, Err *err) {
                .priority = old->priority,
                .retry = old->retry,
                .queue_timeout = old->queue_timeout,
+               .allow_failure = old->allow_failure,
                .condition = old->condition,
                .spec = old->spec,
                .state = "blocked",

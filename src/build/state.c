@@ -191,6 +191,22 @@ static int explain(Tx *tx, int64_t build_id, const char *state, const char **ret
     return 0;
 }
 
+/* One that went well all the same. */
+static int explain_allowed(Tx *tx, int64_t build_id, int64_t count, const char **ret_reason,
+                           const char **ret_message, Err *err) {
+    Job *first;
+    int r = store_job_first_in_state(tx->b->db, build_id, "failed", tx->mem, &first, err);
+
+    if (r < 0)
+        return r;
+    *ret_reason = "";
+    *ret_message = count == 1
+                       ? mem_printf(tx->mem, "job %s failed, as it may", first->name)
+                       : mem_printf(tx->mem, "%" PRId64 " jobs failed, as they may; job %s was the first",
+                                    count, first->name);
+    return 0;
+}
+
 /* One that was made to end, and whose jobs did, says why it was; a time that is over is a failure. */
 static int conclude(Tx *tx, const Build *build, const char **ret_state, const char **ret_reason,
                     const char **ret_message, Err *err) {
@@ -200,6 +216,8 @@ static int conclude(Tx *tx, const Build *build, const char **ret_state, const ch
     if (r < 0)
         return r;
     *ret_state = tally.cancelled ? "cancelled" : tally.failed ? "failed" : "success";
+    if (str_eq(*ret_state, "success") && tally.allowed)
+        return explain_allowed(tx, build->id, tally.allowed, ret_reason, ret_message, err);
     if (!tally.cancelled || str_empty(build->stop_reason))
         return explain(tx, build->id, *ret_state, ret_reason, ret_message, err);
     *ret_reason = build->stop_reason;

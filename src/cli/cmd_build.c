@@ -3,7 +3,6 @@
 #include "cli/call.h"
 #include "cli/commands.h"
 #include "cli/follow.h"
-#include "cli/start.h"
 #include "cli/table.h"
 
 #include <inttypes.h>
@@ -12,7 +11,7 @@
 
 typedef struct StartOptions {
     const char *ref;
-    const char **env, **jobs;
+    const char **env, **inputs;
     bool follow;
 } StartOptions;
 
@@ -27,16 +26,46 @@ static const Setting start_flags[] = {
      .offset = offsetof(StartOptions, env),
      .arg = "K=V",
      .help = "a variable for the jobs; may be repeated"},
-    {.name = "job",
+    {.name = "input",
      .type = SETTING_WORDS,
-     .offset = offsetof(StartOptions, jobs),
-     .arg = "NAME",
-     .help = "only this job and what it needs; may be repeated"},
+     .offset = offsetof(StartOptions, inputs),
+     .arg = "K=V",
+     .help = "an input of the pipeline; may be repeated"},
     {.name = "follow",
      .type = SETTING_BOOL,
      .offset = offsetof(StartOptions, follow),
      .help = "show the log until the build ends; exit 1 when it fails"},
 };
+
+/* `flag` K=V, as members of an object. */
+static int add_pairs(JsonWriter *w, const char *name, const char *flag, const char **pairs, Err *err) {
+    jw_object(w, name);
+    for (; pairs && *pairs; pairs++) {
+        const char *equals = strchr(*pairs, '=');
+        _cleanup_talloc_ char *key = NULL;
+
+        if (!equals || equals == *pairs)
+            return err_set(err, ERR_INVALID, "%s %s: expected NAME=VALUE", flag, *pairs);
+        key = mem_strndup(NULL, *pairs, (size_t)(equals - *pairs));
+        jw_str(w, key, equals + 1);
+    }
+    jw_end_object(w);
+    return 0;
+}
+
+static int start_body(const StartOptions *options, Buf *body, Err *err) {
+    JsonWriter w = JSON_WRITER(body);
+    int r;
+
+    jw_object(&w, NULL);
+    if (options->ref)
+        jw_str(&w, "ref", options->ref);
+    r = add_pairs(&w, "env", "--env", options->env, err);
+    if (r >= 0)
+        r = add_pairs(&w, "inputs", "--input", options->inputs, err);
+    jw_end_object(&w);
+    return r;
+}
 
 static int start_report(Cli *cli, json_t *answer, int64_t id, Err *err) {
     const char *status = text_clean(cli->mem, field_text(cli->mem, answer, "status"));
@@ -57,13 +86,12 @@ static int start_report(Cli *cli, json_t *answer, int64_t id, Err *err) {
 
 static int start_run(Cli *cli, void *arg, Err *err) {
     const StartOptions *options = arg;
-    StartBody start = {.ref = options->ref, .env = options->env, .jobs = options->jobs};
     const char *path =
         mem_printf(cli->mem, "/api/repos/%s/builds", str_url_encode(cli->mem, cli->args[0], false));
     _cleanup_json_ json_t *answer = NULL;
     _cleanup_buf_ Buf body = BUF_INIT;
     int64_t id;
-    int r = start_body(&start, &body, err);
+    int r = start_body(options, &body, err);
 
     if (r < 0)
         return r;
@@ -270,6 +298,8 @@ static const char *const start_examples[] = {
     "build the repository's own branch",
     "pelton build start hello --ref v1.2 --env TARGET=arm64 --follow",
     "build a tag with a variable, and watch it",
+    "pelton build start hello --input level=full",
+    "give the pipeline one of its inputs",
     NULL,
 };
 static const char *const builds_examples[] = {
@@ -287,10 +317,10 @@ static const char *const cancel_examples[] = {"pelton cancel 12", "stop what run
 const Command command_build_start = {
     .name = "build start",
     .brief = "start a build by hand",
-    .usage = "build start REPO [--ref REF] [--env K=V]... [--job NAME]... [--follow]",
+    .usage = "build start REPO [--ref REF] [--env K=V]... [--input K=V]... [--follow]",
     FLAGS(start_flags),
     .options_size = sizeof(StartOptions),
-    .shorts = "f=follow,e=env,r=ref",
+    .shorts = "f=follow,e=env,i=input,r=ref",
     .examples = start_examples,
     .min_args = 1,
     .max_args = 1,

@@ -10,7 +10,6 @@ extern const Command command_logs;
 extern const Command command_artifacts;
 extern const Command command_deployments, command_open;
 extern const Command command_lint;
-extern const Command command_run;
 extern const Command command_runners;
 extern const Command command_token_create, command_token_list, command_token_revoke;
 extern const Command command_version, command_help, command_completion, command_complete;

@@ -66,6 +66,8 @@ static Value plain_value(const Name *name, const PlanContext *c) {
         return value_text("", 0);
     if (str_eq(name->name, "tag"))
         return text_value(tag);
+    if (tag && str_eq(name->name, "branch"))
+        return value_text("", 0);
     if (name->offset == NO_OFFSET)
         return value_text(c->commit ? c->commit : "", c->commit ? strnlen(c->commit, SHORT_COMMIT) : 0);
     return text_value(*(const char *const *)((const char *)c + name->offset));

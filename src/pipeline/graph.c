@@ -11,7 +11,10 @@ typedef struct Graph {
     PipeJob *jobs;
     size_t count;
     NameEntry *names;
-    const char **words; /* the names again, for near ones */
+    size_t name_count;
+    const char **words; /* the names in the file, for near ones */
+    size_t word_count;
+    size_t edges;
 } Graph;
 
 static int by_name(const void *a, const void *b) {
@@ -30,44 +33,72 @@ const NameEntry *names_find(const NameEntry *names, size_t count, const char *na
 }
 
 static void index_names(Graph *g) {
-    g->names = mem_array(g->mem, NameEntry, g->count);
+    size_t names = 0, words = 0, group = 0;
+
+    g->names = mem_array(g->mem, NameEntry, g->count * 2);
     g->words = mem_array(g->mem, const char *, g->count);
-    for (size_t i = 0; i < g->count; i++)
-        g->words[i] = g->names[i].name = g->jobs[i].name->text, g->names[i].index = i;
-    names_sort(g->names, g->count);
+    for (size_t i = 0; i < g->count; i++) {
+        const PipeJob *job = &g->jobs[i];
+
+        if (i == 0 || job->base != g->jobs[i - 1].base) {
+            g->words[words++] = job->base->text;
+            g->names[names++] = (NameEntry){.name = job->base->text, .index = i};
+            group = names - 1;
+        }
+        g->names[group].count++;
+        if (job->of_matrix)
+            g->names[names++] = (NameEntry){.name = job->name->text, .index = i, .count = 1};
+    }
+    g->name_count = names;
+    g->word_count = words;
+    names_sort(g->names, names);
 }
 
 static const char *meant(Graph *g, const char *name) {
-    const char *nearest = problems_nearest(g->problems, name, g->words, g->count);
+    const char *nearest = problems_nearest(g->problems, name, g->words, g->word_count);
 
     return problems_meant(g->problems, nearest ? problems_show(g->problems, nearest) : NULL);
 }
 
-/* Keeps of `needs` what names another job, and its index beside it. `seen` holds for every job the last one
- * (plus 1) that needed it. */
+/* The jobs of one name, as needs of another. `seen` holds for every job the last one (plus 1) that needed it.
+ */
+static void link_need(Graph *g, size_t index, const YamlNode *at, const NameEntry *found, size_t *seen) {
+    PipeJob *job = &g->jobs[index];
+
+    for (size_t i = found->index; i < found->index + found->count && g->edges < LANG_MAX_NEEDS; i++) {
+        size_t count = job->need_count;
+
+        if (seen[i] == index + 1)
+            continue;
+        seen[i] = index + 1;
+        g->edges++;
+        g->jobs[i].dependents++;
+        mem_append(g->mem, job->need, count, i);
+        mem_append(g->mem, job->need_at, job->need_count, at);
+    }
+    if (g->edges == LANG_MAX_NEEDS)
+        problems_at(g->problems, at, "more than %d needs of all jobs together", LANG_MAX_NEEDS);
+}
+
 static void link_needs(Graph *g, size_t index, size_t *seen) {
     PipeJob *job = &g->jobs[index];
-    const char *name = problems_show(g->problems, job->name->text);
+    const char *name = problems_show(g->problems, job->base->text);
+    const PipeNeed *needs = job->needs.items;
 
-    job->need = mem_array(g->mem, size_t, job->needs.count);
-    for (size_t i = 0; i < job->needs.count; i++) {
-        const YamlNode *node = job->needs.items[i];
-        const NameEntry *found = names_find(g->names, g->count, node->text);
+    for (size_t i = 0; i < job->needs.count && g->edges < LANG_MAX_NEEDS; i++) {
+        const YamlNode *node = needs[i].job;
+        const NameEntry *found = names_find(g->names, g->name_count, node->text);
 
-        if (!found) {
+        if (!found && !needs[i].optional)
             problems_at(g->problems, node, "job \"%s\" needs \"%s\", which is not there%s", name,
                         problems_show(g->problems, node->text), meant(g, node->text));
-        } else if (found->index == index) {
+        else if (found && found->index <= index && index < found->index + found->count)
             problems_at(g->problems, node, "job \"%s\" needs itself", name);
-        } else if (seen[found->index] == index + 1) {
+        else if (found && seen[found->index] == index + 1)
             problems_at(g->problems, node, "job \"%s\" needs \"%s\" twice", name,
                         problems_show(g->problems, node->text));
-        } else {
-            seen[found->index] = index + 1;
-            g->jobs[found->index].dependents++;
-            job->needs.items[job->need_count] = node;
-            job->need[job->need_count++] = found->index;
-        }
+        else if (found)
+            link_need(g, index, node, found, seen);
     }
 }
 
@@ -114,7 +145,7 @@ static void walk_from(Graph *g, Walk *w, size_t start) {
             while (w->stack[from - 1] != job->need[n])
                 from--;
             w->circles++;
-            report_circle(g, w, from - 1, job->needs.items[n]);
+            report_circle(g, w, from - 1, job->need_at[n]);
         }
     }
 }
@@ -155,7 +186,7 @@ static void find_last_job(Graph *g, PipeDeploy *deploy) {
 }
 
 static void link_deploy(Graph *g, PipeDeploy *deploy) {
-    const NameEntry *found = names_find(g->names, g->count, "deploy");
+    const NameEntry *found = names_find(g->names, g->name_count, "deploy");
 
     if (found)
         problems_at(
@@ -165,8 +196,13 @@ static void link_deploy(Graph *g, PipeDeploy *deploy) {
         find_last_job(g, deploy);
         return;
     }
-    found = names_find(g->names, g->count, deploy->job->text);
-    if (found)
+    found = names_find(g->names, g->name_count, deploy->job->text);
+    if (found && found->count > 1)
+        problems_at(g->problems, deploy->job,
+                    "\"job\" of deploy: \"%s\" is %zu jobs; the release is made by one: \"%s\"",
+                    problems_show(g->problems, deploy->job->text), found->count,
+                    problems_show(g->problems, g->jobs[found->index].name->text));
+    else if (found)
         deploy->job_index = found->index;
     else if (g->count || !str_eq(deploy->job->text, "release"))
         problems_at(g->problems, deploy->job, "\"job\" of deploy: there is no job \"%s\"%s",

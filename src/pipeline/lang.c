@@ -5,6 +5,7 @@
 #define KEYS(table) .keys = (table), .count = sizeof(table) / sizeof((table)[0])
 
 static const char *const executors[] = {"sandbox", "shell", NULL};
+static const char *const shells[] = {"sh", "bash", "dash", "zsh", "ksh", NULL};
 static const char *const cancels[] = {"queued", "running", "none", NULL};
 static const char *const retry_reasons[] = {"exit", "timeout", "oom", "infrastructure", "lost", NULL};
 
@@ -22,7 +23,14 @@ static const LangKey file_keys[] = {
      .help = "What of the build is not done this long after its start is stopped, and it has failed."},
     {"queue-timeout", LANG_DURATION, offsetof(PipeFile, queue_timeout), .unset = "none",
      .also = QUEUE_TIMEOUT_ALSO, .help = "The `queue-timeout` of jobs that set none."},
-    {"jobs", LANG_MAP, offsetof(PipeFile, jobs), .level = &lang_job, .max = LANG_MAX_JOBS,
+    {"inputs", LANG_INPUTS, offsetof(PipeFile, inputs), .level = &lang_input, .max = LANG_MAX_INPUTS,
+     .expected = "a mapping of names to inputs", .unset = "none", .also = "parameters params", .early = true,
+     .help = "What may be given to a build that is started by hand; `${{ inputs.NAME }}` is its value."},
+    {"templates", LANG_TEMPLATES, offsetof(PipeFile, templates),
+     .expected = "a mapping of names to parts of jobs", .unset = "none",
+     .also = "definitions defaults anchors", .early = true,
+     .help = "Parts of jobs, by name, for jobs to `extend`. A template may extend others."},
+    {"jobs", LANG_JOBS, offsetof(PipeFile, jobs), .level = &lang_job, .max = LANG_MAX_JOBS,
      .expected = "a mapping of names to jobs", .unset = "none", .also = "job pipeline workflow stages tasks",
      .help = "The jobs of a build, by name. They run at the same time as far as `needs` and runners allow. "
              "Required, unless the file only deploys."},
@@ -39,9 +47,61 @@ const LangLevel lang_file = {
     .size = sizeof(PipeFile),
 };
 
+static const char *const input_types[] = {"string", "number", "boolean", "choice", NULL};
+
+static const LangKey input_keys[] = {
+    {"type", LANG_WORD, offsetof(PipeInput, type), .words = input_types,
+     .unset = "`choice` with `options`, else `string`", .also = "kind", .help = "What may be given."},
+    {"options", LANG_NAMES, offsetof(PipeInput, options), .expected = "a list of texts", .unset = "none",
+     .also = "values choices enum", .help = "What a choice is from."},
+    {"default", LANG_TEXT, offsetof(PipeInput, fallback), .expected = "a value", .unset = "empty",
+     .also = "value", .help = "Its value when nothing is given, also in builds that nobody started by hand."},
+    {"required", LANG_BOOL, offsetof(PipeInput, required), .fallback = "false",
+     .help = "Whether it must be given to a build that is started by hand."},
+    {"description", LANG_TEXT, offsetof(PipeInput, description), .unset = "none", .also = "title help",
+     .help = "What it is for."},
+};
+
+const LangLevel lang_input = {
+    .noun = "input",
+    .heading = "`inputs.NAME`",
+    .help = "",
+    .expected = "a mapping",
+    KEYS(input_keys),
+    .size = sizeof(PipeInput),
+};
+
+const LangLevel lang_template = {.noun = "template"};
+
+static const LangKey need_keys[] = {
+    {"job", LANG_NAME, offsetof(PipeNeed, job), .required = true, .expected = "a job's name", .also = "name",
+     .help = "The job. Of one with a `matrix` it means all of them."},
+    {"optional", LANG_BOOL, offsetof(PipeNeed, optional), .fallback = "false",
+     .help = "Whether the file may have no such job; then it is not waited for."},
+};
+
+const LangLevel lang_need = {
+    .noun = "need",
+    .heading = "`jobs.NAME.needs`",
+    .help = "`needs: [lint]` is `needs: [{job: lint}]`.",
+    .expected = "a job's name or a mapping with \"job\"",
+    .short_key = "job",
+    KEYS(need_keys),
+    .size = sizeof(PipeNeed),
+};
+
 static const LangKey job_keys[] = {
-    {"needs", LANG_NAMES, offsetof(PipeJob, needs), .expected = "a job's name or a list of them",
-     .unset = "none", .also = "depends_on depends-on dependsOn depends dependencies requires after",
+    {"extends", LANG_NODE, offsetof(PipeJob, extends), .expected = "a template's name or a list of them",
+     .unset = "nothing", .also = "extend template",
+     .help = "Templates that this job is built on: what it says itself wins, mappings are joined key by key, "
+             "and of several "
+             "templates the later one wins."},
+    {"matrix", LANG_NODE, offsetof(PipeJob, matrix), .expected = "a mapping of names to lists of values",
+     .unset = "one job", .also = "strategy parallel",
+     .help = "One job for each combination of values: see [Many alike](#many-alike)."},
+    {"needs", LANG_NEEDS, offsetof(PipeJob, needs), .level = &lang_need,
+     .expected = "a job's name or a list of them", .unset = "none",
+     .also = "depends_on depends-on dependsOn depends dependencies requires after",
      .help =
          "Jobs that must have ended before this one starts. It starts when all went well, unless `if` says "
          "otherwise."},
@@ -65,6 +125,9 @@ static const LangKey job_keys[] = {
     {"retry", LANG_MAPPING, offsetof(PipeJob, retry), .level = &lang_retry, .unset = "never",
      .also = "retries attempts",
      .help = "How often the job runs again when it failed: a number or a mapping."},
+    {"allow-failure", LANG_BOOL, offsetof(PipeJob, allow_failure), .fallback = "false",
+     .also = "allow_failure continue-on-error continue_on_error failure",
+     .help = "Whether the build, and jobs that need this one, go on as if it had gone well when it failed."},
     {"priority", LANG_INT, offsetof(PipeJob, priority), .min = -100, .max = 100, .unset = "`0`",
      .expected = "a whole number from -100 to 100", .also = "weight",
      .help = "Of the jobs that wait for a runner, those of a higher priority come first."},
@@ -116,6 +179,12 @@ static const LangKey step_keys[] = {
         .also = ENV_ALSO,
         .help = "Environment of this step, over that of the job.",
     },
+    {"continue-on-error", LANG_BOOL, offsetof(PipeStep, go_on), .fallback = "false",
+     .also = "continue_on_error allow-failure allow_failure ignore-errors",
+     .help = "Whether the job goes on as if the step had gone well when it failed."},
+    {"shell", LANG_WORD, offsetof(PipeStep, shell), .words = shells, .unset = "`sh`", .also = "interpreter",
+     .help = "What runs the command, as `SHELL -e -c …`; it must be where the step runs.",
+     .later = "runners only know sh"},
     {"timeout", LANG_DURATION, offsetof(PipeStep, timeout), .unset = "the job's",
      .also = "timeout-minutes timeout_minutes", .help = "The step is stopped, and failed, after this time."},
     {"working-directory", LANG_FOLDER, offsetof(PipeStep, folder), .unset = "the workspace",
@@ -301,9 +370,20 @@ const LangLevel lang_health = {
     .size = sizeof(PipeHealth),
 };
 
-const LangLevel *const lang_levels[] = {
-    &lang_file,    &lang_concurrency, &lang_job,    &lang_step,   &lang_artifacts,        &lang_retry,
-    &lang_runs_on, &lang_resources,   &lang_deploy, &lang_health, &lang_deploy_resources, NULL};
+const LangLevel *const lang_levels[] = {&lang_file,
+                                        &lang_input,
+                                        &lang_concurrency,
+                                        &lang_job,
+                                        &lang_need,
+                                        &lang_step,
+                                        &lang_artifacts,
+                                        &lang_runs_on,
+                                        &lang_resources,
+                                        &lang_retry,
+                                        &lang_deploy,
+                                        &lang_health,
+                                        &lang_deploy_resources,
+                                        NULL};
 
 const LangKey *lang_key(const LangLevel *level, const char *name) {
     for (size_t i = 0; i < level->count; i++)
@@ -327,7 +407,7 @@ static bool words_hold(const char *list, const char *word) {
 }
 
 const char *lang_nearest(const LangLevel *level, const char *name) {
-    const char *words[32] = {NULL};
+    const char *words[64] = {NULL};
 
     if (strlen(name) > LANG_MAX_NAME)
         return NULL;

@@ -12,8 +12,17 @@
 #define LANG_MAX_STEPS 100000 /* of all jobs together */
 #define LANG_MAX_ENV 1000     /* variables of one `env` */
 #define LANG_MAX_NAME 100
-#define LANG_MAX_LABELS 50 /* of one `labels` */
-#define LANG_MAX_LABEL 200 /* bytes of a label's text */
+#define LANG_MAX_LABELS 50         /* of one `labels` */
+#define LANG_MAX_LABEL 200         /* bytes of a label's text */
+#define LANG_MAX_NEEDS 200000      /* of all jobs together */
+#define LANG_MAX_MATRIX 1000       /* combinations of one */
+#define LANG_MAX_MATRIX_NAMES 20   /* of one */
+#define LANG_MAX_MATRIX_VALUE 1000 /* bytes */
+#define LANG_MAX_EXTENDS 20        /* templates of one job */
+#define LANG_MAX_INPUTS 100
+#define LANG_MAX_INPUT 4096 /* bytes of what is given for one */
+/* values of the file with its templates and matrices written out */
+#define LANG_MAX_WORK 1000000
 #define LANG_MAX_TIMEOUT (INT64_C(30) * 24 * 3600 * 1000000)
 
 /* What may stand behind a key, and what the reader makes of it in the key's field. */
@@ -33,6 +42,10 @@ typedef enum LangType {
     LANG_FOLDER,    /* const char *: a path inside the workspace; "" the workspace */
     LANG_ENV,       /* const YamlNode *: a mapping of names to scalars; lang_is_late tells of each */
     LANG_LABELS,    /* const YamlNode *: a mapping of names to scalars that say something */
+    LANG_NODE,      /* const YamlNode *: anything; whoever uses it reads it */
+    LANG_NEEDS,     /* LangItems: of PipeNeed */
+    LANG_TEMPLATES, /* const YamlNode *: a mapping; read first */
+    LANG_INPUTS,    /* LangItems: structs of key->level by name; read first */
     LANG_NAMES,     /* LangNodes: one name or a list of them */
     LANG_WORDS,     /* LangNodes: one of key->words or a list of them */
     LANG_PATTERNS,  /* LangPaths: one pattern or a list of them, each inside the workspace */
@@ -40,7 +53,7 @@ typedef enum LangType {
     LANG_PART, /* pointer to a struct of key->level that begins with const YamlNode * (the mapping); NULL:
                   absent */
     LANG_LIST, /* LangItems: a list of structs of key->level */
-    LANG_MAP,  /* LangItems: structs of key->level by name, each begins with const YamlNode * (the name) */
+    LANG_JOBS, /* LangItems: of PipeJob, by name */
     LANG_TYPES
 } LangType;
 
@@ -54,12 +67,14 @@ typedef struct LangKey {
     const char *const *words; /* of WORD, NULL-terminated */
     int64_t min, max;         /* of INT and SIZE */
     bool required;
+    bool early;           /* read before the other keys of its level */
     const char *expected; /* "a list of steps", for messages; NULL: the type's */
     const char *fallback; /* the default, read like a value of the file; NULL: zero */
     const char *unset;    /* what holds without the key, for the reference, when there is no fallback */
     const char *also;     /* other systems' words for it, "a b c": "did you mean" answers to them */
     const char *help;
-    unsigned uses; /* of ExprUse: what ${{ }} in it may use beside what the plan knows */
+    const char *later; /* why it is refused though it is known: what it needs is not there yet */
+    unsigned uses;     /* of ExprUse: what ${{ }} in it may use beside what the plan knows */
 } LangKey;
 
 struct LangLevel {
@@ -95,9 +110,10 @@ typedef struct LangItems {
 
 typedef struct PipeStep {
     LangScript run;
-    const YamlNode *name, *env, *condition;
+    const YamlNode *name, *env, *condition, *shell;
     int64_t timeout;
     const char *folder;
+    bool go_on;
 } PipeStep;
 
 typedef struct PipeResources {
@@ -122,9 +138,23 @@ typedef struct PipeRunsOn {
     const YamlNode *executor, *arch, *labels;
 } PipeRunsOn;
 
+typedef struct PipeNeed {
+    const YamlNode *job;
+    bool optional;
+} PipeNeed;
+
+typedef struct PipeInput {
+    const YamlNode *name;
+    const YamlNode *type, *fallback, *description;
+    LangNodes options;
+    bool required;
+} PipeInput;
+
 typedef struct PipeJob {
     const YamlNode *name;
-    LangNodes needs;
+    const YamlNode *base; /* its key in the file: of a matrix, all have the same */
+    const YamlNode *extends, *matrix;
+    LangItems needs; /* of PipeNeed */
     LangItems steps; /* of PipeStep */
     const YamlNode *env, *condition;
     int64_t timeout, queue_timeout, priority;
@@ -133,7 +163,9 @@ typedef struct PipeJob {
     PipeRunsOn runs_on;
     PipeResources resources;
     PipeRetry retry;
-    size_t *need; /* indices of the jobs that `needs` names (graph.c) */
+    bool of_matrix, allow_failure;
+    size_t *need;             /* indices of the jobs that `needs` names (graph.c) */
+    const YamlNode **need_at; /* for each of them: where it is named */
     size_t need_count, dependents;
 } PipeJob;
 
@@ -157,12 +189,15 @@ typedef struct PipeFile {
     const YamlNode *env;
     PipeConcurrency concurrency;
     int64_t timeout, queue_timeout;
-    LangItems jobs; /* of PipeJob */
+    const YamlNode *templates;
+    LangItems inputs; /* of PipeInput */
+    LangItems jobs;   /* of PipeJob */
     PipeDeploy *deploy;
 } PipeFile;
 
-extern const LangLevel lang_file, lang_job, lang_step, lang_artifacts, lang_runs_on, lang_resources,
-    lang_concurrency, lang_retry, lang_deploy, lang_health, lang_deploy_resources;
+extern const LangLevel lang_file, lang_input, lang_template, lang_need, lang_job, lang_step, lang_artifacts,
+    lang_runs_on, lang_resources, lang_concurrency, lang_retry, lang_deploy, lang_health,
+    lang_deploy_resources;
 
 /* Every level, in the order of the reference; NULL-terminated. */
 extern const LangLevel *const lang_levels[];

@@ -19,8 +19,8 @@ typedef struct PlanContext {
     const char *project, *branch, *ref, *commit;
     const char *event;            /* "push", "tag", "manual", "pull_request", "schedule" */
     bool allow_shell;             /* the server lets pipelines use the shell executor */
-    bool no_deploy;               /* nothing is deployed, whatever the file says */
     const char *message, *author; /* of the commit; NULL: unknown */
+    const char *inputs;           /* given by hand: JSON object of texts, numbers and truths; NULL: nothing */
     const PlanNeed *needs;        /* later only: not known to the planner */
     size_t need_count;
     /* hash() of the workspace's files that fit the patterns (NULL-terminated), for who has a workspace */
@@ -50,7 +50,8 @@ typedef struct PlanJob {
     const char *spec;         /* SPEC of docs/runner-protocol.md as JSON text; see there for a deploy's */
     size_t *needs;            /* indices into Plan.jobs, in any order; acyclic */
     size_t need_count;
-    bool skip; /* its `if` is false whatever its needs do */
+    bool allow_failure; /* it may fail, and all goes on as if it had gone well */
+    bool skip;          /* its `if` is false whatever its needs do */
 } PlanJob;
 
 /* Of the builds of a project that name the same group, `limit` run at a time. */
@@ -94,7 +95,8 @@ typedef struct PlanProblems {
  * "Makefile", … */
 extern const char *const plan_files[];
 
-/* contents[i] (NULL: absent) belongs to plan_files[i]. All problems are found at once: ERR_INVALID, err
+/* What was given for inputs and is wrong is no fault of the file: ERR_INVALID without problems.
+ * contents[i] (NULL: absent) belongs to plan_files[i]. All problems are found at once: ERR_INVALID, err
  * holding the first as "file:line:column: message" and *ret_problems all (both in mem). ERR_NOT_FOUND:
  * nothing to build, saying what would be looked for. */
 _must_check_ int plan_make(const char *const *contents, const size_t *lens, const PlanContext *context,
@@ -123,8 +125,6 @@ typedef struct StagesInfo {
 _must_check_ int stages_plan(const char *text, size_t len, const PlanContext *context, const void *mem,
                              Plan **ret, StagesInfo **ret_info, PlanProblems **ret_problems, Err *err);
 
-/* Leaves the named jobs (NULL-terminated) and all that they need. ERR_INVALID: there is no such job. */
-_must_check_ int plan_select(Plan *plan, const char *const *names, Err *err);
 /* file:line:column, the message, the line itself and a caret, for a terminal. */
 void plan_problems_print(const PlanProblems *problems, const char *file, const char *text, size_t len,
                          bool colour, Buf *out);

@@ -116,6 +116,7 @@ static PlanJob plan_job(const PipeFile *file, const PipeJob *job, const PlanCont
         .spec = spec_job(w, job, release),
         .needs = job->need,
         .need_count = job->need_count,
+        .allow_failure = job->allow_failure,
         .skip = never(job->condition, context, job->need_count > 0),
     };
 }
@@ -153,8 +154,7 @@ static PlanJob plan_deploy_job(const Plan *plan, const PipeDeploy *deploy, SpecW
 }
 
 static bool deploys(const PipeFile *file, const PlanContext *context) {
-    return file->deploy && !context->no_deploy &&
-           (str_eq(context->event, "push") || str_eq(context->event, "manual")) &&
+    return file->deploy && (str_eq(context->event, "push") || str_eq(context->event, "manual")) &&
            str_eq(context->branch, file->deploy->branch->text);
 }
 
@@ -195,8 +195,12 @@ static int fail_first(const char *file, const PlanProblems *all, Err *err) {
 }
 
 static int fail(const char *file, Problems *problems, PlanProblems **ret_problems, Err *err) {
-    *ret_problems = problems_take(problems);
-    return fail_first(file, *ret_problems, err);
+    PlanProblems *all = problems_take(problems);
+
+    if (problems->given && all->items[0].line == 0)
+        return err_set(err, ERR_INVALID, "%s", all->items[0].message);
+    *ret_problems = all;
+    return fail_first(file, all, err);
 }
 
 static int plan_pelton(const char *name, const char *text, size_t len, const PlanContext *context,

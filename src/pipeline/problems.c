@@ -47,8 +47,11 @@ PlanProblems *problems_take(Problems *p) {
 
     if (p->count)
         qsort(p->items, p->count, sizeof(*p->items), by_place);
+    /* what stands in a template, or in a matrix, is read more than once */
+    for (size_t i = 0; i < p->count; i++)
+        if (i == 0 || by_place(&p->items[i], &p->items[i - 1]) != 0)
+            p->items[all->count++] = p->items[i];
     all->items = p->items;
-    all->count = p->count;
     return all;
 }
 

@@ -10,6 +10,7 @@ typedef struct Problems {
     const void *mem;
     PlanProblem *items;
     size_t count;
+    bool given;          /* one is not of the file, but of what was given to the build */
     size_t nearest_left; /* how much may still be spent on looking for near words (bytes × bytes) */
 } Problems;
 

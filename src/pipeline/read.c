@@ -61,7 +61,7 @@ static void read_defaults(LangReader *r, const LangLevel *level, void *target) {
     }
 }
 
-static void unknown_key(LangReader *r, const LangLevel *level, const YamlNode *node) {
+void lang_unknown(LangReader *r, const LangLevel *level, const YamlNode *node) {
     const char *nearest = lang_nearest(level, node->text);
     _cleanup_buf_ Buf all = BUF_INIT;
 
@@ -75,18 +75,28 @@ static void unknown_key(LangReader *r, const LangLevel *level, const YamlNode *n
                 in_place(r), problems_meant(r->problems, nearest), buf_str(&all));
 }
 
-static void read_pair(LangReader *r, const LangLevel *level, const YamlPair *pair, void *target) {
+static void read_pair(LangReader *r, const LangLevel *level, const YamlPair *pair, bool early, void *target) {
     const LangKey *key = lang_key(level, pair->key->text);
 
-    if (!key) {
-        unknown_key(r, level, pair->key);
+    if (!key && !early)
+        lang_unknown(r, level, pair->key);
+    if (!key || key->early != early)
         return;
-    }
-    if (pair->value->kind == YAML_SCALAR && (yaml_is_null(pair->value) || pair->value->len == 0))
+    if (key->later)
+        problems_at(r->problems, pair->key, "\"%s\"%s cannot be used yet: %s", key->name, in_place(r),
+                    key->later);
+    else if (pair->value->kind == YAML_SCALAR && (yaml_is_null(pair->value) || pair->value->len == 0))
         problems_at(r->problems, pair->key, "\"%s\"%s is empty; expected %s", key->name, in_place(r),
                     key->expected ? key->expected : lang_types[key->type].expected);
     else
         lang_value(r, key, pair->value, (char *)target + key->offset);
+}
+
+static bool has_early(const LangLevel *level) {
+    for (size_t i = 0; i < level->count; i++)
+        if (level->keys[i].early)
+            return true;
+    return false;
 }
 
 static void check_required(LangReader *r, const LangLevel *level, const YamlNode *node) {
@@ -120,7 +130,9 @@ void lang_read(LangReader *r, const LangLevel *level, const YamlNode *node, void
                     got(r, node));
         return;
     }
+    for (size_t i = 0; has_early(level) && i < node->count; i++)
+        read_pair(r, level, &node->pairs[i], true, target);
     for (size_t i = 0; i < node->count; i++)
-        read_pair(r, level, &node->pairs[i], target);
+        read_pair(r, level, &node->pairs[i], false, target);
     check_required(r, level, node);
 }

@@ -19,8 +19,10 @@ typedef struct LangReader {
     const LangPlace *place;
     const char *text; /* the file, for the column of a mistake inside a value */
     size_t len;
-    size_t listed;   /* items of lists so far */
-    ExprScope scope; /* of ${{ }} in values; `uses` is the key's */
+    size_t listed;               /* items of lists so far */
+    size_t work;                 /* values so far, with templates and matrices written out */
+    struct Templates *templates; /* NULL: none */
+    ExprScope scope;             /* of ${{ }} in values; `uses` is the key's */
 } LangReader;
 
 /* Fills target, a zeroed struct of the level, from the node; defaults first. Problems are collected, and what
@@ -28,6 +30,14 @@ typedef struct LangReader {
 void lang_read(LangReader *r, const LangLevel *level, const YamlNode *node, void *target);
 /* `step 2 of job "test"`; "" at the top. In the problems' memory. */
 const char *lang_place(LangReader *r);
+
+/* A key that the level does not have. */
+void lang_unknown(LangReader *r, const LangLevel *level, const YamlNode *node);
+
+/* ---- types with a file of their own ---- */
+void lang_jobs(LangReader *r, const LangKey *key, const YamlNode *node, void *field);
+/* Checks inputs (of PipeInput) that were read, and what was given for them: from here on they have values. */
+void lang_inputs_take(LangReader *r, const LangItems *inputs);
 
 typedef struct LangTypeInfo {
     const char *word;     /* for the reference: "duration" */

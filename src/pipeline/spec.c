@@ -11,7 +11,7 @@ void spec_init(SpecWriter *w, const PipeFile *file, const void *mem) {
     w->names = mem_array(NULL, NameEntry, count);
     w->hidden = mem_array(NULL, size_t, count);
     for (size_t i = 0; i < count; i++)
-        w->names[i] = (NameEntry){file->env->pairs[i].key->text, i};
+        w->names[i] = (NameEntry){.name = file->env->pairs[i].key->text, .index = i};
     names_sort(w->names, count);
 }
 
@@ -112,6 +112,10 @@ static void write_step(JsonWriter *jw, const PipeStep *step) {
     jw_str(jw, "run", step->run.script.text);
     write_step_env(jw, step);
     jw_int(jw, "timeout", step->timeout);
+    if (step->shell)
+        jw_str(jw, "shell", step->shell->text);
+    if (step->go_on)
+        jw_bool(jw, "continue_on_error", true);
     jw_str(jw, "working_directory", step->folder ? step->folder : "");
     jw_str(jw, "if", lang_text(step->condition));
     jw_end_object(jw);

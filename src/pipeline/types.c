@@ -1,6 +1,6 @@
 /* The types of values: how each is read and checked. A function leaves its field alone when the value is bad.
  */
-#include "pipeline/read.h"
+#include "pipeline/extend.h"
 
 #include "base/file.h"
 #include "base/str.h"
@@ -112,7 +112,7 @@ const YamlNode *lang_fill(LangReader *r, const LangKey *key, const YamlNode *nod
 
 /* Their own readers do it, each in its way. */
 static bool fills_itself(LangType type) {
-    return type == LANG_CONDITION || type == LANG_SCRIPT || type >= LANG_MAPPING;
+    return type == LANG_CONDITION || type == LANG_SCRIPT || type == LANG_NODE || type >= LANG_MAPPING;
 }
 
 void lang_value(LangReader *r, const LangKey *key, const YamlNode *node, void *field) {
@@ -490,45 +490,80 @@ static void read_list(LangReader *r, const LangKey *key, const YamlNode *node, v
     list->count = node->count;
 }
 
-static void read_item(LangReader *r, const LangKey *key, const YamlPair *pair, void *item) {
-    LangPlace place = {.up = r->place, .level = key->level};
+/* ---- needs, templates, inputs ---- */
 
-    if (!str_is_name(pair->key->text, LANG_MAX_NAME)) {
-        problems_at(r->problems, pair->key,
-                    "bad name \"%s\" of a %s; expected letters, digits, _, - and dots, at most %d",
-                    problems_show(r->problems, pair->key->text), key->level->noun, LANG_MAX_NAME);
-        return;
-    }
-    place.name = pair->key->text;
-    r->place = &place;
-    if (yaml_is_null(pair->value))
-        problems_at(r->problems, pair->key, "%s is empty; expected %s", lang_place(r), key->level->expected);
-    else
-        lang_read(r, key->level, pair->value, item);
-    r->place = place.up;
+static void read_node(LangReader *r, const LangKey *key, const YamlNode *node, void *field) {
+    *(const YamlNode **)field = node;
 }
 
-static void read_map(LangReader *r, const LangKey *key, const YamlNode *node, void *field) {
-    LangItems *map = field;
+static void read_need(LangReader *r, const LangKey *key, const YamlNode *node, size_t number,
+                      LangItems *needs) {
+    LangPlace place = {.up = r->place, .level = key->level, .number = number};
+    const YamlNode *filled = lang_fill(r, key, node);
+    PipeNeed *items = needs->items, need = {0};
 
+    if (filled && filled->kind == YAML_MAPPING) {
+        r->place = &place;
+        lang_read(r, key->level, filled, &need);
+        r->place = place.up;
+    } else if (filled && is_text(filled)) {
+        need.job = filled;
+    } else if (filled) {
+        problems_at(r->problems, node, "\"%s\" of %s: expected a string as item %zu, got %s", key->name,
+                    lang_place(r), number, node->kind == YAML_SCALAR ? "nothing" : yaml_kind_word(node));
+    }
+    if (!need.job)
+        return;
+    mem_append(r->mem, items, needs->count, need);
+    needs->items = items;
+}
+
+static void read_needs(LangReader *r, const LangKey *key, const YamlNode *node, void *field) {
+    *(LangItems *)field = (LangItems){0};
+    if (node->kind == YAML_SEQUENCE && node->count == 0)
+        problems_at(r->problems, node, "\"%s\" of %s is empty; leave it out", key->name, lang_place(r));
+    if (node->kind == YAML_SCALAR && !is_text(node))
+        lang_expected(r, key, node);
+    else if (node->kind != YAML_SEQUENCE)
+        read_need(r, key, node, 1, field);
+    for (size_t i = 0; node->kind == YAML_SEQUENCE && i < node->count; i++)
+        read_need(r, key, node->items[i], i + 1, field);
+}
+
+static void read_templates(LangReader *r, const LangKey *key, const YamlNode *node, void *field) {
     if (node->kind != YAML_MAPPING) {
         lang_expected(r, key, node);
         return;
     }
-    if (node->count == 0)
-        problems_at(r->problems, node, "\"%s\" is empty; expected %s", key->name, key->expected);
-    if (node->count > (size_t)key->max) {
-        problems_at(r->problems, node, "more than %lld %ss", (long long)key->max, key->level->noun);
+    r->templates = templates_read(r, node);
+    *(const YamlNode **)field = node;
+}
+
+static void read_input(LangReader *r, const LangKey *key, const YamlPair *pair, PipeInput *input) {
+    LangPlace place = {.up = r->place, .level = key->level, .name = pair->key->text};
+    static const YamlNode nothing = {.kind = YAML_MAPPING};
+
+    if (!str_is_name(pair->key->text, LANG_MAX_NAME) || strchr(pair->key->text, '.'))
+        problems_at(r->problems, pair->key, "bad name \"%s\" of an input; expected letters, digits, _ and -",
+                    problems_show(r->problems, pair->key->text));
+    r->place = &place;
+    lang_read(r, key->level, yaml_is_null(pair->value) ? &nothing : pair->value, input);
+    r->place = place.up;
+    input->name = pair->key;
+}
+
+static void read_inputs(LangReader *r, const LangKey *key, const YamlNode *node, void *field) {
+    LangItems *inputs = field;
+
+    if (node->kind != YAML_MAPPING || node->count > (size_t)key->max) {
+        lang_expected(r, key, node);
         return;
     }
-    map->items = mem_zalloc(r->mem, node->count * key->level->size, key->name);
-    for (size_t i = 0; i < node->count; i++) {
-        void *item = (char *)map->items + i * key->level->size;
-
-        read_item(r, key, &node->pairs[i], item);
-        *(const YamlNode **)item = node->pairs[i].key;
-    }
-    map->count = node->count;
+    inputs->items = mem_zalloc(r->mem, node->count * key->level->size, key->name);
+    inputs->count = node->count;
+    for (size_t i = 0; i < node->count; i++)
+        read_input(r, key, &node->pairs[i], &((PipeInput *)inputs->items)[i]);
+    lang_inputs_take(r, inputs);
 }
 
 const LangTypeInfo lang_types[LANG_TYPES] = {
@@ -548,11 +583,15 @@ const LangTypeInfo lang_types[LANG_TYPES] = {
     [LANG_FOLDER] = {"path", "a folder of the workspace", read_folder},
     [LANG_ENV] = {"mapping", "a mapping of names to strings", read_env},
     [LANG_LABELS] = {"mapping", "a mapping of names to texts", read_labels},
+    [LANG_NODE] = {"mapping", "a mapping", read_node},
+    [LANG_NEEDS] = {"name or list", "a name or a list of names", read_needs},
+    [LANG_TEMPLATES] = {"mapping", "a mapping", read_templates},
+    [LANG_INPUTS] = {"mapping", "a mapping", read_inputs},
     [LANG_NAMES] = {"name or list", "a name or a list of names", read_names},
     [LANG_WORDS] = {"word or list", "a word or a list of words", read_words},
     [LANG_PATTERNS] = {"pattern or list", "a pattern or a list of patterns", read_patterns},
     [LANG_MAPPING] = {"mapping", "a mapping", read_mapping},
     [LANG_PART] = {"mapping", "a mapping", read_part},
     [LANG_LIST] = {"list", "a list", read_list},
-    [LANG_MAP] = {"mapping", "a mapping", read_map},
+    [LANG_JOBS] = {"mapping", "a mapping", lang_jobs},
 };

@@ -155,16 +155,18 @@ int store_build_finish(Db *db, int64_t id, const char *state, const char *reason
 }
 
 static void fill_tally(DbStmt *st, const void *mem, void *row) {
-    *(BuildTally *)row = (BuildTally){.failed = db_int(st, 0), .cancelled = db_int(st, 1)};
+    *(BuildTally *)row =
+        (BuildTally){.failed = db_int(st, 0), .cancelled = db_int(st, 1), .allowed = db_int(st, 2)};
 }
 
 int store_build_tally(Db *db, int64_t id, BuildTally *ret, Err *err) {
     _cleanup_talloc_ BuildTally *row = NULL;
-    int r = rows_one(
-        db, NULL, sizeof(BuildTally), fill_tally, "build", &row, err,
-        "SELECT COALESCE(SUM(CASE WHEN state = 'failed' THEN 1 ELSE 0 END), 0),"
-        " COALESCE(SUM(CASE WHEN state = 'cancelled' THEN 1 ELSE 0 END), 0) FROM job WHERE build_id = ?1",
-        "i", id);
+    int r = rows_one(db, NULL, sizeof(BuildTally), fill_tally, "build", &row, err,
+                     "SELECT COALESCE(SUM(CASE WHEN state = 'failed' THEN 1 - allow_failure ELSE 0 END), 0),"
+                     " COALESCE(SUM(CASE WHEN state = 'cancelled' THEN 1 ELSE 0 END), 0),"
+                     " COALESCE(SUM(CASE WHEN state = 'failed' THEN allow_failure ELSE 0 END), 0)"
+                     " FROM job WHERE build_id = ?1",
+                     "i", id);
 
     if (r < 0)
         return r;

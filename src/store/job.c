@@ -7,17 +7,18 @@
     "SELECT id, build_id, position, uuid, name, kind, executor, arch, condition, spec, state, reason, "      \
     "message,"                                                                                               \
     " stop_reason, retry, attempt, needs_left, priority, runner_id, lease_until, exit_code, created_at,"     \
-    " queued_at, started_at, finished_at, project_id, fit_id, copied_from, retries, losses, queue_timeout"   \
+    " queued_at, started_at, finished_at, project_id, fit_id, copied_from, retries, losses, queue_timeout,"  \
+    " allow_failure"                                                                                         \
     " FROM job"
 
 static void fill(DbStmt *st, const void *mem, void *row) {
     Job *j = row;
     const char **texts[] = {&j->uuid, &j->name,  &j->kind,   &j->executor, &j->arch,        &j->condition,
                             &j->spec, &j->state, &j->reason, &j->message,  &j->stop_reason, &j->retry};
-    int64_t *numbers[] = {&j->attempt,     &j->needs_left,  &j->priority,   &j->runner_id,
-                          &j->lease_until, &j->exit_code,   &j->created_at, &j->queued_at,
-                          &j->started_at,  &j->finished_at, &j->project_id, &j->fit_id,
-                          &j->copied_from, &j->retries,     &j->losses,     &j->queue_timeout};
+    int64_t *numbers[] = {
+        &j->attempt,     &j->needs_left, &j->priority,   &j->runner_id,     &j->lease_until,  &j->exit_code,
+        &j->created_at,  &j->queued_at,  &j->started_at, &j->finished_at,   &j->project_id,   &j->fit_id,
+        &j->copied_from, &j->retries,    &j->losses,     &j->queue_timeout, &j->allow_failure};
 
     j->id = db_int(st, 0);
     j->build_id = db_int(st, 1);
@@ -37,13 +38,13 @@ static int insert(Db *db, Job *j, Err *err) {
         db, &j->id, err,
         "INSERT INTO job (uuid, build_id, position, name, kind, executor, arch, condition, spec, state,"
         " reason, message, needs_left, priority, created_at, queued_at, finished_at, project_id, fit_id,"
-        " copied_from, retry, queue_timeout)"
+        " copied_from, retry, queue_timeout, allow_failure)"
         " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19,"
-        " ?20, ?21, ?22) RETURNING id",
-        "siisssssssssiiiiiiiisi", j->uuid, j->build_id, j->position, j->name, j->kind, j->executor, j->arch,
+        " ?20, ?21, ?22, ?23) RETURNING id",
+        "siisssssssssiiiiiiiisii", j->uuid, j->build_id, j->position, j->name, j->kind, j->executor, j->arch,
         j->condition, j->spec, j->state, j->reason, j->message, j->needs_left, j->priority, j->created_at,
         j->queued_at, j->finished_at, j->project_id, j->fit_id, j->copied_from, j->retry ? j->retry : "",
-        j->queue_timeout);
+        j->queue_timeout, j->allow_failure);
 }
 
 int store_job_insert(Db *db, Job *j, Err *err) {
@@ -103,9 +104,10 @@ int store_job_by_name(Db *db, int64_t build_id, const char *name, const void *me
 
 int store_job_first_in_state(Db *db, int64_t build_id, const char *state, const void *mem, Job **ret,
                              Err *err) {
-    return rows_one(db, mem, sizeof(Job), fill, "job", ret, err,
-                    SELECT " WHERE build_id = ?1 AND state = ?2 ORDER BY finished_at, position LIMIT 1", "is",
-                    build_id, state);
+    return rows_one(
+        db, mem, sizeof(Job), fill, "job", ret, err,
+        SELECT " WHERE build_id = ?1 AND state = ?2 ORDER BY allow_failure, finished_at, position LIMIT 1",
+        "is", build_id, state);
 }
 
 static void fill_need(DbStmt *st, const void *mem, void *row) {
@@ -165,7 +167,7 @@ int store_job_first_waiting(Db *db, int64_t build_id, const void *mem, Job **ret
 int store_job_needs_outcome(Db *db, int64_t job_id, bool *ret_failed, bool *ret_cancelled, Err *err) {
     int64_t bits;
     int r = db_query_int(db, &bits, err,
-                         "SELECT COALESCE(MAX(CASE WHEN j.state = 'failed'"
+                         "SELECT COALESCE(MAX(CASE WHEN (j.state = 'failed' AND j.allow_failure = 0)"
                          " OR (j.state = 'skipped' AND j.reason = 'dependency') THEN 1 ELSE 0 END), 0)"
                          " + 2 * COALESCE(MAX(CASE WHEN j.state = 'cancelled' THEN 1 ELSE 0 END), 0)"
                          " FROM job_need n JOIN job j ON j.id = n.need_id WHERE n.job_id = ?1",

@@ -290,10 +290,14 @@ static const char dispatch_and_life[] =
     " reason TEXT NOT NULL,"
     " paused_at INTEGER NOT NULL) STRICT;";
 
+/* it may fail, and all goes on as if it had gone well */
+static const char allowed_failures[] = "ALTER TABLE job ADD COLUMN allow_failure INTEGER NOT NULL DEFAULT 0;";
+
 const DbMigration store_migrations[] = {
     {.version = 1, .name = "foundation", .sql = foundation},
     {.version = 2, .name = "session parents", .sql = session_parents},
     {.version = 3, .name = "project slugs", .sql = project_slugs},
     {.version = 4, .name = "dispatch and life", .sql = dispatch_and_life},
+    {.version = 5, .name = "allowed failures", .sql = allowed_failures},
 };
 const size_t store_migration_count = ELEMENTS(store_migrations);

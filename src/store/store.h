@@ -97,6 +97,7 @@ _must_check_ int store_build_jobs_ended(Db *db, int64_t id, int64_t count, int64
 /* How the jobs of a build stand. */
 typedef struct BuildTally {
     int64_t failed, cancelled;
+    int64_t allowed; /* failed, and may; not counted in failed */
 } BuildTally;
 _must_check_ int store_build_tally(Db *db, int64_t id, BuildTally *ret, Err *err);
 _must_check_ int store_build_finish(Db *db, int64_t id, const char *state, const char *reason,
@@ -150,6 +151,7 @@ typedef struct Job {
     int64_t copied_from;     /* the job of another build whose result this is; 0: none */
     const char *retry;       /* its own rule as JSON {"times","on":[reasons],"backoff":µs}; "" none */
     int64_t retries, losses; /* by that rule; lost attempts since the last of them */
+    int64_t allow_failure;   /* 1: when it fails, all goes on as if it had gone well */
     int64_t queue_timeout;   /* µs that it may wait when nothing but a runner is missing; 0: for ever */
 } Job;
 /* Fills in id; and fit_id where it is 0: what its executor and architecture alone ask. */
@@ -163,7 +165,7 @@ _must_check_ int store_job_need_insert(Db *db, int64_t job_id, int64_t need_id, 
 _must_check_ int store_job_load(Db *db, int64_t id, const void *mem, Job **ret, Err *err);
 _must_check_ int store_jobs_of_build(Db *db, int64_t build_id, const void *mem, Job **ret, size_t *ret_count,
                                      Err *err);
-/* The first job of the build that came to this state. */
+/* The first job of the build that came to this state; one that may fail only when there is no other. */
 _must_check_ int store_job_first_in_state(Db *db, int64_t build_id, const char *state, const void *mem,
                                           Job **ret, Err *err);
 _must_check_ int store_job_by_name(Db *db, int64_t build_id, const char *name, const void *mem, Job **ret,
@@ -186,7 +188,8 @@ _must_check_ int store_job_needs_of_build(Db *db, int64_t build_id, const void *
  * left. */
 _must_check_ int store_job_unblock(Db *db, int64_t need_id, const void *mem, int64_t **ret, size_t *ret_count,
                                    Err *err);
-/* How a job's needs ended: whether one failed (or was skipped for it), whether one was cancelled. */
+/* How a job's needs ended: whether one failed that may not (or was skipped for it), whether one was
+ * cancelled. */
 _must_check_ int store_job_needs_outcome(Db *db, int64_t job_id, bool *ret_failed, bool *ret_cancelled,
                                          Err *err);
 

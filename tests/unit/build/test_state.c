@@ -59,6 +59,42 @@ static void a_job_with_always_runs_after_a_failure(void **state) {
     assert_build(f, id, "failed");
 }
 
+static void a_job_that_may_fail_does_not_fail_its_build(void **state) {
+    Fixture *f = *state;
+    ClaimedJob a, b;
+    Build *build;
+    int64_t id;
+
+    commit_pipeline(f, "jobs:\n" JOB("a", ", allow-failure: true") JOB("b", ", needs: [a]"));
+    id = start(f).id;
+    a = claim_one(f, 1);
+    OK(report(f, &a, "failed"));
+    b = claim_one(f, 1);
+    assert_string_equal(b.job.name, "b");
+    OK(report(f, &b, "success"));
+    assert_build(f, id, "success");
+    OK(store_build_load(f->builds.db, id, f->mem, &build, &err));
+    assert_string_equal(build->reason, "");
+    assert_string_equal(build->message, "job a failed, as it may");
+}
+
+static void another_failure_still_fails_it_and_is_what_it_says(void **state) {
+    Fixture *f = *state;
+    ClaimedJob job;
+    Job *first;
+    int64_t id;
+
+    commit_pipeline(f, "jobs:\n" JOB("a", ", allow-failure: true") JOB("b", ""));
+    id = start(f).id;
+    for (int i = 0; i < 2; i++) {
+        job = claim_one(f, 1);
+        OK(report(f, &job, "failed"));
+    }
+    assert_build(f, id, "failed");
+    OK(store_job_first_in_state(f->builds.db, id, "failed", f->mem, &first, &err));
+    assert_string_equal(first->name, "b");
+}
+
 static void a_false_condition_skips_without_failing(void **state) {
     Fixture *f = *state;
     ClaimedJob b;
@@ -411,6 +447,8 @@ int main(void) {
         TEST(a_build_runs_its_jobs_in_the_order_of_their_needs),
         TEST(a_failed_job_skips_what_needs_it_and_fails_the_build),
         TEST(a_job_with_always_runs_after_a_failure),
+        TEST(a_job_that_may_fail_does_not_fail_its_build),
+        TEST(another_failure_still_fails_it_and_is_what_it_says),
         TEST(a_false_condition_skips_without_failing),
         TEST(a_pipeline_with_no_job_for_the_branch_makes_no_build),
         TEST(a_build_ends_when_its_last_job_is_skipped),

@@ -24,9 +24,9 @@ static void unknown_keys_get_the_nearest_right_word(void **state) {
                     "3:12: unknown key \"pth\" in health of deploy; did you mean \"path\"?");
     expect_problems(JOB("    runs-on: {os: linux}\n"),
                     "4:15: unknown key \"os\" in runs-on of job \"test\"; expected executor, arch or labels");
-    expect_problems(JOB("") "on: push\n",
-                    "4:1: unknown key \"on\" at the top level; expected env, concurrency, timeout, "
-                    "queue-timeout, jobs or deploy");
+    expect_problems(JOB("") "xyz: push\n",
+                    "4:1: unknown key \"xyz\" at the top level; expected env, concurrency, timeout, "
+                    "queue-timeout, inputs, templates, jobs or deploy");
     expect_problems(JOB("    ? [a]\n    : b\n"), "4:7: expected a text as key, got a list");
 }
 
@@ -42,9 +42,8 @@ static void wrong_types_say_what_was_expected(void **state) {
     expect_problems("hello\n", "1:1: expected a mapping with \"jobs\" or \"deploy\", got \"hello\"");
     expect_problems("jobs: {a: {steps: [[make]]}}\n",
                     "1:20: step 1 of job \"a\": expected a command or a mapping with \"run\", got a list");
-    expect_problems(
-        JOB("    needs: {a: b}\n"),
-        "4:12: \"needs\" of job \"test\": expected a job's name or a list of them, got a mapping");
+    expect_problems(JOB("    needs: {a: b}\n"), "4:12: missing key \"job\" in need 1 of job \"test\"",
+                    "4:13: unknown key \"a\" in need 1 of job \"test\"; expected job or optional");
     expect_problems(JOB("    needs: [[a]]\n"),
                     "4:13: \"needs\" of job \"test\": expected a string as item 1, got a list");
     expect_problems(JOB("    env: [a]\n"),

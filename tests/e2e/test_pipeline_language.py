@@ -1,0 +1,113 @@
+"""What `.pelton.yml` says, seen from what a push does."""
+
+import pytest
+
+
+def jobs_of(pelton, build):
+    return {job["name"]: job for job in pelton.build(build)["jobs"]}
+
+
+def start(pelton, repo, expect=range(200, 300), **body):
+    return pelton.client.post(f"/api/repos/{repo}/builds", body, expect=expect)
+
+
+def test_a_matrix_runs_each_combination(pelton):
+    _, push = pelton.push("matrix", {".pelton.yml": """
+jobs:
+  test:
+    checkout: false
+    matrix: {n: [1, 2], word: [a, "b c"]}
+    steps: ['echo "got ${{ matrix.n }}-${{ matrix.word }}."']
+  after: {needs: test, checkout: false, steps: [echo all]}
+"""})
+    build = pelton.wait_build(push.build, "success")
+    assert [job["name"] for job in build["jobs"]] == [
+        "test (1, a)", "test (1, b c)", "test (2, a)", "test (2, b c)", "after"]
+    assert sorted(build["jobs"][4]["needs"]) == sorted(job["name"] for job in build["jobs"][:4])
+    log = pelton.log(push.build)
+    for said in "got 1-a.", "got 1-b c.", "got 2-a.", "got 2-b c.":
+        assert said in log
+
+
+def test_a_value_that_is_shell_reaches_the_step_as_it_is(pelton):
+    branch = "a$(touch${IFS}pwned);b"
+    work = pelton.work("values", {".pelton.yml": """
+jobs:
+  say:
+    steps: ['echo "on ${{ branch }}"; ls -a']
+"""})
+    work.git("checkout", "-q", "-b", branch)
+    work.commit()
+    build = work.push(branch).build
+    pelton.wait_build(build, "success")
+    log = pelton.log(build)
+    assert f"on {branch}\n" in log
+    assert "\npwned\n" not in log
+
+
+def test_failures_that_are_allowed_leave_a_success_that_says_so(pelton):
+    _, push = pelton.push("allowed", {".pelton.yml": """
+jobs:
+  shaky: {allow-failure: true, checkout: false, steps: [exit 3]}
+  goes-on:
+    checkout: false
+    steps:
+      - {run: exit 4, continue-on-error: true}
+      - echo went on
+  after: {needs: [shaky, goes-on], checkout: false, steps: [echo after]}
+"""})
+    build = pelton.wait_build(push.build, "success")
+    assert build["message"] == "job shaky failed, as it may"
+    states = {name: job["status"] for name, job in jobs_of(pelton, push.build).items()}
+    assert states == {"shaky": "failed", "goes-on": "success", "after": "success"}
+    assert jobs_of(pelton, push.build)["shaky"]["allow_failure"] is True
+    assert "went on" in pelton.log(push.build)
+
+
+INPUTS = """
+inputs:
+  level: {options: [quick, full], default: quick}
+  count: {type: number, default: 1}
+jobs:
+  test:
+    checkout: false
+    steps: ['echo "level ${{ inputs.level }}, count ${{ inputs.count }}"']
+  full: {if: inputs.level == "full", checkout: false, steps: [echo everything]}
+"""
+
+
+def test_inputs_have_defaults_on_a_push_and_values_by_hand(pelton):
+    _, push = pelton.push("inputs", {".pelton.yml": INPUTS})
+    pelton.wait_build(push.build, "success")
+    assert "level quick, count 1" in pelton.log(push.build)
+    assert jobs_of(pelton, push.build)["full"]["status"] == "skipped"
+    build = start(pelton, "inputs", inputs={"level": "full", "count": 7})["id"]
+    pelton.wait_build(build, "success")
+    assert "level full, count 7" in pelton.log(build)
+    assert "everything" in pelton.log(build)
+    told = pelton.run("build", "start", "inputs", "--input", "level=full", "--follow").stdout
+    assert "level full, count 1" in told
+
+
+@pytest.mark.parametrize("inputs, message", [
+    ({"level": "most"}, 'input "level": expected one of quick, full, got "most"'),
+    ({"leve": "full"}, 'there is no input "leve"; the first is level'),
+    ({"count": "many"}, 'input "count": expected a number, got "many"'),
+])
+def test_a_wrong_input_is_refused_and_starts_nothing(pelton, inputs, message):
+    _, push = pelton.push("refused", {".pelton.yml": INPUTS})
+    pelton.wait_build(push.build, "success")
+    reply = pelton.api("POST", "/api/repos/refused/builds", {"inputs": inputs}, expect=[400])
+    assert message in reply.json["message"]
+    assert len(pelton.client.get("/api/builds?repo=refused")["builds"]) == 1
+
+
+def test_templates_are_beneath_the_jobs_that_extend_them(pelton):
+    _, push = pelton.push("templates", {".pelton.yml": """
+templates:
+  base: {checkout: false, env: {A: base, B: base}, steps: ['echo "$A $B"']}
+jobs:
+  one: {extends: base, env: {B: one}}
+"""})
+    pelton.wait_build(push.build, "success")
+    assert "base one\n" in pelton.log(push.build)

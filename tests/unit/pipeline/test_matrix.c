@@ -1,0 +1,160 @@
+/* matrix: one job for each combination. */
+#include "support.h"
+
+#define JOB(lines) "jobs:\n  test:\n    steps: [make]\n" lines
+
+/* The names of the plan's jobs, one behind the other. */
+static void expect_jobs(const Case *c, const char *expected) {
+    _cleanup_buf_ Buf all = BUF_INIT;
+
+    for (size_t i = 0; i < c->plan->count; i++)
+        buf_addf(&all, "%s%s", i ? "; " : "", c->plan->jobs[i].name);
+    assert_string_equal(buf_str(&all), expected);
+}
+
+static void expect_names(const char *matrix, const char *expected) {
+    _cleanup_talloc_ char *text = mem_printf(NULL, JOB("    matrix: %s\n"), matrix);
+    _cleanup_case_ Case c = plan_fine(text);
+
+    expect_jobs(&c, expected);
+}
+
+static void each_combination_is_a_job(void **state) {
+    expect_names("{node: [18, 20], db: [pg, lite]}",
+                 "test (18, pg); test (18, lite); test (20, pg); test (20, lite)");
+    expect_names("{os: linux}", "test (linux)");
+    expect_names("{v: [1, \"1\", 1]}", "test (1); test (1) #2; test (1) #3");
+    expect_names("{v: [aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa]}",
+                 "test (aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa…)");
+}
+
+static void exclude_takes_away(void **state) {
+    expect_names("{node: [18, 20], db: [pg, lite], exclude: [{node: 18, db: lite}]}",
+                 "test (18, pg); test (20, pg); test (20, lite)");
+    expect_names("{node: [18, 20], db: [pg, lite], exclude: [{node: \"18\"}]}",
+                 "test (20, pg); test (20, lite)");
+}
+
+static void include_adds_combinations_and_values(void **state) {
+    expect_names("{node: [18], db: [pg, lite], include: [{node: 22, db: pg}]}",
+                 "test (18, pg); test (18, lite); test (22, pg)");
+    expect_names("{include: [{os: a, cc: gcc}, {os: b}]}", "test (a, gcc); test (b)");
+    expect_names("{node: [18, 20], include: [{node: 20, extra: yes}]}", "test (18); test (20)");
+
+    _cleanup_case_ Case c =
+        plan_fine(JOB("    matrix: {node: [18, 20], include: [{node: 20, x: a}, {y: b}]}\n"
+                      "    env: {V: \"${{ matrix.node }}/${{ matrix.x }}/${{ matrix.y }}\"}\n"));
+    _cleanup_json_ json_t *first = spec_of(&c, 0), *second = spec_of(&c, 1);
+
+    expect_json(first, "env", "{\"V\":\"18//b\"}");
+    expect_json(second, "env", "{\"V\":\"20/a/b\"}");
+}
+
+static void values_keep_their_kind(void **state) {
+    _cleanup_case_ Case c =
+        plan_fine(JOB("    matrix: {t: [10, 9], slow: [true]}\n    timeout: \"${{ matrix.t }}m\"\n"
+                      "    checkout: \"${{ matrix.slow }}\"\n"
+                      "    allow-failure: \"${{ matrix.t < 10 }}\"\n"
+                      "    if: matrix.t < 10 && !failure()\n"));
+    _cleanup_json_ json_t *spec = spec_of(&c, 0);
+
+    expect_json(spec, "timeout", "600000000");
+    expect_json(spec, "checkout", "true");
+    assert_true(c.plan->jobs[0].skip);
+    assert_false(c.plan->jobs[1].skip);
+    assert_string_equal(c.plan->jobs[1].condition, "9 < 10 && !failure()");
+    assert_false(c.plan->jobs[0].allow_failure);
+    assert_true(c.plan->jobs[1].allow_failure);
+}
+
+static void needs_of_a_matrix_are_all_of_it(void **state) {
+    _cleanup_case_ Case c = plan_fine("jobs:\n  a: {steps: [x], matrix: {n: [1, 2]}}\n"
+                                      "  b: {steps: [x], needs: a}\n"
+                                      "  c: {steps: [x], needs: [\"a (2)\"]}\n"
+                                      "  d: {steps: [x], matrix: {n: [1, 2]}, needs: [a, b]}\n");
+    const PlanJob *jobs = c.plan->jobs;
+
+    assert_int_equal(jobs[2].need_count, 2);
+    assert_int_equal(jobs[2].needs[1], 1);
+    assert_int_equal(jobs[3].need_count, 1);
+    assert_int_equal(jobs[3].needs[0], 1);
+    assert_int_equal(jobs[5].need_count, 3);
+}
+
+static void a_need_may_be_optional(void **state) {
+    _cleanup_case_ Case c =
+        plan_fine("jobs:\n  a: {steps: [x]}\n  b: {steps: [x], needs: [{job: a, optional: true}, "
+                  "{job: no, optional: true}]}\n  c: {steps: [x], needs: {job: a}}\n");
+
+    assert_int_equal(c.plan->jobs[1].need_count, 1);
+    assert_int_equal(c.plan->jobs[2].need_count, 1);
+    expect_problems("jobs:\n  a: {steps: [x], needs: [{job: no}]}\n",
+                    "2:33: job \"a\" needs \"no\", which is not there");
+}
+
+static void mistakes_are_told_once(void **state) {
+    expect_problems(
+        JOB("    matrix: {a: [1, 2, 3]}\n    timeout: soon\n    env: {A: \"${{ matrix.b }}\"}\n"),
+        "5:14: \"timeout\" of job \"test\": expected a duration such as 90 (seconds), 30s, 10m or 1h30m, "
+        "at most 30d, got \"soon\"",
+        "6:19: \"env\" of job \"test\": unknown name \"matrix.b\"; the first of 1 is \"matrix.a\"");
+    expect_problems(
+        JOB("    matrix: {t: [1m, soon]}\n    timeout: \"${{ matrix.t }}\"\n"),
+        "5:14: \"timeout\" of job \"test\": expected a duration such as 90 (seconds), 30s, 10m or 1h30m, "
+        "at most 30d, got \"soon\"");
+    expect_problems("jobs:\n  a: {steps: [x], matrix: {n: [1, 2]}, needs: a}\n",
+                    "2:47: job \"a\" needs itself");
+}
+
+static void bad_matrices_are_refused(void **state) {
+    expect_problems(JOB("    matrix: [1]\n"),
+                    "4:13: \"matrix\" of job \"test\": expected a mapping of names to lists of "
+                    "values, got a list");
+    expect_problems(JOB("    matrix: {a: []}\n"),
+                    "4:17: \"matrix\" of job \"test\": \"a\": expected a list of values, got none");
+    expect_problems(JOB("    matrix: {a: {b: c}}\n"),
+                    "4:17: \"matrix\" of job \"test\": \"a\": expected a list of values, got a mapping");
+    expect_problems(JOB("    matrix: {a: [[1]]}\n"),
+                    "4:18: \"matrix\" of job \"test\": \"a\": expected texts or numbers, got a list");
+    expect_problems(JOB("    matrix: {a.b: [1]}\n"),
+                    "4:14: \"matrix\" of job \"test\": bad name \"a.b\"; expected letters, digits, _ and -");
+    expect_problems(JOB("    matrix: {a: [1], exclude: [{b: 1}]}\n"),
+                    "4:33: \"matrix\" of job \"test\": excludes by \"b\", which is none of its names");
+    expect_problems(JOB("    matrix: {a: [1], exclude: [{a: 1}]}\n"),
+                    "4:13: \"matrix\" of job \"test\": no combination is left");
+    expect_problems(JOB("    matrix: {a: [1], include: {a: 1}}\n"),
+                    "4:31: \"matrix\" of job \"test\": \"include\": expected a list of at most 1000 "
+                    "mappings, got a mapping");
+    expect_problems(JOB("    matrix: {a: [1], include: [2]}\n"),
+                    "4:32: \"matrix\" of job \"test\": expected a mapping of names to values, got a number");
+    expect_problems("jobs:\n  a: {steps: [x], matrix: {n: [1, 2]}}\ndeploy: {start: x, job: a}\n",
+                    "3:25: \"job\" of deploy: \"a\" is 2 jobs; the release is made by one: \"a (1)\"");
+}
+
+static void a_matrix_has_at_most_1000_combinations(void **state) {
+    const char *ten = "[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]";
+    _cleanup_talloc_ char *text = mem_printf(NULL, JOB("    matrix: {a: %s, b: %s, c: %s}\n"), ten, ten, ten);
+    _cleanup_talloc_ char *more =
+        mem_printf(NULL, JOB("    matrix: {a: %s, b: %s, c: %s, d: [1, 2]}\n"), ten, ten, ten);
+    _cleanup_case_ Case c = plan_fine(text);
+
+    assert_int_equal(c.plan->count, 1000);
+    assert_string_equal(c.plan->jobs[999].name, "test (9, 9, 9)");
+    expect_problems(more, "4:122: \"matrix\" of job \"test\": more than 1000 combinations");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_combination_is_a_job),
+        cmocka_unit_test(exclude_takes_away),
+        cmocka_unit_test(include_adds_combinations_and_values),
+        cmocka_unit_test(values_keep_their_kind),
+        cmocka_unit_test(needs_of_a_matrix_are_all_of_it),
+        cmocka_unit_test(a_need_may_be_optional),
+        cmocka_unit_test(mistakes_are_told_once),
+        cmocka_unit_test(bad_matrices_are_refused),
+        cmocka_unit_test(a_matrix_has_at_most_1000_combinations),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

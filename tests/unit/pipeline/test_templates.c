@@ -1,0 +1,167 @@
+/* templates, inputs, and keys of steps and jobs that came with them. */
+#include "support.h"
+
+#define JOB(lines) "jobs:\n  test:\n    steps: [make]\n" lines
+
+static void a_job_is_over_what_it_extends(void **state) {
+    _cleanup_case_ Case c = plan_fine("templates:\n  base: {timeout: 5, env: {A: 1, B: 2}, steps: [a, b]}\n"
+                                      "  slow: {extends: base, timeout: 9, env: {C: 3}}\n"
+                                      "jobs:\n  x: {extends: base, env: {B: x}}\n"
+                                      "  y: {extends: [base, slow], steps: [c]}\n");
+    _cleanup_json_ json_t *x = spec_of(&c, 0), *y = spec_of(&c, 1);
+
+    expect_json(x, "env", "{\"A\":\"1\",\"B\":\"x\"}");
+    expect_json(x, "timeout", "5000000");
+    expect_json(x, "steps/1/run", "\"b\"");
+    expect_json(y, "env", "{\"A\":\"1\",\"B\":\"2\",\"C\":\"3\"}");
+    expect_json(y, "timeout", "9000000");
+    expect_json(y, "steps/0/run", "\"c\"");
+    assert_null(json_array_get(json_object_get(y, "steps"), 1));
+}
+
+static void a_template_may_be_a_matrix_and_stand_behind(void **state) {
+    _cleanup_case_ Case c = plan_fine("jobs:\n  x: {extends: m, steps: [\"echo ${{ matrix.n }}\"]}\n"
+                                      "templates: {m: {matrix: {n: [1, 2]}}}\n");
+    _cleanup_json_ json_t *spec = spec_of(&c, 1);
+
+    assert_int_equal(c.plan->count, 2);
+    expect_json(spec, "steps/0/env", "{\"PELTON_VALUE_1\":\"2\"}");
+}
+
+static void bad_templates_are_refused(void **state) {
+    expect_problems(
+        "templates: {base: {}}\n" JOB("    extends: bsae\n"),
+        "5:14: \"extends\" of job \"test\": there is no template \"bsae\"; did you mean \"base\"?");
+    expect_problems(JOB("    extends: x\n"), "4:14: \"extends\" of job \"test\": there is no template \"x\"");
+    expect_problems("templates: {a: {extends: b}, b: {extends: a}}\n" JOB("    extends: a\n"),
+                    "1:43: template \"a\" extends itself");
+    expect_problems("templates: {a: {stesp: [x]}}\n" JOB(""),
+                    "1:17: unknown key \"stesp\" in template \"a\"; did you mean \"steps\"?");
+    expect_problems("templates: {a: [x]}\n" JOB(""),
+                    "1:16: template \"a\": expected a mapping of keys of a job, got a list");
+    expect_problems("templates: [x]\n" JOB(""),
+                    "1:12: \"templates\": expected a mapping of names to parts of jobs, got a list");
+    expect_problems(JOB("    extends: {a: b}\n"),
+                    "4:14: \"extends\" of job \"test\": expected a template's name or a list of at most 20");
+}
+
+static void templates_do_not_multiply_without_end(void **state) {
+    _cleanup_buf_ Buf text = BUF_INIT;
+
+    buf_adds(&text, "templates:\n  t:\n    steps: [");
+    for (int i = 0; i < 2000; i++)
+        buf_adds(&text, "a,");
+    buf_adds(&text, "]\njobs:\n");
+    for (int i = 0; i < 9000; i++)
+        buf_addf(&text, "  j%d: {extends: t}\n", i);
+    _cleanup_case_ Case c = plan_in(buf_str(&text), &on_main);
+    assert_int_equal(c.result, -ERR_INVALID);
+    assert_non_null(strstr(c.err.msg, "the file, with its templates and matrices written out, is too large"));
+    assert_int_equal(c.problems->count, 2); /* and too many steps */
+}
+
+/* ---- inputs ---- */
+
+#define INPUTS                                                                                               \
+    "inputs:\n  level: {type: choice, options: [quick, full], default: quick}\n  n: {type: number, "         \
+    "default: 3}\n"                                                                                          \
+    "  dry: {type: boolean, default: false}\n  text:\n" JOB(                                                 \
+        "    if: inputs.n < 4 && !inputs.dry\n"                                                              \
+        "    env: {V: \"${{ inputs.level }}-${{ inputs.text }}\"}\n")
+
+static Case plan_given(const char *text, const char *event, const char *given) {
+    PlanContext context = on_main;
+
+    context.event = event;
+    context.inputs = given;
+    return plan_in(text, &context);
+}
+
+static void inputs_have_defaults_and_what_is_given(void **state) {
+    _cleanup_case_ Case c = plan_given(INPUTS, "push", NULL);
+    _cleanup_case_ Case d = plan_given(INPUTS, "manual", "{\"level\":\"full\",\"n\":4,\"text\":\"$(x)\"}");
+    _cleanup_case_ Case e = plan_given(INPUTS, "manual", "{\"n\":\"1\",\"dry\":true}");
+    _cleanup_json_ json_t *c0 = spec_of(&c, 0), *d0 = spec_of(&d, 0);
+
+    expect_json(c0, "env", "{\"V\":\"quick-\"}");
+    expect_json(d0, "env", "{\"V\":\"full-$(x)\"}");
+    assert_string_equal(c.plan->jobs[0].condition, "3 < 4 && !false");
+    assert_false(c.plan->jobs[0].skip);
+    assert_true(d.plan->jobs[0].skip);
+    assert_true(e.plan->jobs[0].skip);
+}
+
+static void expect_given(const char *given, const char *expected) {
+    _cleanup_case_ Case c = plan_given(INPUTS, "manual", given);
+
+    assert_int_equal(c.result, -ERR_INVALID);
+    assert_null(c.problems);
+    assert_string_equal(c.err.msg, expected);
+}
+
+static void wrong_inputs_are_no_fault_of_the_file(void **state) {
+    expect_given("{\"level\":\"ful\"}", "input \"level\": expected one of quick, full, got \"ful\"");
+    expect_given("{\"n\":\"x\"}", "input \"n\": expected a number, got \"x\"");
+    expect_given("{\"dry\":\"yes\"}", "input \"dry\": expected true or false, got \"yes\"");
+    expect_given("{\"text\":[1]}", "input \"text\": expected a text, a number, true or false");
+    expect_given("{\"lvl\":1}", "there is no input \"lvl\"; the first is level");
+    expect_given("[]", "inputs: expected a mapping of names to values");
+}
+
+static void a_required_input_must_be_given_by_hand(void **state) {
+    const char *text = "inputs: {v: {required: true}}\n" JOB("");
+    _cleanup_case_ Case c = plan_given(text, "push", NULL);
+    _cleanup_case_ Case d = plan_given(text, "manual", NULL);
+
+    assert_int_equal(c.result, 0);
+    assert_int_equal(d.result, -ERR_INVALID);
+    assert_string_equal(d.err.msg, "input \"v\" is required");
+}
+
+static void bad_inputs_of_a_file_are_refused(void **state) {
+    expect_problems("inputs: {a: {type: choice}}\n" JOB(""),
+                    "1:10: input \"a\" is a choice of nothing; expected \"options\"");
+    expect_problems("inputs: {a: {type: number, default: x}}\n" JOB(""),
+                    "1:37: \"default\" of input \"a\": expected a number, got \"x\"");
+    expect_problems("inputs: {a: {options: [x, y], default: z}}\n" JOB(""),
+                    "1:40: \"default\" of input \"a\": expected one of x, y, got \"z\"");
+    expect_problems("inputs: {a.b: {}}\n" JOB(""),
+                    "1:10: bad name \"a.b\" of an input; expected letters, digits, _ and -");
+    expect_problems("inputs: {a: {tipe: x}}\n" JOB(""),
+                    "1:14: unknown key \"tipe\" in input \"a\"; did you mean \"type\"?");
+    expect_problems("inputs: [a]\n" JOB(""),
+                    "1:9: \"inputs\": expected a mapping of names to inputs, got a list");
+}
+
+/* ---- smaller keys ---- */
+
+static void steps_say_their_shell_and_whether_to_go_on(void **state) {
+    _cleanup_case_ Case c =
+        plan_fine("jobs: {a: {allow-failure: true, steps: [{run: x, continue-on-error: true}, y]}}\n");
+    _cleanup_json_ json_t *spec = spec_of(&c, 0);
+
+    expect_json(spec, "steps/0/continue_on_error", "true");
+    assert_null(json_object_get(json_array_get(json_object_get(spec, "steps"), 1), "shell"));
+    assert_true(c.plan->jobs[0].allow_failure);
+    expect_problems("jobs: {a: {steps: [{run: x, shell: bash}]}}\n",
+                    "1:29: \"shell\" in step 1 of job \"a\" cannot be used yet: runners only know sh");
+    expect_problems("jobs: {a: {allow-failure: maybe, steps: [{run: x, continue-on-error: 1}]}}\n",
+                    "1:27: \"allow-failure\" of job \"a\": expected true or false, got \"maybe\"",
+                    "1:70: \"continue-on-error\" of step 1 of job \"a\": expected true or false, got \"1\"");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_job_is_over_what_it_extends),
+        cmocka_unit_test(a_template_may_be_a_matrix_and_stand_behind),
+        cmocka_unit_test(bad_templates_are_refused),
+        cmocka_unit_test(templates_do_not_multiply_without_end),
+        cmocka_unit_test(inputs_have_defaults_and_what_is_given),
+        cmocka_unit_test(wrong_inputs_are_no_fault_of_the_file),
+        cmocka_unit_test(a_required_input_must_be_given_by_hand),
+        cmocka_unit_test(bad_inputs_of_a_file_are_refused),
+        cmocka_unit_test(steps_say_their_shell_and_whether_to_go_on),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -303,8 +303,12 @@ static int hook(HttpRequest *req, Err *err) {
     if (!str_eq(path, project->path))
         return err_set(err, ERR_INVALID, "field \"bare_repo_path\": repository '%s' is not there", repo);
     r = build_ref_changed(api->builds, project, ref, old_rev, new_rev, pusher, http_mem(req), &outcome, err);
-    if (r < 0)
+    if (r < 0) {
+        /* the push is there all the same: nobody will tell us of it again */
+        build_compare_ask(api->builds, project->id);
         return err_wrap(err, "Failed to enqueue build");
+    }
+    build_push_heard(api->builds, project->id);
     reply_outcome(req, &outcome);
     return 0;
 }

@@ -188,6 +188,9 @@ static int serve(HttpRequest *req, unsigned needed, Err *err) {
     const char *folder = http_param(req, "repo");
     char *name = mem_strdup(http_mem(req), folder);
     const char *env[2] = {mem_printf(http_mem(req), "PELTON_PUSHER=%s", who->name), NULL};
+    const char *rest = http_param(req, "rest");
+    Builds *b = api_of(req)->builds;
+    uint64_t heard;
     Project *p;
     int r;
 
@@ -198,7 +201,11 @@ static int serve(HttpRequest *req, unsigned needed, Err *err) {
         return r;
     if (!(who->roles & needed))
         return err_set(err, ERR_FORBIDDEN, "the token '%s' (role %s) may not push", who->name, who->role);
-    return git_serve_http(req, p->path, http_param(req, "rest"), who->name, env, err);
+    heard = build_pushes_heard(b, p->id);
+    r = git_serve_http(req, p->path, rest, who->name, env, err);
+    if (str_eq(rest, "git-receive-pack") && build_pushes_heard(b, p->id) == heard)
+        build_compare_ask(b, p->id);
+    return r;
 }
 
 static bool is_push(const HttpRequest *req) {

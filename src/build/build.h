@@ -26,6 +26,7 @@ typedef struct Builds {
     BuildOptions options;
     Dispatch *dispatch; /* dispatch_new */
     struct Reaper *reaper;
+    struct Compare *compare;
 } Builds;
 
 /* What dispatch keeps in memory; one of its own for each Builds. */
@@ -79,9 +80,21 @@ _must_check_ int build_rerun(Builds *b, const RerunRequest *request, const void 
 _must_check_ int build_ref_changed(Builds *b, const Project *project, const char *ref, const char *old_rev,
                                    const char *new_rev, const char *pusher, const void *mem,
                                    BuildOutcome *ret, Err *err);
-/* Compares the refs of all hosted repositories with what was seen, and builds what nobody told us. Gives the
- * number of refs found changed. */
-_must_check_ int build_catch_up(Builds *b, size_t *ret_count, Err *err);
+/* The thread that compares the refs of hosted repositories with what was seen, and builds what nobody told
+ * us: all at the start and every every_us (0: never again), and those that it is asked to. */
+typedef struct CompareOptions {
+    int64_t every_us;
+    void (*begin)(void *arg); /* called first, on the thread; may be NULL */
+    void *arg;
+} CompareOptions;
+_must_check_ int build_compare_start(Builds *b, const CompareOptions *options, Err *err);
+void build_compare_stop(Builds *b);
+/* A push of the project may have been missed. This and the next two do nothing while the thread is not there.
+ */
+void build_compare_ask(Builds *b, int64_t project_id);
+/* A hook has told of a push, and how many have: one that was served and not heard of is worth a look. */
+void build_push_heard(Builds *b, int64_t project_id);
+uint64_t build_pushes_heard(Builds *b, int64_t project_id);
 
 /* ---- how jobs are run ---- */
 /* What a runner has to give. */

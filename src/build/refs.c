@@ -105,27 +105,26 @@ static bool still_there(const GitRef *refs, size_t count, const char *name) {
     return false;
 }
 
-static void catch_up_ref(Builds *b, const Project *project, const char *ref, const char *old_rev,
-                         const char *new_rev, const void *mem) {
+static int compare_ref(Builds *b, const Project *project, const char *ref, const char *old_rev,
+                       const char *new_rev, const void *mem, Err *err) {
     BuildRequest push = {
         .project = project, .ref = ref, .commit = new_rev, .old_rev = old_rev, .pusher = "", .found = true};
     BuildOutcome outcome;
-    Err err;
-    int r = ref_changed(b, &push, mem, &outcome, &err);
+    int r = ref_changed(b, &push, mem, &outcome, err);
 
     if (r < 0)
-        log_err("build", "a push that was missed", &err);
-    else
-        log_info("build", "found a push that nobody told of: %s %s %.8s: %s", project->name, ref, new_rev,
-                 outcome.status);
+        return err_wrap(err, "a push to %s that was missed", ref);
+    log_info("build", "found a push that nobody told of: %s %s %.8s: %s", project->name, ref, new_rev,
+             outcome.status);
+    return 0;
 }
 
-static int catch_up_project(Builds *b, const Project *project, size_t *count, Err *err) {
+int refs_compare(Builds *b, const Project *project, size_t *count, Err *err) {
     _cleanup_talloc_ TALLOC_CTX *mem = talloc_new(NULL);
     RefRow *known;
     GitRef *refs;
     size_t known_count, ref_count;
-    int r = store_refs(b->db, project->id, mem, &known, &known_count, err);
+    int result = 0, r = store_refs(b->db, project->id, mem, &known, &known_count, err);
 
     if (r >= 0)
         r = git_refs(project->path, mem, &refs, &ref_count, err);
@@ -136,34 +135,16 @@ static int catch_up_project(Builds *b, const Project *project, size_t *count, Er
 
         if (str_eq(old, refs[i].commit))
             continue;
-        catch_up_ref(b, project, refs[i].name, old ? old : zero_rev, refs[i].commit, mem);
+        r = compare_ref(b, project, refs[i].name, old ? old : zero_rev, refs[i].commit, mem, err);
+        result = MIN(result, r);
         (*count)++;
     }
     for (size_t i = 0; i < known_count; i++) {
         if (still_there(refs, ref_count, known[i].name))
             continue;
-        catch_up_ref(b, project, known[i].name, known[i].commit, zero_rev, mem);
+        r = compare_ref(b, project, known[i].name, known[i].commit, zero_rev, mem, err);
+        result = MIN(result, r);
         (*count)++;
     }
-    return 0;
-}
-
-int build_catch_up(Builds *b, size_t *ret_count, Err *err) {
-    _cleanup_talloc_ TALLOC_CTX *mem = talloc_new(NULL);
-    Project *projects;
-    size_t count, found = 0;
-    int r = store_projects(b->db, mem, &projects, &count, err);
-
-    if (r < 0)
-        return r;
-    for (size_t i = 0; i < count; i++) {
-        Err one;
-
-        if (!str_eq(projects[i].source, "hosted"))
-            continue;
-        if (catch_up_project(b, &projects[i], &found, &one) < 0)
-            log_err("build", mem_printf(mem, "compare the refs of %s", projects[i].name), &one);
-    }
-    *ret_count = found;
-    return 0;
+    return result;
 }

@@ -99,6 +99,11 @@ _must_check_ int retry_begin(Tx *tx, const Job *job, const JobEnd *end, int64_t 
 _must_check_ int retry_due(Tx *tx, int64_t job_id, Err *err);
 
 /* ---- triggers ---- */
+typedef struct Compare Compare;
+/* Builds what has changed in a hosted repository since we looked, or were told. Adds the number of changed
+ * refs. An error with one of them is given when all have been looked at. */
+_must_check_ int refs_compare(Builds *b, const Project *project, size_t *count, Err *err);
+
 typedef struct PushState {
     bool seen;     /* it was told before */
     int64_t build; /* of the time before; 0: none came of it */

@@ -38,6 +38,12 @@ _must_check_ int git_sync(const char *repo, Err *err);
 /* Branches and tags, sorted by name, in mem. Branches come from files, one process for all tags; a tag that
  * is not on a commit is left out, and so is a name that is not UTF-8. */
 _must_check_ int git_refs(const char *repo, const void *mem, GitRef **ret, size_t *ret_count, Err *err);
+/* The same stamp, and none of its times just now: no branch or tag has changed. Starts no process. */
+typedef struct GitStamp {
+    uint64_t hash;
+    int64_t newest; /* the newest time in it, µs: a change as late as this may share it */
+} GitStamp;
+_must_check_ int git_refs_stamp(const char *repo, GitStamp *ret, Err *err);
 /* "main", "refs/tags/v1", "v1", "HEAD" or a hash, also a short one → commit and full ref ("" for a bare
  * hash); a branch goes before a tag of the same name, and both before a hash. A branch, loose or packed, is
  * read from the repository's files without starting a process (gitrepository-layout(5)); a tag or a hash asks

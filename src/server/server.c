@@ -42,8 +42,6 @@ typedef struct Server {
     Ingress *ingress;
     Deployer *deployer;
     DeployAgent *agent;
-    pthread_t catch_up;
-    bool catching_up;
     Child *children[MAX_CHILDREN];
     size_t child_count;
 } Server;
@@ -301,18 +299,17 @@ static int renew_hooks(Server *s, Err *err) {
     return r;
 }
 
-static void *catch_up(void *arg) {
-    Server *s = arg;
-    size_t found = 0;
+static void begin_comparing(void *arg) {
     Err err;
 
-    if (renew_hooks(s, &err) < 0)
+    if (renew_hooks(arg, &err) < 0)
         log_err("server", "renew the hooks", &err);
-    if (build_catch_up(&s->builds, &found, &err) < 0)
-        log_err("server", "compare refs", &err);
-    else if (found)
-        log_info("server", "%zu refs had changed while the server was away", found);
-    return NULL;
+}
+
+static int start_comparing(Server *s, Err *err) {
+    CompareOptions options = {.every_us = s->settings->compare_refs, .begin = begin_comparing, .arg = s};
+
+    return build_compare_start(&s->builds, &options, err);
 }
 
 /* ---- life ---- */
@@ -355,6 +352,8 @@ static int start(Server *s, Err *err) {
     if (r >= 0)
         r = build_reaper_start(&s->builds, err);
     if (r >= 0)
+        r = start_comparing(s, err);
+    if (r >= 0)
         r = start_http(s, err);
     if (r < 0)
         return r;
@@ -365,8 +364,6 @@ static int start(Server *s, Err *err) {
         r = start_runners(s, err);
     if (r >= 0)
         r = start_deploys(s, err);
-    if (r >= 0)
-        s->catching_up = pthread_create(&s->catch_up, NULL, catch_up, s) == 0;
     return r;
 }
 
@@ -408,8 +405,6 @@ static void stop_children(Server *s) {
 static void stop(Server *s) {
     log_info("server", "stopping; jobs and releases go on");
     stop_children(s);
-    if (s->catching_up)
-        pthread_join(s->catch_up, NULL);
     if (s->agent)
         deploy_agent_stop(s->agent);
     if (s->http)
@@ -418,6 +413,7 @@ static void stop(Server *s) {
         deploy_free(s->deployer);
     if (s->ingress)
         ingress_free(s->ingress);
+    build_compare_stop(&s->builds);
     build_reaper_stop(&s->builds);
     if (s->queue)
         queue_free(s->queue);

@@ -11,11 +11,12 @@ typedef struct Settings {
     const char **allow_executor;
     int64_t runners, slots, threads, workers, connections, max_attempts;
     uint64_t max_body;
-    int64_t lease, job_timeout, idle_timeout, request_timeout, session, drain_grace, cancel_grace;
+    int64_t lease, job_timeout, idle_timeout, request_timeout, session, drain_grace, cancel_grace,
+        compare_refs;
     bool access_log, print_config, json;
 } Settings;
 
-#define SERVER_SETTINGS 26
+#define SERVER_SETTINGS 27
 extern const Setting server_settings[SERVER_SETTINGS];
 
 /* File, environment, flags, in that order, then checks between them. *ret_print (when asked for): what holds,

@@ -292,3 +292,58 @@ def test_an_attempt_that_was_lost_is_another_one_and_counts_apart(bench):
     other.finish(again, b"", "failed")
     wait_for("the retry", lambda: state_of(bench, number)["retries"] == 1)
     finish_all(bench, other, number)
+
+
+def builds_of(bench, name):
+    return bench.client.get(f"/api/builds?repo={name}")["builds"]
+
+
+def silence(bench, name):
+    """From now on the repository's hook says nothing."""
+    hook = bench.server.state / "repos" / f"{name}.git" / "hooks" / "post-receive"
+    hook.write_text("#!/bin/sh\ncat > /dev/null\n")
+    return hook
+
+
+def test_a_push_whose_hook_was_not_heard_is_found_at_once(bench):
+    name = bench.name()
+    work = bench.work(name, pipeline())
+    silence(bench, name)
+    push = work.push()
+    assert push.builds == []
+    found = wait_for("a build", lambda: builds_of(bench, name))
+    assert [build["commit_hash"] for build in found] == [work.head()]
+
+
+def test_a_push_that_could_not_be_taken_is_found_when_it_can(bench):
+    name = bench.name()
+    work = bench.work(name, pipeline())
+    repository = bench.server.state / "repos" / f"{name}.git"
+    aside = repository / "aside"
+    hook = repository / "hooks" / "post-receive"
+    told = hook.read_text()
+    # while the hook speaks, the commit cannot be read
+    hook.write_text(told.replace("#!/bin/sh\n", f"#!/bin/sh\nmv {repository}/objects {aside}\n", 1))
+    push = work.push(check=False)
+    assert push.builds == []
+    aside.rename(repository / "objects")
+    wait_for("a build", lambda: builds_of(bench, name))
+
+
+def test_a_ref_that_changes_behind_our_back_is_found_now_and_then(own_bench):
+    bench = own_bench("--compare-refs", "1s")
+    name = bench.name()
+    work, push = bench.push(name, pipeline())
+    first = push.build
+    commit = work.commit({"more": "x"})
+    url = str(bench.server.state / "repos" / f"{name}.git")
+    silence(bench, name)
+    work.git("push", url, "main:main", "main:refs/heads/nested/deep/branch", "main:refs/tags/v1")
+    found = wait_for("three more builds", lambda: builds_of(bench, name)[:-1] if len(builds_of(bench, name)) == 4 else None)
+    assert {build["commit_hash"] for build in found} == {commit}
+    assert {build["branch"] for build in found} == {"main", "nested/deep/branch", "refs/tags/v1"}
+    work.git("push", url, ":refs/heads/nested/deep/branch")
+    again = work.commit({"more": "y"})
+    work.git("push", url, "main:main")
+    wait_for("another", lambda: builds_of(bench, name)[0]["commit_hash"] == again)
+    assert len(builds_of(bench, name)) == 5 and builds_of(bench, name)[-1]["id"] == first

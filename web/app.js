@@ -2,12 +2,13 @@
 // Whatever comes from elsewhere reaches the document as text nodes only.
 
 /** @typedef {{id:number,repo:string,commit_hash:string,commit_short:string,branch:string,status:string,created_at:string,
- *   started_at:?string,finished_at:?string,duration_seconds:?number}} BuildInfo */
-/** @typedef {{id:number,name:string,status:string,reason:?string,message:?string,attempt:number,needs:string[],runner:?string,
+ *   started_at:?string,finished_at:?string,duration_seconds:?number,waiting?:string}} BuildInfo */
+/** @typedef {{id:number,name:string,status:string,reason:?string,message:?string,waiting:?string,attempt:number,needs:string[],runner:?string,
  *   started_at:?string,finished_at:?string,duration_seconds:?number,exit_code:?number,steps:Step[]}} Job */
 /** @typedef {{position:number,name:string,status:string,exit_code:?number,started_at:?string,finished_at:?string,
  *   duration_seconds:?number}} Step */
 
+const WHY_AGAIN = 5000; // ms: why something waits changes with others' builds and with time, of which no event tells
 const LOG_LINES = 5000; // kept in the document; the rest is a click away as plain text
 const LINE_LENGTH = 20000; // characters; a longer line goes on in the next one
 const PENDING = 2000000; // characters that may wait for a frame: a hidden page has none
@@ -231,7 +232,8 @@ function buildRow(build) {
     { class: "row", href: `/builds/${build.id}`, "data-nav": true, "data-build": build.id },
     statusElement(build.status),
     el("span", {}, `${build.repo} `, el("span", { class: "dim" }, `#${build.id}`)),
-    el("span", { class: "wide" }, el("span", { class: "mono" }, build.commit_short ?? ""), ` ${build.branch ?? ""}`),
+    el("span", { class: "wide" }, el("span", { class: "mono" }, build.commit_short ?? ""), ` ${build.branch ?? ""} `,
+      build.status === "queued" ? el("span", { class: "dim", "data-waits": build.id }, build.waiting ?? "") : null),
     el("span", { class: "right dim", "data-took": build.started_at && !build.finished_at ? build.started_at : null }, took(build)),
     el("span", { class: "right dim" }, timeElement(build.created_at)),
   );
@@ -297,7 +299,7 @@ function listen(url, setUp, onLost) {
 
 /** @param {()=>boolean} current @param {{repo?:?string}} route */
 async function showBuilds(current, route) {
-  const query = `/api/builds?limit=${LIST_ROWS}${route.repo ? `&repo=${encodeURIComponent(route.repo)}` : ""}`;
+  const query = `/api/builds?waiting=1&limit=${LIST_ROWS}${route.repo ? `&repo=${encodeURIComponent(route.repo)}` : ""}`;
   const list = el("div", { class: "card" });
   const fill = async () => {
     const { builds } = await api(query);
@@ -307,10 +309,18 @@ async function showBuilds(current, route) {
       list.append(el("p", { class: "empty" }, "No builds yet. Make a repository and push to it: ", el("code", {}, "pelton repo create hello")));
     }
   };
+  const tellWhy = async () => {
+    if (document.hidden || !list.querySelector("[data-waits]")) return;
+    const { builds } = await api(query);
+    for (const build of builds) {
+      const why = list.querySelector(`[data-waits="${Number(build.id)}"]`);
+      if (why) why.textContent = build.waiting ?? "";
+    }
+  };
   await fill();
   if (!current()) return;
   draw(route.repo ?? "Builds", el("h1", {}, route.repo ? `Builds of ${route.repo}` : "Builds"), list);
-  leave = watchBuilds(
+  const unwatch = watchBuilds(
     (_type, build) => {
       if (route.repo && build.repo !== route.repo) return;
       const row = buildRow(build);
@@ -328,6 +338,11 @@ async function showBuilds(current, route) {
     },
     () => fill().catch(() => {}),
   );
+  const timer = setInterval(() => tellWhy().catch(() => {}), WHY_AGAIN);
+  leave = () => {
+    unwatch();
+    clearInterval(timer);
+  };
 }
 
 // ---- one build -----------------------------------------------------------------------------------------------------
@@ -353,8 +368,7 @@ export function stagesOf(jobs) {
 
 /** @param {Job} job */
 function jobWhy(job) {
-  if (job.message || job.reason) return job.message || job.reason;
-  return job.status === "blocked" && job.needs?.length ? `needs ${job.needs.join(", ")}` : null;
+  return job.message || job.reason || job.waiting || null;
 }
 
 /** @param {Job} job @param {boolean} chosen @param {()=>void} choose */
@@ -440,8 +454,12 @@ async function showBuild(current, route) {
     },
     refresh,
   );
+  const timer = setInterval(() => {
+    if (!document.hidden && build.jobs?.some((/** @type {Job} */ job) => job.waiting)) refresh();
+  }, WHY_AGAIN);
   leave = () => {
     unwatch();
+    clearInterval(timer);
     log.close();
   };
   drawArtifacts().catch(() => {});

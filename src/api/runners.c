@@ -4,6 +4,13 @@
 #include "base/clock.h"
 #include "base/str.h"
 
+/* A drained one works off what it has, and ends: then it is not away, but where it should be. */
+static const char *status_of(const Runner *r, size_t jobs) {
+    if (r->drained_at)
+        return jobs ? "draining" : "drained";
+    return build_runner_away(r, clock_now()) ? "away" : jobs ? "busy" : "idle";
+}
+
 static int render_runner(HttpRequest *req, JsonWriter *w, const Runner *r, Err *err) {
     Job *leases;
     size_t count;
@@ -18,9 +25,14 @@ static int render_runner(HttpRequest *req, JsonWriter *w, const Runner *r, Err *
     jw_raw(w, "labels", r->labels, strlen(r->labels));
     jw_raw(w, "executors", r->executors, strlen(r->executors));
     jw_int(w, "slots", r->slots);
+    jw_int(w, "cpu", r->cpu);
+    jw_int(w, "memory", r->memory);
+    jw_int(w, "disk", r->disk);
     jw_str(w, "version", r->version);
     jw_time(w, "last_seen", r->last_seen);
-    jw_str(w, "status", build_runner_away(r, clock_now()) ? "away" : count ? "busy" : "idle");
+    jw_str(w, "status", status_of(r, count));
+    jw_str(w, "drained_by", *r->drained_by ? r->drained_by : NULL);
+    jw_time(w, "drained_at", r->drained_at);
     jw_array(w, "jobs");
     for (size_t i = 0; i < count; i++)
         jw_int(w, NULL, leases[i].id);
@@ -48,6 +60,32 @@ static int list(HttpRequest *req, Err *err) {
     return 0;
 }
 
+static int set_drained(HttpRequest *req, const char *by, Err *err) {
+    _cleanup_buf_ Buf out = BUF_INIT;
+    JsonWriter w = JSON_WRITER(&out);
+    Runner *runner;
+    int r = build_drain_runner(api_of(req)->builds, http_param(req, "name"), by, http_mem(req), &runner, err);
+
+    if (r >= 0)
+        r = render_runner(req, &w, runner, err);
+    if (r < 0)
+        return r;
+    http_reply_json(req, 200, &out);
+    return 0;
+}
+
+static int drain(HttpRequest *req, Err *err) {
+    return set_drained(req, ((Principal *)http_principal(req))->name, err);
+}
+
+static int resume(HttpRequest *req, Err *err) {
+    return set_drained(req, NULL, err);
+}
+
+#define SCHEMA_RUNNER                                                                                        \
+    "{\"type\":\"object\",\"properties\":{\"name\":{\"type\":\"string\"},\"status\":{\"enum\":[\"idle\","    \
+    "\"busy\",\"away\",\"draining\",\"drained\"]},\"jobs\":{\"type\":\"array\"}}}"
+
 const HttpRoute api_runners[] = {
     {.method = HTTP_GET,
      .path = "/api/runners",
@@ -55,6 +93,21 @@ const HttpRoute api_runners[] = {
      .handle = list,
      .tag = "runners",
      .summary = "The runners and what they run",
-     .answer = "{\"type\":\"object\",\"properties\":{\"runners\":{\"type\":\"array\"}}}"},
+     .answer = "{\"type\":\"object\",\"properties\":{\"runners\":{\"type\":\"array\",\"items\":" SCHEMA_RUNNER
+               "}}}"},
+    {.method = HTTP_POST,
+     .path = "/api/runners/{name}/drain",
+     .roles = ROLE_ADMIN,
+     .handle = drain,
+     .tag = "runners",
+     .summary = "It takes nothing new, and ends when it has nothing left",
+     .answer = SCHEMA_RUNNER},
+    {.method = HTTP_POST,
+     .path = "/api/runners/{name}/resume",
+     .roles = ROLE_ADMIN,
+     .handle = resume,
+     .tag = "runners",
+     .summary = "It works again; the server starts its own, who looks after another starts that",
+     .answer = SCHEMA_RUNNER},
     {0},
 };

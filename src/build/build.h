@@ -154,6 +154,8 @@ _must_check_ int build_renew(Builds *b, int64_t runner_id, const Attempt *runnin
 
 /* The runner holds nothing any more: its leases are lost at once. */
 _must_check_ int build_abandon(Builds *b, int64_t runner_id, Err *err);
+/* The runner ends in order and gives back what it holds: queued again, and no attempt counts as lost. */
+_must_check_ int build_hand_back(Builds *b, int64_t runner_id, Err *err);
 
 typedef struct JobReport {
     Attempt attempt;
@@ -181,6 +183,15 @@ _must_check_ int build_check_attempt(Builds *b, Attempt attempt, int64_t runner_
  * ("stale") otherwise, and an artifact of that path stays what it was. */
 _must_check_ int build_keep_artifact(Builds *b, Attempt attempt, int64_t runner_id, const Artifact *artifact,
                                      Err *err);
+
+/* ---- by hand: nothing new starts ---- */
+/* Deploys as well. by: who does it, for whom it makes wait; reason may be NULL. Again: the new words hold. */
+_must_check_ int build_pause(Builds *b, const char *by, const char *reason, Err *err);
+_must_check_ int build_resume(Builds *b, bool *ret_changed, Err *err);
+/* The runner takes nothing new, and ends when it has nothing left; by NULL: it works again. Stays so over its
+ * restarts. *ret: its row, in mem. ERR_NOT_FOUND. */
+_must_check_ int build_drain_runner(Builds *b, const char *name, const char *by, const void *mem,
+                                    Runner **ret, Err *err);
 
 /* ---- why a job waits ---- */
 /* Asked about some jobs at one moment: what they have in common is read once. In mem. */

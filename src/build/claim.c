@@ -299,19 +299,29 @@ int build_renew(Builds *b, int64_t runner_id, const Attempt *running, size_t cou
     return 0;
 }
 
-static int abandon_all(Tx *tx, int64_t runner_id, Err *err) {
+typedef int (*LeaseEnd)(Tx *tx, const Job *lease, Err *err);
+
+static int end_all(Tx *tx, int64_t runner_id, LeaseEnd end, Err *err) {
     Job *leases;
     size_t count;
     int r = store_job_leases(tx->b->db, runner_id, tx->mem, &leases, &count, err);
 
     for (size_t i = 0; r >= 0 && i < count; i++)
-        r = state_job_lost(tx, &leases[i], err);
+        r = end(tx, &leases[i], err);
     return r;
 }
 
-int build_abandon(Builds *b, int64_t runner_id, Err *err) {
+static int end_leases(Builds *b, int64_t runner_id, LeaseEnd end, Err *err) {
     Tx tx;
     int r = tx_begin(b, &tx, err);
 
-    return r < 0 ? r : tx_end(&tx, abandon_all(&tx, runner_id, err), err);
+    return r < 0 ? r : tx_end(&tx, end_all(&tx, runner_id, end, err), err);
+}
+
+int build_abandon(Builds *b, int64_t runner_id, Err *err) {
+    return end_leases(b, runner_id, state_job_lost, err);
+}
+
+int build_hand_back(Builds *b, int64_t runner_id, Err *err) {
+    return end_leases(b, runner_id, state_job_handed_back, err);
 }

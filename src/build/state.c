@@ -318,10 +318,10 @@ int state_build_settle(Tx *tx, int64_t build_id, Err *err) {
     return after(tx, build_id, &none, err);
 }
 
-/* The next attempt of a job whose runner was lost; nothing of this one counts. */
-static int requeue(Tx *tx, const Job *job, Err *err) {
+/* The next attempt of a job that its runner does not hold any more; nothing of this one counts. */
+static int requeue(Tx *tx, const Job *job, const char *reason, Err *err) {
     Attempt a = {.job = job->id, .attempt = job->attempt};
-    int r = store_job_requeue(tx->b->db, job->id, job->attempt, "lost", tx->now, err);
+    int r = store_job_requeue(tx->b->db, job->id, job->attempt, reason, tx->now, err);
 
     if (r >= 0)
         r = store_artifacts_drop(tx->b->db, job->build_id, job->id, err);
@@ -356,7 +356,7 @@ int state_job_lost(Tx *tx, const Job *lease, Err *err) {
         return r;
     losses = job->losses + 1;
     if (str_empty(job->stop_reason) && losses < tx->b->options.max_attempts)
-        return requeue(tx, job, err);
+        return requeue(tx, job, "lost", err);
     end.message = losses == 1
                       ? "its runner was lost"
                       : mem_printf(tx->mem, "its runner was lost in each of %" PRId64 " attempts", losses);
@@ -366,4 +366,14 @@ int state_job_lost(Tx *tx, const Job *lease, Err *err) {
                        .message = "it was to stop when its runner was lost",
                        .exit_code = -1};
     return state_job_end(tx, job, lease->attempt, &end, err);
+}
+
+int state_job_handed_back(Tx *tx, const Job *lease, Err *err) {
+    Job *job;
+    int r = store_job_load(tx->b->db, lease->id, tx->mem, &job, err);
+
+    if (r < 0)
+        return r;
+    return str_empty(job->stop_reason) ? requeue(tx, job, "handed back", err)
+                                       : state_job_lost(tx, lease, err);
 }

@@ -50,6 +50,8 @@ _must_check_ int state_deployment_end(Tx *tx, const Job *job, const JobEnd *end,
 /* A lost lease: queued again, or ended as `lost` after too many. Of lease only id and attempt are looked at.
  */
 _must_check_ int state_job_lost(Tx *tx, const Job *lease, Err *err);
+/* A lease that is given back: queued again, nothing counts. One that was to stop is lost. */
+_must_check_ int state_job_handed_back(Tx *tx, const Job *job, Err *err);
 /* blocked → queued, whatever its condition: it was decided before. */
 _must_check_ int state_job_queue(Tx *tx, const Job *job, Err *err);
 /* A job whose needs have all ended (or that has none): queued, or skipped by its condition; then what

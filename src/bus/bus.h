@@ -13,6 +13,7 @@ typedef enum BusTopic {
     BUS_QUEUE,  /* a job became claimable; key: its fit, 0: any may have */
     BUS_DEPLOY, /* a deploy became claimable: for the server's own deployer; key 0 */
     BUS_RUNNER, /* a runner should look: a job to stop, a slot free; key: runner id */
+    BUS_DRAIN,  /* a runner was drained, or is not any more; key: runner id */
     BUS_EVENT,  /* the event table has grown; key 0 */
     BUS_BUILD,  /* a build or one of its jobs changed; key: build id */
     BUS_LOG,    /* a log has grown or has ended; key: job id */

@@ -128,7 +128,17 @@ static const Setting builds_flags[] = {
      .help = "how many"},
 };
 
-static void build_row(Cli *cli, Table *table, const json_t *build, int64_t now) {
+static bool any_waits(json_t *builds) {
+    json_t *build;
+    size_t i;
+
+    json_array_foreach (builds, i, build)
+        if (*field_text(NULL, build, "waiting"))
+            return true;
+    return false;
+}
+
+static void build_row(Cli *cli, Table *table, const json_t *build, bool waits, int64_t now) {
     const char *status = field_text(cli->mem, build, "status");
 
     table_cell(table, STYLE_BOLD, field_text(cli->mem, build, "id"));
@@ -138,19 +148,24 @@ static void build_row(Cli *cli, Table *table, const json_t *build, int64_t now) 
     table_cell(table, STYLE_PLAIN, field_duration(cli->mem, build, now));
     table_cell(table, STYLE_PLAIN, field_text(cli->mem, build, "commit_short"));
     table_cell(table, STYLE_PLAIN, field_text(cli->mem, build, "branch"));
+    if (waits)
+        table_cell(table, STYLE_DIM, field_text(cli->mem, build, "waiting"));
 }
 
 static int builds_run(Cli *cli, void *arg, Err *err) {
     static const char *const headers[] = {"BUILD", "REPO",   "STATUS", "STARTED",
                                           "TOOK",  "COMMIT", "BRANCH", NULL};
+    static const char *const with_why[] = {"BUILD",  "REPO",   "STATUS", "STARTED", "TOOK",
+                                           "COMMIT", "BRANCH", "WAITS",  NULL};
     const BuildsOptions *options = arg;
-    const char *path = mem_printf(cli->mem, "/api/builds?limit=%" PRId64 "%s%s", options->limit,
+    const char *path = mem_printf(cli->mem, "/api/builds?waiting=1&limit=%" PRId64 "%s%s", options->limit,
                                   options->repo ? "&repo=" : "",
                                   options->repo ? str_url_encode(cli->mem, options->repo, false) : "");
-    Table *table = table_new(cli->mem, headers);
     _cleanup_json_ json_t *answer = NULL;
     _cleanup_buf_ Buf out = BUF_INIT;
     json_t *builds = NULL, *build;
+    Table *table;
+    bool waits;
     size_t i;
     int r = cli_request(cli, "GET", path, NULL, &answer, err);
 
@@ -161,8 +176,10 @@ static int builds_run(Cli *cli, void *arg, Err *err) {
     r = cli_answer_array(answer, "builds", &builds, err);
     if (r < 0)
         return r;
+    waits = any_waits(builds);
+    table = table_new(cli->mem, waits ? with_why : headers);
     json_array_foreach (builds, i, build) {
-        build_row(cli, table, build, clock_now());
+        build_row(cli, table, build, waits, clock_now());
     }
     table_print(table, &cli->out, &out);
     if (json_array_size(builds) == 0)
@@ -205,21 +222,8 @@ static void show_head(Cli *cli, const json_t *build, Buf *out) {
 
 static const char *job_why(Cli *cli, const json_t *job) {
     const char *message = field_text(cli->mem, job, "message"), *reason = field_text(cli->mem, job, "reason");
-    json_t *needs = json_object_get(job, "needs"), *need;
-    Buf list = BUF_INIT;
-    const char *text;
-    size_t i;
 
-    if (*message || *reason)
-        return *message ? message : reason;
-    if (!str_eq(field_text(cli->mem, job, "status"), "blocked"))
-        return "";
-    json_array_foreach (needs, i, need) {
-        buf_addf(&list, "%s%s", i ? ", " : "needs ", json_is_string(need) ? json_string_value(need) : "?");
-    }
-    text = buf_dup(&list, cli->mem);
-    buf_done(&list);
-    return text;
+    return *message ? message : *reason ? reason : field_text(cli->mem, job, "waiting");
 }
 
 static void job_rows(Cli *cli, Table *table, const json_t *job, int64_t now) {

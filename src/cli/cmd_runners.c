@@ -25,10 +25,12 @@ static const char *join(Cli *cli, json_t *value) {
 
 static void runner_row(Cli *cli, Table *table, const json_t *runner) {
     const char *status = field_text(cli->mem, runner, "status");
+    const char *drained_by = field_text(cli->mem, runner, "drained_by");
     size_t busy = json_array_size(json_object_get(runner, "jobs"));
 
     table_cell(table, STYLE_BOLD, field_text(cli->mem, runner, "name"));
-    table_cell(table, status_style(status), status);
+    table_cell(table, status_style(status),
+               *drained_by ? mem_printf(cli->mem, "%s by %s", status, drained_by) : status);
     table_cell(table, STYLE_PLAIN,
                mem_printf(cli->mem, "%zu/%s", busy, field_text(cli->mem, runner, "slots")));
     table_cell(table, STYLE_PLAIN, field_text(cli->mem, runner, "arch"));
@@ -65,6 +67,76 @@ static int runners_run(Cli *cli, void *arg, Err *err) {
             "no runners: builds wait until one comes; start one: pelton runner --server URL --token TOKEN");
     return cli_print(&out, err);
 }
+
+/* ---- drain, resume ---- */
+
+static int change(Cli *cli, const char *verb, json_t **ret, Err *err) {
+    const char *name = str_url_encode(cli->mem, cli->args[0], false);
+    int r = cli_request(cli, "POST", mem_printf(cli->mem, "/api/runners/%s/%s", name, verb), NULL, ret, err);
+
+    if (r == -ERR_NOT_FOUND)
+        cli->hint = "pelton runners lists them";
+    return r;
+}
+
+static int drain_run(Cli *cli, void *arg, Err *err) {
+    _cleanup_json_ json_t *answer = NULL;
+    int r = change(cli, "drain", &answer, err);
+    size_t jobs;
+
+    if (r < 0)
+        return r;
+    if (cli->json)
+        return cli_print_json(cli, answer, err);
+    jobs = json_array_size(json_object_get(answer, "jobs"));
+    cli_note(cli, "runner %s takes nothing new%s; to let it work again: pelton runner resume %s",
+             cli->args[0],
+             jobs ? mem_printf(cli->mem, " and ends after its %zu job%s", jobs, jobs == 1 ? "" : "s")
+                  : " and ends",
+             cli->args[0]);
+    return CLI_DONE;
+}
+
+static int resume_run(Cli *cli, void *arg, Err *err) {
+    _cleanup_json_ json_t *answer = NULL;
+    int r = change(cli, "resume", &answer, err);
+
+    if (r < 0)
+        return r;
+    if (cli->json)
+        return cli_print_json(cli, answer, err);
+    cli_note(cli, "runner %s may work again; the server starts its own, another is started where it runs",
+             cli->args[0]);
+    return CLI_DONE;
+}
+
+static const char *const drain_examples[] = {
+    "pelton runner drain build-box",
+    "before its machine is rebooted: it ends when its jobs have",
+    NULL,
+};
+static const char *const resume_examples[] = {"pelton runner resume build-box", "it takes jobs again", NULL};
+
+const Command command_runner_drain = {
+    .name = "runner drain",
+    .brief = "let a runner take nothing new, and end when it is idle",
+    .usage = "runner drain NAME",
+    .about = "It stays drained, over its restarts and the server's, until it is resumed.",
+    .examples = drain_examples,
+    .min_args = 1,
+    .max_args = 1,
+    .run = drain_run,
+};
+
+const Command command_runner_resume = {
+    .name = "runner resume",
+    .brief = "let a drained runner work again",
+    .usage = "runner resume NAME",
+    .examples = resume_examples,
+    .min_args = 1,
+    .max_args = 1,
+    .run = resume_run,
+};
 
 static const char *const runners_examples[] = {
     "pelton runners",

@@ -187,7 +187,7 @@ Style status_style(const char *status) {
         {"running", STYLE_BLUE},   {"busy", STYLE_BLUE},        {"building", STYLE_BLUE},
         {"deploying", STYLE_BLUE}, {"cancelled", STYLE_YELLOW}, {"queued", STYLE_DIM},
         {"blocked", STYLE_DIM},    {"skipped", STYLE_DIM},      {"superseded", STYLE_DIM},
-        {"pending", STYLE_DIM},
+        {"pending", STYLE_DIM},    {"draining", STYLE_YELLOW},  {"drained", STYLE_YELLOW},
     };
 
     for (size_t i = 0; i < ELEMENTS(styles); i++)

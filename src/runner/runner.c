@@ -12,17 +12,21 @@
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/sysinfo.h>
 #include <sys/utsname.h>
 
 #define GRACE_US (10 * US_PER_S)
 #define POLL_MAX 1024
 #define WAIT_S 10
+#define GIB (INT64_C(1) << 30)
 
 typedef struct Runner {
     RunnerHost host;
@@ -30,6 +34,7 @@ typedef struct Runner {
     Jobs *jobs;
     Lease *lease;
     int signal_fd;
+    bool drained; /* the server has nothing for us any more: we end with our last job process */
 } Runner;
 
 /* ---- what this host can do ---- */
@@ -71,6 +76,20 @@ static void write_labels(const RunnerOptions *o, JsonWriter *w) {
     jw_end_object(w);
 }
 
+/* What is there when the runner starts; the disk in whole GiB, for it is never twice the same. */
+static void detect_capacity(RunnerOptions *o) {
+    struct sysinfo info;
+    struct statvfs disk;
+    cpu_set_t cpus;
+
+    if (o->cpu == 0 && sched_getaffinity(0, sizeof(cpus), &cpus) == 0)
+        o->cpu = CPU_COUNT(&cpus) * INT64_C(1000);
+    if (o->memory == 0 && sysinfo(&info) == 0)
+        o->memory = (int64_t)info.totalram * info.mem_unit;
+    if (o->disk == 0 && statvfs(o->dir, &disk) == 0)
+        o->disk = (int64_t)(disk.f_bavail * disk.f_frsize) / GIB * GIB;
+}
+
 static const char *make_request(const RunnerOptions *o, const void *mem) {
     _cleanup_buf_ Buf out = BUF_INIT;
     JsonWriter w = JSON_WRITER(&out);
@@ -82,6 +101,9 @@ static const char *make_request(const RunnerOptions *o, const void *mem) {
     write_labels(o, &w);
     write_executors(o, &w);
     jw_int(&w, "slots", o->slots);
+    jw_int(&w, "cpu", o->cpu);
+    jw_int(&w, "memory", o->memory);
+    jw_int(&w, "disk", o->disk);
     jw_str(&w, "version", o->version ? o->version : "");
     jw_int(&w, "wait", WAIT_S);
     return buf_dup(&out, mem);
@@ -167,6 +189,7 @@ static int fill_host(RunnerHost *host, const RunnerOptions *options, const void 
     if (!realpath(host->o.dir, real) || stat(real, &st) < 0)
         return err_errno(err, "%s", host->o.dir);
     host->o.dir = mem_strdup(mem, real);
+    detect_capacity(&host->o);
     /* the same name after a restart, another for another runner */
     snprintf(name, sizeof(name), "pelton-%llx-%llx", (unsigned long long)st.st_dev,
              (unsigned long long)st.st_ino);
@@ -225,13 +248,15 @@ static void take_answer(Runner *r) {
     if (!answer)
         return;
     if (json_read(buf_str(answer), answer->len, &root, &err) < 0 ||
-        json_opt_array(root, "stop", &stops, &err) < 0 || json_opt_array(root, "jobs", &jobs, &err) < 0)
+        json_opt_array(root, "stop", &stops, &err) < 0 || json_opt_array(root, "jobs", &jobs, &err) < 0 ||
+        json_opt_bool(root, "drain", &r->drained, &err) < 0)
         log_err("runner", "an answer to a lease", &err);
     json_array_foreach (stops, i, item)
         jobs_stop(r->jobs, item);
     json_array_foreach (jobs, i, item)
         jobs_start(r->jobs, item);
-    lease_go_on(r->lease);
+    if (!r->drained)
+        lease_go_on(r->lease);
 }
 
 /* False: to end. */
@@ -265,7 +290,18 @@ static void work(Runner *r) {
             go_on = take_signals(r);
         if (go_on && fds[0].revents)
             take_answer(r);
+        go_on = go_on && !(r->drained && jobs_count(r->jobs) == 0);
     }
+}
+
+static void say_drained(const RunnerOptions *o) {
+    struct utsname host;
+
+    uname(&host);
+    log_info("runner",
+             "ends: it is drained, takes no more jobs and has none left; to let it work again: pelton runner "
+             "resume %s, and start it",
+             o->name ? o->name : host.nodename);
 }
 
 int runner_main(const RunnerOptions *options) {
@@ -282,6 +318,8 @@ int runner_main(const RunnerOptions *options) {
              options->server, options->slots);
     work(r);
     lease_stop(r->lease);
+    if (r->drained && jobs_count(r->jobs) == 0)
+        say_drained(options);
     if (jobs_count(r->jobs) > 0)
         log_info("runner", "ends; %zu jobs go on without it", jobs_count(r->jobs));
     else

@@ -19,6 +19,7 @@ typedef struct RunnerOptions {
     const char *version;
     int slots;                 /* ≥ 1 */
     const char *const *labels; /* "key=value", NULL-terminated, or NULL */
+    int64_t cpu, memory, disk; /* what jobs may ask together: thousandths, bytes, bytes; 0: what is there */
     const char *const
         *executors; /* those to offer, NULL-terminated; NULL: all that work here and are allowed */
     bool allow_shell;
@@ -29,6 +30,7 @@ typedef struct RunnerOptions {
     size_t title_size;
 } RunnerOptions;
 
-/* Runs until SIGTERM or SIGINT, which leave the job processes running. The process must have no other thread,
+/* Runs until SIGTERM or SIGINT, which leave the job processes running, or until it is drained and has nothing
+ * left. The process must have no other thread,
  * so that it can fork job processes. Gives the exit status: 0; 1 when it cannot start (said in the log). */
 int runner_main(const RunnerOptions *options);

@@ -32,13 +32,17 @@ static int spawn(Child *k, Err *err) {
     return 0;
 }
 
+static bool wanted(const Child *k) {
+    return !k->options.wanted || k->options.wanted(k->options.arg);
+}
+
 int child_start(const void *mem, const ChildOptions *options, Child **ret, Err *err) {
     Child *k = mem_new(mem, Child);
     int r;
 
     k->options = *options;
     k->pause = FIRST_PAUSE_US;
-    r = spawn(k, err);
+    r = wanted(k) ? spawn(k, err) : 0;
     if (r < 0)
         return r;
     *ret = k;
@@ -48,7 +52,8 @@ int child_start(const void *mem, const ChildOptions *options, Child **ret, Err *
 static void ended(Child *k, int status) {
     int64_t now = clock_mono();
 
-    log_warn("server", "the runner ended: status %d; it is started again", proc_status(status));
+    if (wanted(k))
+        log_warn("server", "the runner ended: status %d; it is started again", proc_status(status));
     k->pause = now - k->started > WELL_US ? FIRST_PAUSE_US : MIN(k->pause * 2, LONGEST_PAUSE_US);
     close(k->pidfd);
     k->pid = 0;
@@ -61,7 +66,11 @@ int64_t child_check(Child *k) {
 
     if (k->pid && waitpid(k->pid, &status, WNOHANG) == k->pid)
         ended(k, status);
-    if (!k->pid && clock_mono() >= k->next && spawn(k, &err) < 0) {
+    if (k->pid)
+        return 0;
+    if (!wanted(k))
+        return k->next = 0;
+    if (clock_mono() >= k->next && spawn(k, &err) < 0) {
         log_err("server", "runner", &err);
         k->next = clock_mono() + LONGEST_PAUSE_US;
     }

@@ -230,7 +230,7 @@ static void *run_main(void *arg) {
         if (r >= 0)
             r = deploy_unless_older(run, &err);
         pthread_mutex_lock(&agent->lock);
-        /* when the server stops, the lease is left to run out and the next server takes it up */
+        /* when the server stops, deploy_agent_stop gives the lease back, for the next one */
         silent = run->lost || (agent->stop && r == -ERR_CANCELLED);
         pthread_mutex_unlock(&agent->lock);
         if (!silent)
@@ -470,6 +470,8 @@ int deploy_agent_start(Builds *b, Deployer *deployer, DeployAgent **ret, Err *er
 }
 
 void deploy_agent_stop(DeployAgent *a) {
+    Err err;
+
     bus_unsubscribe(a->on_work);
     bus_unsubscribe(a->on_call);
     pthread_mutex_lock(&a->lock);
@@ -485,6 +487,8 @@ void deploy_agent_stop(DeployAgent *a) {
         a->runs = run->next;
         run_free(run);
     }
+    if (build_hand_back(a->b, a->runner_id, &err) < 0)
+        log_err("deploy", "give back the deploys that were not done", &err);
     pthread_cond_destroy(&a->changed);
     pthread_mutex_destroy(&a->lock);
     talloc_free(a);

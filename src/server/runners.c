@@ -4,9 +4,11 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/id.h"
+#include "base/log.h"
 #include <inttypes.h>
 #include <sys/utsname.h>
 
+/* One that is known keeps its facts until it tells them anew: whoever asks what it could run is told so. */
 static int put_row(Db *db, const RunnerChild *child, const char *name, const void *mem, int64_t *ret_id,
                    Err *err) {
     struct utsname host;
@@ -19,8 +21,13 @@ static int put_row(Db *db, const RunnerChild *child, const char *name, const voi
                   .slots = child->slots,
                   .version = "",
                   .created_at = clock_now()};
-    int r;
+    Runner *known;
+    int r = store_runner_by_name(db, name, mem, &known, err);
 
+    if (r >= 0)
+        *ret_id = known->id;
+    if (r != -ERR_NOT_FOUND)
+        return r;
     uname(&host);
     id_uuid(uuid);
     r = db_begin(db, err);
@@ -32,6 +39,24 @@ static int put_row(Db *db, const RunnerChild *child, const char *name, const voi
     db_rollback(db);
     *ret_id = row.id;
     return r;
+}
+
+bool runner_child_wanted(void *arg) {
+    _cleanup_talloc_ TALLOC_CTX *mem = talloc_new(NULL);
+    RunnerSeat *seat = arg;
+    Runner *row;
+    Err err;
+
+    if (store_runner_by_id(seat->db, seat->id, mem, &row, &err) < 0) {
+        log_err("server", "look whether a runner is drained", &err);
+        return true;
+    }
+    if (row->drained_at && !seat->told)
+        log_info("server",
+                 "runner %s is drained by %s, and not started; to let it work again: pelton runner resume %s",
+                 row->name, row->drained_by, row->name);
+    seat->told = row->drained_at != 0;
+    return row->drained_at == 0;
 }
 
 int runner_child_prepare(Db *db, RunnerChild *child, const void *mem, const char *const **ret_argv,

@@ -11,6 +11,16 @@ typedef struct RunnerChild {
     int64_t id; /* filled in: its row's */
 } RunnerChild;
 
+/* A runner of the server's own that may be drained: then it is not to run. */
+typedef struct RunnerSeat {
+    Db *db;
+    int64_t id;
+    bool told; /* that it is drained */
+} RunnerSeat;
+
+/* ChildOptions.wanted: whether the seat's runner is to run. Says so once when it is not. */
+bool runner_child_wanted(void *seat);
+
 /* Makes the runner known under the name "local" ("local-2", …), keeps its token in STATE/runner/token across
  * restarts (jobs that outlive the server still speak with it), and gives the argument vector to start it with
  * (in mem). */

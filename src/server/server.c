@@ -17,6 +17,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stddef.h>
+#include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -43,7 +44,10 @@ typedef struct Server {
     Deployer *deployer;
     DeployAgent *agent;
     Child *children[MAX_CHILDREN];
+    RunnerSeat seats[MAX_CHILDREN];
+    BusSubscription *on_seat[MAX_CHILDREN];
     size_t child_count;
+    int wake_fd; /* a child may be wanted again */
 } Server;
 
 static const char *in_state(Server *s, const char *name) {
@@ -264,7 +268,32 @@ static int open_ingress(Server *s, Err *err) {
 
 /* ---- runners ---- */
 
+/* A runner of ours was drained, or is not any more. */
+static void seat_changed(void *arg, int64_t runner_id) {
+    Server *s = arg;
+
+    eventfd_write(s->wake_fd, 1);
+}
+
+static int start_runner(Server *s, size_t i, RunnerChild *child, Err *err) {
+    RunnerSeat *seat = &s->seats[i];
+    ChildOptions options = {.program = s->program, .wanted = runner_child_wanted, .arg = seat};
+    int r = runner_child_prepare(s->builds.db, child, s->mem, &options.argv, err);
+
+    *seat = (RunnerSeat){.db = s->builds.db, .id = child->id};
+    if (r >= 0)
+        r = child_start(s->mem, &options, &s->children[i], err);
+    if (r < 0)
+        return r;
+    s->on_seat[i] = bus_subscribe(s->bus, BUS_DRAIN, seat->id, seat_changed, s);
+    s->child_count++;
+    return 0;
+}
+
 static int start_runners(Server *s, Err *err) {
+    s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (s->wake_fd < 0)
+        return err_errno(err, "eventfd");
     for (int64_t i = 0; i < s->settings->runners; i++) {
         RunnerChild child = {.program = s->program,
                              .state = s->state,
@@ -273,15 +302,11 @@ static int start_runners(Server *s, Err *err) {
                              .slots = s->settings->slots,
                              .cancel_grace_us = s->settings->cancel_grace,
                              .allow_shell = s->builds.options.allow_shell};
-        ChildOptions options = {.program = s->program};
-        int r = runner_child_prepare(s->builds.db, &child, s->mem, &options.argv, err);
+        int r = start_runner(s, (size_t)i, &child, err);
 
-        if (r >= 0)
-            r = child_start(s->mem, &options, &s->children[s->child_count], err);
         if (r < 0)
             return r;
         s->api.own_runners[i] = child.id;
-        s->child_count++;
     }
     return 0;
 }
@@ -379,8 +404,11 @@ static bool go_on(Server *s) {
 
 static void run(Server *s) {
     while (go_on(s)) {
-        struct pollfd fd = {.fd = s->signals, .events = POLLIN};
+        struct pollfd fds[] = {{.fd = s->signals, .events = POLLIN}, {.fd = s->wake_fd, .events = POLLIN}};
+        eventfd_t changes;
         int64_t next = 0;
+
+        eventfd_read(s->wake_fd, &changes);
 
         for (size_t i = 0; i < s->child_count; i++) {
             int64_t at = child_check(s->children[i]);
@@ -388,15 +416,17 @@ static void run(Server *s) {
             if (at && (!next || at < next))
                 next = at;
         }
-        poll(&fd, 1, next ? (int)MAX((next - clock_mono()) / US_PER_MS + 1, (int64_t)0) : -1);
+        poll(fds, ELEMENTS(fds), next ? (int)MAX((next - clock_mono()) / US_PER_MS + 1, (int64_t)0) : -1);
     }
 }
 
 static void stop_children(Server *s) {
     int64_t until = clock_mono() + CHILD_GRACE_US;
 
-    for (size_t i = 0; i < s->child_count; i++)
+    for (size_t i = 0; i < s->child_count; i++) {
+        bus_unsubscribe(s->on_seat[i]);
         child_ask(s->children[i]);
+    }
     for (size_t i = 0; i < s->child_count; i++)
         child_stop(s->children[i], until);
 }
@@ -426,8 +456,12 @@ static void stop(Server *s) {
 }
 
 int server_run(const Settings *settings, const char *program, const char *version, Err *err) {
-    Server s = {
-        .settings = settings, .program = program, .version = version, .mem = talloc_new(NULL), .lock_fd = -1};
+    Server s = {.settings = settings,
+                .program = program,
+                .version = version,
+                .mem = talloc_new(NULL),
+                .lock_fd = -1,
+                .wake_fd = -1};
     int r = start(&s, err);
 
     if (r >= 0)
@@ -435,6 +469,8 @@ int server_run(const Settings *settings, const char *program, const char *versio
     stop(&s);
     if (s.lock_fd >= 0)
         close(s.lock_fd);
+    if (s.wake_fd >= 0)
+        close(s.wake_fd);
     talloc_free(s.mem);
     return r;
 }

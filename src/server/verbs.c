@@ -75,7 +75,7 @@ const Command command_server = {
 typedef struct RunnerFlags {
     const char *server, *server_file, *token, *token_file, *dir, *name, *log_level;
     const char **labels, **executors;
-    int64_t slots, cancel_grace, uid_base;
+    int64_t slots, cancel_grace, uid_base, cpu, memory, disk;
     bool allow_shell;
 } RunnerFlags;
 
@@ -128,6 +128,28 @@ static const Setting runner_flags[] = {
      .offset = AT(labels),
      .arg = "K=V",
      .help = "labels that jobs may ask for"},
+    {.name = "cpu",
+     .type = SETTING_INT,
+     .offset = AT(cpu),
+     .min = 0,
+     .max = 4096,
+     .fallback = "0",
+     .arg = "N",
+     .help = "cpus that its jobs may ask for together; 0: those that are there"},
+    {.name = "memory",
+     .type = SETTING_SIZE,
+     .offset = AT(memory),
+     .max = INT64_MAX,
+     .fallback = "0",
+     .arg = "SIZE",
+     .help = "memory, likewise: 8G; 0: what is there"},
+    {.name = "disk",
+     .type = SETTING_SIZE,
+     .offset = AT(disk),
+     .max = INT64_MAX,
+     .fallback = "0",
+     .arg = "SIZE",
+     .help = "space on disk, likewise; 0: what is free when it starts"},
     {.name = "executors",
      .type = SETTING_WORDS,
      .offset = AT(executors),
@@ -200,6 +222,9 @@ static int run_runner(Cli *cli, void *flags, Err *err) {
                              .version = PELTON_VERSION,
                              .slots = (int)f->slots,
                              .labels = f->labels,
+                             .cpu = f->cpu * 1000,
+                             .memory = f->memory,
+                             .disk = f->disk,
                              .executors = f->executors && f->executors[0] ? f->executors : NULL,
                              .allow_shell = f->allow_shell,
                              .cancel_grace_us = f->cancel_grace,
@@ -218,6 +243,8 @@ static const char *const runner_examples[] = {
     "the first time: registers, then runs jobs for that server",
     "pelton runner --server http://ci.example.com --dir /var/lib/runner --slots 4",
     "from then on: its own token is in that folder",
+    "pelton runner --server http://ci.example.com --label gpu=yes --label zone=eu --memory 16G",
+    "jobs may ask for these labels, and for so much memory together",
     NULL,
 };
 

@@ -109,6 +109,12 @@ static int count_more_urgent(Db *db, Ahead *a, Err *err) {
     return 0;
 }
 
+/* As lane_order has it. */
+static bool is_before(const Ahead *other, const Ahead *own) {
+    return other->served_at != own->served_at ? other->served_at < own->served_at
+                                              : other->lane.project_id < own->lane.project_id;
+}
+
 /* Until the job's turn every other project has as many turns as the job's own has before it, and those that
  * were served longer ago one more. */
 static int count_others(Db *db, Ahead *a, int64_t turns, Err *err) {
@@ -121,7 +127,7 @@ static int count_others(Db *db, Ahead *a, int64_t turns, Err *err) {
                      "iiii", a->lane.fit_id, a->lane.priority, a->lane.project_id, a->limit);
 
     for (size_t i = 0; r >= 0 && i < count; i++) {
-        int64_t more = 0, most = turns + (others[i].served_at < a->served_at);
+        int64_t more = 0, most = turns + is_before(&others[i], a);
 
         r = count_lane(db, a, others[i].lane, INT64_MAX, most, &more, err);
         a->count += more;

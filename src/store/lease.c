@@ -146,10 +146,10 @@ int store_job_requeue(Db *db, int64_t id, int64_t attempt, const char *reason, i
     _cleanup_talloc_ LaneKey *lane = NULL;
     int r = rows_one(db, NULL, sizeof(LaneKey), lane_fill_key, "job", &lane, err,
                      "UPDATE job SET state = 'queued', queued_at = ?3, runner_id = 0, lease_until = 0,"
-                     " losses = losses + 1"
+                     " losses = losses + CASE WHEN ?4 = 'lost' THEN 1 ELSE 0 END"
                      " WHERE id = ?1 AND attempt = ?2 AND state = 'running'"
                      " RETURNING fit_id, priority, project_id",
-                     "iii", id, attempt, now);
+                     "iiis", id, attempt, now, reason);
 
     if (r == -ERR_NOT_FOUND)
         return err_set(err, ERR_CONFLICT, "this attempt does not hold the job any more");

@@ -1,3 +1,4 @@
+/* The queue as a whole: what is in it, and whether it moves. */
 #include "store/rows.h"
 #include "store/store.h"
 
@@ -32,4 +33,37 @@ int store_pause_clear(Db *db, bool *ret_changed, Err *err) {
         return r;
     *ret_changed = changes > 0;
     return 0;
+}
+
+static void fill_count(DbStmt *st, const void *mem, void *row) {
+    *(QueueCount *)row =
+        (QueueCount){.id = db_int(st, 0), .jobs = db_int(st, 1), .project = row_text(st, 2, mem)};
+}
+
+int store_queue_by_fit(Db *db, int64_t limit, const void *mem, QueueCount **ret, size_t *ret_count,
+                       Err *err) {
+    return rows_all(db, mem, sizeof(QueueCount), fill_count, ret, ret_count, err,
+                    "SELECT fit_id, COUNT(*) AS jobs, '' FROM job WHERE state = 'queued' GROUP BY fit_id"
+                    " ORDER BY jobs DESC, fit_id LIMIT ?1",
+                    "i", limit);
+}
+
+int store_queue_by_project(Db *db, int64_t limit, const void *mem, QueueCount **ret, size_t *ret_count,
+                           Err *err) {
+    return rows_all(db, mem, sizeof(QueueCount), fill_count, ret, ret_count, err,
+                    "SELECT p.id, q.jobs, p.name FROM (SELECT project_id, COUNT(*) AS jobs FROM job"
+                    " WHERE state = 'queued' GROUP BY project_id) AS q JOIN project p ON p.id = q.project_id"
+                    " ORDER BY q.jobs DESC, p.id LIMIT ?1",
+                    "i", limit);
+}
+
+int store_queue_total(Db *db, int64_t *ret_queued, int64_t *ret_running, Err *err) {
+    int64_t queued;
+    int r = db_query_int(db, &queued, err, "SELECT COUNT(*) FROM job WHERE state = 'queued'", "");
+
+    if (r >= 0)
+        r = db_query_int(db, ret_running, err, "SELECT COUNT(*) FROM job WHERE state = 'running'", "");
+    if (r >= 0)
+        *ret_queued = queued;
+    return r;
 }

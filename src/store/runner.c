@@ -42,6 +42,23 @@ int store_runner_by_id(Db *db, int64_t id, const void *mem, Runner **ret, Err *e
     return rows_one(db, mem, sizeof(Runner), fill, "runner", ret, err, SELECT " WHERE id = ?1", "i", id);
 }
 
+int store_runner_by_name(Db *db, const char *name, const void *mem, Runner **ret, Err *err) {
+    return rows_one(db, mem, sizeof(Runner), fill, "runner", ret, err, SELECT " WHERE name = ?1", "s", name);
+}
+
+int store_runner_drain(Db *db, int64_t id, const char *by, int64_t now, bool *ret_changed, Err *err) {
+    int64_t changes = 0;
+    int r = db_exec(db, &changes, err,
+                    "UPDATE runner SET drained_by = ?2, drained_at = ?3 WHERE id = ?1"
+                    " AND (drained_at = 0) <> (?3 = 0)",
+                    "isi", id, by ? by : "", by ? now : (int64_t)0);
+
+    if (r < 0)
+        return r;
+    *ret_changed = changes > 0;
+    return 0;
+}
+
 int store_runners(Db *db, const void *mem, Runner **ret, size_t *ret_count, Err *err) {
     return rows_all(db, mem, sizeof(Runner), fill, ret, ret_count, err, SELECT " ORDER BY name", "");
 }

@@ -129,6 +129,17 @@ _must_check_ int store_lane_head(Db *db, int64_t fit_id, LaneHead *ret, Err *err
  * stands for that many or more, and bounds the cost. */
 _must_check_ int store_lane_ahead(Db *db, int64_t job_id, int64_t limit, int64_t *ret, Err *err);
 
+/* What is queued, counted: of each fit, or of each project, the most first. Reads a whole index. */
+typedef struct QueueCount {
+    int64_t id, jobs; /* of the fit or the project */
+    const char *project;
+} QueueCount;
+_must_check_ int store_queue_by_fit(Db *db, int64_t limit, const void *mem, QueueCount **ret,
+                                    size_t *ret_count, Err *err);
+_must_check_ int store_queue_by_project(Db *db, int64_t limit, const void *mem, QueueCount **ret,
+                                        size_t *ret_count, Err *err);
+_must_check_ int store_queue_total(Db *db, int64_t *ret_queued, int64_t *ret_running, Err *err);
+
 /* ---- pause: nothing new starts ---- */
 typedef struct Pause {
     const char *by, *reason; /* reason "": none given */
@@ -227,7 +238,7 @@ _must_check_ int store_job_next_expiry(Db *db, int64_t *ret, Err *err); /* 0: no
 _must_check_ int store_job_end(Db *db, int64_t id, int64_t attempt, const char *state, const char *reason,
                                const char *message, int64_t exit_code, int64_t now, Err *err);
 _must_check_ int store_job_queue(Db *db, int64_t id, int64_t now, Err *err); /* blocked → queued */
-/* running at this attempt → queued again, one loss more (its lease was lost). */
+/* running at this attempt → queued again; the reason "lost" counts as one of its losses. */
 _must_check_ int store_job_requeue(Db *db, int64_t id, int64_t attempt, const char *reason, int64_t now,
                                    Err *err);
 /* running at this attempt, which has failed → blocked, one retry more and no losses. */
@@ -321,6 +332,10 @@ typedef struct Runner {
 /* By name: a new row, or the old one with the new facts; fills in id and uuid. */
 _must_check_ int store_runner_put(Db *db, Runner *r, const void *mem, Err *err);
 _must_check_ int store_runner_by_id(Db *db, int64_t id, const void *mem, Runner **ret, Err *err);
+_must_check_ int store_runner_by_name(Db *db, const char *name, const void *mem, Runner **ret, Err *err);
+/* Drained from now on, or (by NULL) not any more; *ret_changed tells whether it was otherwise. */
+_must_check_ int store_runner_drain(Db *db, int64_t id, const char *by, int64_t now, bool *ret_changed,
+                                    Err *err);
 _must_check_ int store_runners(Db *db, const void *mem, Runner **ret, size_t *ret_count, Err *err);
 _must_check_ int store_runner_seen(Db *db, int64_t id, int64_t now, Err *err);
 

@@ -137,7 +137,7 @@ def test_builds_are_a_table_or_the_answer(run, server):
     out = run("builds", "--repo", "a b", "--limit", "5")
     assert out.stdout.splitlines()[1].split()[:3] == ["12", "hello", "failed"]
     assert "\x1b" not in out.stdout
-    assert server.seen[0].path == "/api/builds?limit=5&repo=a%20b"
+    assert server.seen[0].path == "/api/builds?waiting=1&limit=5&repo=a%20b"
     build = json.loads(run("builds", "--json").stdout)["builds"][0]
     assert build["created_at"] == "2026-02-24T06:59:36.000000Z"
 

@@ -37,3 +37,14 @@ def test_a_deploy_that_waits_for_its_turn_is_cancelled_at_once(pelton):
     pelton.wait_build(second, "cancelled")
     assert deploy_of(pelton, second)["status"] == "cancelled"
     assert deploy_of(pelton, first)["status"] == "deploying"
+
+
+def test_a_server_that_stops_in_order_hands_its_deploys_to_the_next_and_none_counts_as_lost(start_pelton):
+    pelton = start_pelton("--max-attempts", "1")
+    builds = stuck(pelton, 2)
+    for _ in range(2):
+        pelton.restart()
+        wait_for("the first deploy to have its turn again",
+                 lambda: deploy_of(pelton, builds[0])["status"] == "deploying"
+                 and pelton.build(builds[0])["jobs"][-1]["status"] == "running")
+    assert [pelton.build(build)["status"] for build in builds] == ["running", "running"]

@@ -48,6 +48,8 @@ class Later:
 class FakeRunner:
     def __init__(self, server, name="fake", slots=2, executors=("sandbox", "shell")):
         self.server, self.name, self.slots, self.executors = server, name, slots, list(executors)
+        self.arch, self.labels = "x86_64", {}
+        self.cpu = self.memory = self.disk = 0  # unknown
         token = server.client.post("/api/tokens", {"name": f"for {name}", "role": "registration"})["token"]
         facts = {"name": name, **self.facts(), "version": "0"}
         answer = server.as_token(token).post("/api/runner/register", facts, expect=201)
@@ -55,7 +57,8 @@ class FakeRunner:
         self.running = {}
 
     def facts(self):
-        return {"arch": "x86_64", "labels": {}, "executors": self.executors, "slots": self.slots}
+        return {"arch": self.arch, "labels": self.labels, "executors": self.executors, "slots": self.slots,
+                "cpu": self.cpu, "memory": self.memory, "disk": self.disk}
 
     def moved(self):
         """The server has another address after a restart."""
@@ -82,7 +85,7 @@ class FakeRunner:
         def run():
             while True:
                 answer = self._lease(wait, None)
-                if answer["jobs"] or answer["stop"]:
+                if answer["jobs"] or answer["stop"] or answer.get("drain"):
                     return answer
 
         return Later(run)

@@ -206,6 +206,16 @@ static void render_repository(HttpRequest *req, JsonWriter *w, const Project *p)
     jw_end_object(w);
 }
 
+/* Here and nowhere else: to the runner of the attempt. */
+static void render_secrets(JsonWriter *w, const ClaimedJob *c) {
+    if (c->secret_count == 0)
+        return;
+    jw_object(w, "secrets");
+    for (size_t i = 0; i < c->secret_count; i++)
+        jw_str(w, c->secrets[i].name, c->secrets[i].value);
+    jw_end_object(w);
+}
+
 static void render_job(HttpRequest *req, JsonWriter *w, const ClaimedJob *c) {
     jw_object(w, NULL);
     jw_int(w, "id", c->job.id);
@@ -227,6 +237,7 @@ static void render_job(HttpRequest *req, JsonWriter *w, const ClaimedJob *c) {
     render_repository(req, w, c->project);
     jw_raw(w, "env", c->build->env, strlen(c->build->env));
     jw_raw(w, "spec", c->job.spec, strlen(c->job.spec));
+    render_secrets(w, c);
     jw_end_object(w);
 }
 

@@ -24,7 +24,8 @@ typedef struct Builds {
     Bus *bus;
     Blob *blob;
     BuildOptions options;
-    Dispatch *dispatch; /* dispatch_new */
+    Dispatch *dispatch;      /* dispatch_new */
+    struct SecretRing *ring; /* what secrets are sealed with */
     struct Reaper *reaper;
     struct Compare *compare;
 } Builds;
@@ -44,6 +45,7 @@ typedef struct BuildRequest {
     const char *old_rev;  /* push: what the ref was before; NULL otherwise */
     bool found;           /* push: by comparing refs, not told by the hook */
     const char *delivery; /* the same one is the same request; NULL: none */
+    bool untrusted;       /* from a fork, not approved: its jobs get no secrets */
 } BuildRequest;
 
 typedef struct BuildOutcome {
@@ -116,10 +118,16 @@ typedef struct BuildClaim {
     size_t max;        /* jobs to give now */
 } BuildClaim;
 
+typedef struct JobSecret {
+    const char *name, *value;
+} JobSecret;
+
 typedef struct ClaimedJob {
     Job job;
     Build *build;
     Project *project;
+    JobSecret *secrets; /* those that it names */
+    size_t secret_count;
 } ClaimedJob;
 
 typedef struct Claimed {

@@ -1,5 +1,6 @@
 /* Leases: given, renewed, lost. */
 #include "build/dispatch.h"
+#include "build/secret.h"
 #include "build/state.h"
 
 #include "base/clock.h"
@@ -142,6 +143,20 @@ static int claim_one(Tx *tx, const BuildClaim *claim, int64_t id, const void *me
     return 0;
 }
 
+/* A job that names a secret which it cannot have ends instead of being given to a runner: *ret_job.id is 0.
+ */
+static int give_secrets(Tx *tx, ClaimedJob *ret_job, const void *mem, Err *err) {
+    JobEnd invalid = {.state = "failed", .reason = "invalid", .exit_code = -1};
+    const Job job = ret_job->job;
+    int r = secrets_of_job(tx->b, &job, ret_job->build, mem, &ret_job->secrets, &ret_job->secret_count,
+                           &invalid.message, err);
+
+    if (r < 0 || !invalid.message)
+        return r;
+    ret_job->job.id = 0;
+    return state_job_end(tx, &job, job.attempt, &invalid, err);
+}
+
 static int claim_some(Tx *tx, Look *look, const void *mem, Claimed *claimed, Err *err) {
     look->now = tx->now;
     while (claimed->count < look->claim->max) {
@@ -153,9 +168,12 @@ static int claim_some(Tx *tx, Look *look, const void *mem, Claimed *claimed, Err
             return 0;
         if (r >= 0)
             r = claim_one(tx, look->claim, head.job_id, mem, &one, err);
+        if (r >= 0)
+            r = give_secrets(tx, &one, mem, err);
         if (r < 0)
             return r;
-        mem_append(mem, claimed->jobs, claimed->count, one);
+        if (one.job.id)
+            mem_append(mem, claimed->jobs, claimed->count, one);
     }
     return 0;
 }

@@ -147,6 +147,8 @@ static int insert_build(Tx *tx, const Draft *d, Build *build, Err *err) {
                      .held = group != NULL,
                      .timeout = d->plan ? d->plan->timeout_us : 0};
     r = store_build_insert(tx->b->db, build, err);
+    if (r >= 0 && request->untrusted)
+        r = store_build_set_untrusted(tx->b->db, build->id, true, err);
     if (r < 0)
         return r;
     r = tx_event(tx, "created", build->id, build->state, err);

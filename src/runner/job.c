@@ -233,11 +233,14 @@ static int prepare_executor(JobProcess *j, Err *err) {
                        &j->run.cgroup, err);
 }
 
-static int prepare(JobProcess *j, const char *job, size_t len, Err *err) {
+static int prepare(JobProcess *j, const char *job, size_t len, const json_t *secrets, Err *err) {
     int r = spec_read(job, len, j->mem, &j->spec, err);
 
+    if (r == 0)
+        r = spec_add_secrets(j->spec, secrets, err);
     if (r < 0)
         return r;
+    j->masker = mask_new(j->mem, j->spec->secrets, j->spec->secret_count);
     j->steps = mem_array(j->mem, StepResult, MAX(j->spec->step_count, 1));
     if (j->spec->timeout_us > 0)
         j->deadline = clock_mono() + j->spec->timeout_us;
@@ -247,9 +250,9 @@ static int prepare(JobProcess *j, const char *job, size_t len, Err *err) {
     return r;
 }
 
-static void run(JobProcess *j, const char *job, size_t len) {
+static void run(JobProcess *j, const char *job, size_t len, const json_t *secrets) {
     Err err;
-    int r = prepare(j, job, len, &err);
+    int r = prepare(j, job, len, secrets, &err);
 
     if (r < 0) {
         job_say(j, "%s", err.msg);
@@ -309,7 +312,8 @@ static void init(JobProcess *j, const RunnerHost *host, int slot) {
 
 /* The uploader's thread ends with the process. What cannot even be begun is left to the server: the attempt
  * is lost, and our log says why. */
-int job_main(const RunnerHost *host, int64_t id, int64_t attempt, int slot, const char *job, size_t len) {
+int job_main(const RunnerHost *host, int64_t id, int64_t attempt, int slot, const char *job, size_t len,
+             const json_t *secrets) {
     JobProcess j;
     Err err;
     int r;
@@ -328,7 +332,7 @@ int job_main(const RunnerHost *host, int64_t id, int64_t attempt, int slot, cons
             jobfile_clear(j.file_fd);
         return 1;
     }
-    run(&j, job, len);
+    run(&j, job, len, secrets);
     if (j.ops && j.ops->finish)
         j.ops->finish(&j.run);
     if (!j.stale)

@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include "base/json.h"
 #include "executor/cgroup.h"
 #include "runner/runner.h"
 
@@ -18,9 +19,11 @@ typedef enum JobStop { JOB_STOP_USER, JOB_STOP_SUPERSEDED, JOB_STOP_TIMEOUT } Jo
 #define JOB_SIGNAL_STOP SIGTERM
 #define JOB_SIGNAL_STALE SIGUSR1
 
-/* In the forked child, with SIGTERM, SIGINT, SIGUSR1 and SIGCHLD blocked: runs the job (JOB, JSON); gives the
- * exit status: 0 when nothing is left of it, not even in its files. */
-int job_main(const RunnerHost *host, int64_t id, int64_t attempt, int slot, const char *job, size_t len);
+/* In the forked child, with SIGTERM, SIGINT, SIGUSR1 and SIGCHLD blocked: runs the job (JOB, JSON, without
+ * its secrets, for it goes to a file); gives the exit status: 0 when nothing is left of it, not even in its
+ * files. secrets: the JOB's object, or NULL. */
+int job_main(const RunnerHost *host, int64_t id, int64_t attempt, int slot, const char *job, size_t len,
+             const json_t *secrets);
 /* The same for a job whose process has died after its result was known: brings the rest to the server. */
 int job_deliver_main(const RunnerHost *host, int slot);
 /* Removes all files of a slot whose process is dead. */

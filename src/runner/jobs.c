@@ -74,21 +74,30 @@ static Running *find(Jobs *j, int64_t id, int64_t attempt) {
 }
 
 /* job NULL: only delivers what is left in the slot. */
-static void start_process(Jobs *j, Running r, const char *job, size_t len) {
+static void start_process(Jobs *j, Running r, const char *job, const json_t *secrets) {
     r.pid = fork();
     if (r.pid < 0) {
         log_error("runner", "job %lld: fork: errno %d", (long long)r.id, errno);
         return;
     }
     if (r.pid == 0)
-        _exit(job ? job_main(j->host, r.id, r.attempt, r.slot, job, len) : job_deliver_main(j->host, r.slot));
+        _exit(job ? job_main(j->host, r.id, r.attempt, r.slot, job, strlen(job), secrets)
+                  : job_deliver_main(j->host, r.slot));
     r.pidfd = -1;
     r.delivering = !job;
     add(j, r);
 }
 
+/* What may stand in a file. */
+static char *without_secrets(const json_t *job) {
+    _cleanup_json_ json_t *copy = json_copy((json_t *)job);
+
+    json_object_del(copy, "secrets");
+    return json_dumps(copy, JSON_COMPACT);
+}
+
 void jobs_start(Jobs *j, const json_t *job) {
-    _cleanup_free_ char *text = json_dumps(job, JSON_COMPACT);
+    _cleanup_free_ char *text = without_secrets(job);
     Running r = {0};
     Err err;
 
@@ -100,7 +109,7 @@ void jobs_start(Jobs *j, const json_t *job) {
     if (find(j, r.id, r.attempt))
         return;
     r.slot = free_slot(j);
-    start_process(j, r, text, strlen(text));
+    start_process(j, r, text, json_object_get(job, "secrets"));
 }
 
 static void send_signal(const Running *r, int sig, JobStop reason) {
@@ -166,7 +175,7 @@ static void clear_left(Jobs *j, int slot) {
     cgroup_sweep(&j->host->cgroups, slot);
     sweep(j, is_not, &slot);
     if (jobfile_read(path, mem, &file, &err) == 0 && file.result)
-        start_process(j, (Running){.id = file.id, .attempt = file.attempt, .slot = slot}, NULL, 0);
+        start_process(j, (Running){.id = file.id, .attempt = file.attempt, .slot = slot}, NULL, NULL);
     else
         job_remove(j->host, slot);
 }

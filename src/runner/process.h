@@ -6,6 +6,7 @@
 #include "runner/job.h"
 #include "runner/spec.h"
 #include "runner/uploader.h"
+#include "secret/mask.h"
 
 typedef enum StepState {
     STEP_WAITING,
@@ -35,6 +36,7 @@ typedef struct JobProcess {
     char *workspace;
     int file_fd, signal_fd;
     Uploader *uploader;
+    Masker *masker; /* of all that is said; NULL: the job has no secrets */
     StepResult *steps;
     /* what has come up: */
     bool stale;     /* the attempt is not ours any more */

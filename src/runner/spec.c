@@ -331,3 +331,16 @@ int spec_read(const char *text, size_t len, const void *mem, JobSpec **ret, Err 
     *ret = job;
     return 0;
 }
+
+int spec_add_secrets(JobSpec *job, const json_t *secrets, Err *err) {
+    const char *name;
+    json_t *value;
+
+    json_object_foreach ((json_t *)secrets, name, value) {
+        if (!json_is_string(value))
+            return err_set(err, ERR_INVALID, "field \"secrets.%s\": expected a string", name);
+        env_set(&job->env, name, json_string_value(value));
+        mem_append(job, job->secrets, job->secret_count, mem_strdup(job, json_string_value(value)));
+    }
+    return 0;
+}

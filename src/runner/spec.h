@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/err.h"
+#include "base/json.h"
 #include "executor/cgroup.h"
 #include "executor/env.h"
 #include "executor/executor.h"
@@ -21,7 +22,9 @@ typedef struct JobSpec {
     const char *name, *project, *commit, *ref, *branch, *event; /* never NULL */
     const char *repository_url, *repository_path;               /* NULL: none */
     int64_t project_id;
-    Env env; /* the job's, then the specification's */
+    Env env;              /* the specification's, then the job's, then the secrets */
+    const char **secrets; /* their values */
+    size_t secret_count;
     const char *executor;
     bool checkout, network;
     int64_t timeout_us;
@@ -36,3 +39,5 @@ typedef struct JobSpec {
 
 /* ERR_INVALID names the field. */
 _must_check_ int spec_read(const char *text, size_t len, const void *mem, JobSpec **ret, Err *err);
+/* The JOB's secrets (an object of texts, or NULL): they are part of its environment from now on. */
+_must_check_ int spec_add_secrets(JobSpec *job, const json_t *secrets, Err *err);

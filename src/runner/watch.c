@@ -13,6 +13,7 @@
 
 #define READ_SIZE ((size_t)256 * 1024)
 #define PIPE_SIZE (1 << 20)
+#define PAUSE_US (100 * US_PER_MS)  /* after so long a secret that has begun is not waited for */
 #define CLEANING_US (60 * US_PER_S) /* for all steps that run after a cancel or the job's timeout */
 
 /* In the data segment: the pages of a fork that are never touched cost nothing. */
@@ -73,6 +74,14 @@ static int wait_ms(int64_t until) {
 
 typedef enum Taken { TAKEN_SOME, TAKEN_NOTHING, TAKEN_END } Taken;
 
+/* The only way of a step's output into the log. */
+static bool keep(JobProcess *j, Watch *w, MaskText text) {
+    if (text.len == 0)
+        return true;
+    j->last = text.data[text.len - 1];
+    return uploader_write(j->uploader, text.data, text.len, &w->err) >= 0;
+}
+
 /* Reads once; the end is that of the pipe, or of the room for what it brings. */
 static Taken take_output(JobProcess *j, Watch *w, bool *broken) {
     ssize_t len = read(w->out, read_buffer, READ_SIZE);
@@ -83,8 +92,9 @@ static Taken take_output(JobProcess *j, Watch *w, bool *broken) {
         return TAKEN_END;
     if (len == 65536)
         fcntl(w->out, F_SETPIPE_SZ, PIPE_SIZE); /* one that writes as much shall wait less */
-    j->last = read_buffer[len - 1];
-    *broken = uploader_write(j->uploader, read_buffer, (size_t)len, &w->err) < 0;
+    *broken = !keep(j, w,
+                    j->masker ? mask_feed(j->masker, read_buffer, (size_t)len)
+                              : (MaskText){read_buffer, (size_t)len});
     return *broken ? TAKEN_END : TAKEN_SOME;
 }
 
@@ -137,6 +147,13 @@ static void end_step(JobProcess *j, Watch *w, bool *broken) {
     w->stop(&j->run);
     while (!*broken && take_output(j, w, broken) == TAKEN_SOME)
         ;
+    if (!*broken && j->masker)
+        *broken = !keep(j, w, mask_end(j->masker));
+}
+
+/* What the masker holds back is not kept for long from who reads along. */
+static int64_t masker_until(const JobProcess *j, int64_t until) {
+    return j->masker && mask_held(j->masker) ? MIN(until, clock_mono() + PAUSE_US) : until;
 }
 
 WatchEnd watch_process(JobProcess *j, Watch *w) {
@@ -147,9 +164,12 @@ WatchEnd watch_process(JobProcess *j, Watch *w) {
 
     w->status = 128 + SIGKILL;
     while (!over) {
-        wait_for_something(j, w, open, end == WATCH_EXITED ? MIN(step_deadline, j->deadline) : grace, fds);
+        wait_for_something(
+            j, w, open, masker_until(j, end == WATCH_EXITED ? MIN(step_deadline, j->deadline) : grace), fds);
         if (fds[2].revents)
             open = take_output(j, w, &broken) != TAKEN_END;
+        else if (!fds[0].revents && !fds[1].revents && fds[2].fd >= 0 && j->masker)
+            broken = !keep(j, w, mask_pause(j->masker));
         over = (fds[0].revents || !open) && reaped(w);
         now = reason_to_end(j, w, step_deadline, broken);
         if (!over && end == WATCH_EXITED && now != WATCH_EXITED) {

@@ -8,6 +8,7 @@
 #include "executor/sandbox.h"
 #include "git/git.h"
 #include "ingress/ingress.h"
+#include "secret/ring.h"
 #include "server/child.h"
 #include "server/deployer.h"
 #include "server/runners.h"
@@ -117,6 +118,9 @@ static int open_rooms(Server *s, Err *err) {
 
     if (r < 0)
         return err_wrap(err, "database");
+    r = secret_ring_open(s->mem, in_state(s, "secret.key"), &b->ring, err);
+    if (r < 0)
+        return r;
     s->bus = b->bus = bus_new(s->mem);
     r = blob_open(s->mem, in_state(s, "blobs"), s->bus, &b->blob, err);
     if (r < 0)

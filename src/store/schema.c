@@ -293,11 +293,25 @@ static const char dispatch_and_life[] =
 /* it may fail, and all goes on as if it had gone well */
 static const char allowed_failures[] = "ALTER TABLE job ADD COLUMN allow_failure INTEGER NOT NULL DEFAULT 0;";
 
+/* project_id 0: of the whole organisation; untrusted: the build gets none */
+static const char secrets[] = "CREATE TABLE secret ("
+                              " id INTEGER PRIMARY KEY,"
+                              " org_id INTEGER NOT NULL REFERENCES org (id),"
+                              " project_id INTEGER NOT NULL,"
+                              " name TEXT NOT NULL,"
+                              " sealed TEXT NOT NULL,"
+                              " updated_by TEXT NOT NULL,"
+                              " created_at INTEGER NOT NULL,"
+                              " updated_at INTEGER NOT NULL,"
+                              " UNIQUE (org_id, project_id, name)) STRICT;"
+                              "ALTER TABLE build ADD COLUMN untrusted INTEGER NOT NULL DEFAULT 0;";
+
 const DbMigration store_migrations[] = {
     {.version = 1, .name = "foundation", .sql = foundation},
     {.version = 2, .name = "session parents", .sql = session_parents},
     {.version = 3, .name = "project slugs", .sql = project_slugs},
     {.version = 4, .name = "dispatch and life", .sql = dispatch_and_life},
     {.version = 5, .name = "allowed failures", .sql = allowed_failures},
+    {.version = 6, .name = "secrets", .sql = secrets},
 };
 const size_t store_migration_count = ELEMENTS(store_migrations);

@@ -376,3 +376,25 @@ _must_check_ int store_event_insert(Db *db, const char *kind, int64_t build_id, 
 _must_check_ int store_events_after(Db *db, int64_t after, int64_t limit, const void *mem, EventRow **ret,
                                     size_t *ret_count, Err *err);
 _must_check_ int store_event_last(Db *db, int64_t *ret, Err *err); /* 0: none */
+
+/* ---- secret: of a project, or (project_id 0) of its whole organisation; sealed (secret/ring.h) ---- */
+#define STORE_DEFAULT_ORG INT64_C(1)
+typedef struct Secret {
+    int64_t id, org_id, project_id;
+    const char *name, *sealed, *updated_by;
+    int64_t created_at, updated_at;
+} Secret;
+/* Makes it, or replaces its value. */
+_must_check_ int store_secret_put(Db *db, const Secret *s, Err *err);
+_must_check_ int store_secret_load(Db *db, int64_t org_id, int64_t project_id, const char *name,
+                                   const void *mem, Secret **ret, Err *err);
+_must_check_ int store_secrets(Db *db, int64_t org_id, int64_t project_id, const void *mem, Secret **ret,
+                               size_t *ret_count, Err *err); /* by name */
+_must_check_ int store_secrets_all(Db *db, const void *mem, Secret **ret, size_t *ret_count, Err *err);
+_must_check_ int store_secret_reseal(Db *db, int64_t id, const char *sealed, Err *err);
+_must_check_ int store_secret_delete(Db *db, int64_t org_id, int64_t project_id, const char *name,
+                                     Err *err); /* ERR_NOT_FOUND */
+/* Whether the build comes from someone who may not see secrets: a pull request from a fork, until it is
+ * approved. */
+_must_check_ int store_build_set_untrusted(Db *db, int64_t id, bool untrusted, Err *err);
+_must_check_ int store_build_untrusted(Db *db, int64_t id, bool *ret, Err *err);

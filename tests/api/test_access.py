@@ -13,7 +13,7 @@ OPEN = {
     ("post", "/api/login"),  # asks for a token itself
     ("get", "/"), ("get", "/builds/{id}"), ("get", "/app.js"), ("get", "/style.css"),  # the page, without data
 }
-SAMPLES = {"id": "1", "name": "x", "path": "p", "repo": "x.git", "rest": "info/refs", "commit": "1" * 40, "uuid": "x"}
+SAMPLES = {"id": "1", "name": "x", "path": "p", "repo": "x.git", "rest": "info/refs", "commit": "1" * 40, "uuid": "x", "secret": "S"}
 
 
 def routes(server):

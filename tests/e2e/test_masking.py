@@ -1,0 +1,92 @@
+"""No secret is in a log, an error, a URL, an argument list or a file, whatever a step does with it."""
+
+import base64
+import json
+import os
+import sqlite3
+from urllib.parse import quote
+
+from lib import processes
+from lib.wait import wait_for
+
+TOKEN = "s3cr3t/with+odd 'characters' & 100%"
+KEY = "-----BEGIN KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSj\nAgEAAoIBAQC7VJTUt9Us8cKjMzEfYyjiWA4R4\n-----END KEY-----\n"
+PIECES = [TOKEN, quote(TOKEN, safe=""), json.dumps(TOKEN)[1:-1], base64.b64encode(TOKEN.encode()).decode()[:20], "MIIEvQIBADANBgk",
+          "AgEAAoIBAQC7VJ", base64.b64encode(KEY.encode()).decode()[30:60]]
+
+PIPELINE = """jobs:
+  t:
+    checkout: false
+    runs-on: {executor: EXECUTOR}
+    steps:
+      - |
+        set -x
+        : "$TOKEN" "$KEY"
+      - |
+        printf '%s\\n' "plain $TOKEN" "$KEY"
+        echo "$KEY" | base64; printf %s "$TOKEN" | base64 -w0; echo; env | sort
+      - |
+        first=${TOKEN%%odd*} second=${TOKEN#*odd}
+        printf %s "$first"; printf odd; printf '%s\\n' "$second"
+        printf 'prompt: s3cr'
+      - |
+        STEP
+"""
+
+
+def secret_build(pelton, executor, step):
+    """A build whose job has both secrets, not begun yet; its number."""
+    _, push = pelton.push("hello", {".pelton.yml": PIPELINE.replace("EXECUTOR", executor).replace("STEP", step)})
+    pelton.run("secret", "set", "TOKEN", "--repo", "hello", input=TOKEN + "\n")
+    pelton.run("secret", "set", "KEY", "--org", input=KEY)
+    with sqlite3.connect(pelton.state / "pelton.db", timeout=30) as db:
+        (number, spec), = db.execute("SELECT id, spec FROM job WHERE build_id = ?", (push.build,)).fetchall()
+        db.execute("UPDATE job SET spec = ? WHERE id = ?", (json.dumps({**json.loads(spec), "secrets": ["TOKEN", "KEY"]}), number))
+    db.close()
+    return push.build
+
+
+def files_with(folder, pieces):
+    """Files that hold one of the texts: there may be sockets and files that end meanwhile."""
+    found = []
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            data = path.read_bytes()
+            found += [f"{path}: {piece}" for piece in pieces if piece.encode() in data]
+    return found
+
+
+def commands_with(folder, pieces):
+    return [line for pid in processes.processes_of(folder) for line in [processes.command_of(pid)]
+            for piece in pieces if piece in line]
+
+
+def check_everywhere(pelton, number):
+    assert files_with(pelton.state, PIECES) == []
+    assert commands_with(pelton.folder, PIECES) == []
+    texts = [json.dumps(pelton.build(number)), pelton.log(number), pelton.log_path.read_text(errors="replace")]
+    assert [piece for piece in PIECES for text in texts if piece in text] == []
+
+
+def test_secrets_are_nowhere_to_be_seen_while_a_job_has_them_and_afterwards(start_pelton):
+    pelton = start_pelton("--allow-executor", "shell", "--runners", "0")
+    fifo = pelton.folder / "go"
+    os.mkfifo(fifo)
+    number = secret_build(pelton, "shell", f"echo waiting; read x <{fifo}; exit 3")
+    pelton.restart("--runners", "1")
+    wait_for(lambda: pelton.log(number), lambda: "\nwaiting\n" in pelton.log(number))
+    check_everywhere(pelton, number)
+    fifo.write_text("go\n")
+    pelton.wait_build(number, "failed")
+    check_everywhere(pelton, number)
+    log = pelton.log(number)
+    assert "plain ***\n***" in log and "TOKEN=***" in log and "KEY=***" in log
+    assert "prompt: s3cr\n" in log
+
+
+def test_a_sandboxed_jobs_secrets_are_hidden_and_reach_its_steps(start_pelton):
+    pelton = start_pelton("--runners", "0")
+    number = secret_build(pelton, "sandbox", f'test $(printf %s "$TOKEN" | wc -c) = {len(TOKEN)}')
+    pelton.restart("--runners", "1")
+    pelton.wait_build(number, "success")
+    check_everywhere(pelton, number)

@@ -94,7 +94,7 @@ static const char *arch_word(const YamlNode *arch) {
 
 static PlanFit plan_fit(const PipeJob *job, SpecWriter *w) {
     return (PlanFit){
-        .executor = job->runs_on.executor->text,
+        .executor = spec_executor(job),
         .arch = arch_word(job->runs_on.arch),
         .labels = spec_labels(w, job->runs_on.labels),
         .cpu = job->resources.cpu,

@@ -67,42 +67,17 @@ static int start_body(const StartOptions *options, Buf *body, Err *err) {
     return r;
 }
 
-static int start_report(Cli *cli, json_t *answer, int64_t id, Err *err) {
-    const char *status = text_clean(cli->mem, field_text(cli->mem, answer, "status"));
-    const char *message = text_clean(cli->mem, field_text(cli->mem, answer, "message"));
-    _cleanup_buf_ Buf out = BUF_INIT;
-    int r;
-
-    if (cli->json) {
-        r = cli_print_json(cli, answer, err);
-    } else {
-        buf_addf(&out, "build %" PRId64 " ", id);
-        term_add(&cli->out, &out, status_style(status), status);
-        buf_addf(&out, "%s%s: %s/builds/%" PRId64 "\n", *message ? ": " : "", message, cli->url, id);
-        r = cli_print(&out, err);
-    }
-    return r < 0 ? r : str_eq(status, "failed") ? CLI_FAILED : CLI_DONE;
-}
-
 static int start_run(Cli *cli, void *arg, Err *err) {
     const StartOptions *options = arg;
     const char *path =
         mem_printf(cli->mem, "/api/repos/%s/builds", str_url_encode(cli->mem, cli->args[0], false));
     _cleanup_json_ json_t *answer = NULL;
     _cleanup_buf_ Buf body = BUF_INIT;
-    int64_t id;
     int r = start_body(options, &body, err);
 
-    if (r < 0)
-        return r;
-    r = cli_request(cli, "POST", path, &body, &answer, err);
-    if (r < 0)
-        return r;
-    id = field_int(answer, "id", 0);
-    if (!options->follow || id == 0)
-        return start_report(cli, answer, id, err);
-    cli_note(cli, "build %" PRId64 ": %s/builds/%" PRId64, id, cli->url, id);
-    return follow_build(cli, id, NULL, err);
+    if (r >= 0)
+        r = cli_request_once(cli, path, &body, &answer, err);
+    return r < 0 ? r : follow_started(cli, answer, options->follow, err);
 }
 
 /* ---- builds ---- */
@@ -211,6 +186,10 @@ static void show_head(Cli *cli, const json_t *build, Buf *out) {
     show_line(cli, out, "author", field_text(cli->mem, build, "commit_author"));
     show_line(cli, out, "ref", *ref ? ref : field_text(cli->mem, build, "branch"));
     show_line(cli, out, "event", field_text(cli->mem, build, "event"));
+    show_line(cli, out, "group", field_text(cli->mem, build, "concurrency_group"));
+    if (field_int(build, "rerun_of", 0))
+        show_line(cli, out, "again",
+                  mem_printf(cli->mem, "what build %s was", field_text(cli->mem, build, "rerun_of")));
     show_line(cli, out, "started", time_ago(cli->mem, field_time(build, "created_at"), clock_now()));
     show_line(cli, out, "took", field_duration(cli->mem, build, clock_now()));
     if (field_int(build, "artifacts_count", 0) > 0)

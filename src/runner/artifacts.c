@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define RELEASE_PATH ".pelton/release.tar.zst"
+#define SUMMARY_PATH ".pelton/" EXECUTOR_SUMMARY
 #define SAYINGS_MAX 20
 
 typedef struct Upload {
@@ -149,6 +150,23 @@ static int put_release(Upload *u, Err *err) {
     return r < 0 ? err_wrap(err, "release") : 0;
 }
 
+/* What the executor has found out, whether or not it went well. */
+static int put_summary(Upload *u, Err *err) {
+    _cleanup_close_ int fd = -1;
+    char path[PATH_MAX];
+
+    snprintf(path, sizeof(path), "%s/" EXECUTOR_SUMMARY, u->j->run.scratch);
+    fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    return fd < 0 ? 0 : put(u, SUMMARY_PATH, fd, err);
+}
+
+static bool has_summary(const JobProcess *j) {
+    char path[PATH_MAX];
+
+    snprintf(path, sizeof(path), "%s/" EXECUTOR_SUMMARY, j->run.scratch);
+    return access(path, F_OK) == 0;
+}
+
 /* On the uploader's thread, while the main thread waits for signals. */
 static void upload_main(void *arg) {
     Upload *u = arg;
@@ -165,13 +183,15 @@ static void upload_main(void *arg) {
     }
     if (u->result == 0 && s->release && good)
         u->result = put_release(u, &u->err);
+    if (u->result == 0)
+        u->result = put_summary(u, &u->err);
 }
 
 int artifacts_run(JobProcess *j, Err *err) {
     const JobSpec *s = j->spec;
     Upload u = {.j = j, .mem = talloc_new(NULL)};
 
-    if (!s->artifacts && !s->artifacts_of_build_server && !(s->release && !j->state)) {
+    if (!s->artifacts && !s->artifacts_of_build_server && !(s->release && !j->state) && !has_summary(j)) {
         talloc_free(u.mem);
         return 0;
     }

@@ -338,6 +338,43 @@ static const char *object_text(HttpRequest *req, const json_t *object) {
     return mem_strdup(http_mem(req), text);
 }
 
+static int read_jobs(json_t *body, const void *mem, const char *const **ret, Err *err) {
+    json_t *list = NULL, *item;
+    const char **names;
+    size_t i;
+    int r = json_opt_array(body, "jobs", &list, err);
+
+    if (r < 0 || !list)
+        return r;
+    names = mem_array(mem, const char *, json_array_size(list) + 1);
+    json_array_foreach (list, i, item) {
+        names[i] = json_string_value(item);
+        if (!names[i])
+            return err_set(err, ERR_INVALID, "field \"jobs[%zu]\": expected a job's name", i);
+    }
+    if (i == 0)
+        return err_set(err, ERR_INVALID, "field \"jobs\": expected at least one job's name");
+    *ret = names;
+    return 0;
+}
+
+/* A bare commit is built as one of the branch that the body names, and not deployed: the branch may be
+ * elsewhere. */
+static int stand_for(json_t *body, const void *mem, BuildRequest *request, Err *err) {
+    const char *branch = NULL;
+    int r = json_opt_str(body, "branch", &branch, err);
+
+    if (r < 0 || !branch)
+        return r;
+    if (!str_empty(request->ref))
+        return err_set(err, ERR_INVALID, "field \"branch\": \"ref\" is not a commit's hash");
+    request->ref = mem_printf(mem, "refs/heads/%s", branch);
+    request->no_deploy = true;
+    if (!git_ref_valid(request->ref))
+        return err_set(err, ERR_INVALID, "field \"branch\": expected a branch's name");
+    return 0;
+}
+
 static int read_start(HttpRequest *req, BuildRequest *request, Project *project, Err *err) {
     const char *ref = NULL;
     json_t *body, *env = NULL, *inputs = NULL;
@@ -351,10 +388,14 @@ static int read_start(HttpRequest *req, BuildRequest *request, Project *project,
         r = check_env(env, err);
     if (r >= 0)
         r = json_opt_object(body, "inputs", &inputs, err);
+    if (r >= 0)
+        r = read_jobs(body, http_mem(req), &request->jobs, err);
     if (r >= 0 && !ref)
         r = git_head(project->path, http_mem(req), &ref, err);
     if (r >= 0)
         r = git_resolve(project->path, ref, http_mem(req), &request->commit, &request->ref, err);
+    if (r >= 0)
+        r = stand_for(body, http_mem(req), request, err);
     request->env = object_text(req, env);
     request->inputs = object_text(req, inputs);
     return r;
@@ -446,7 +487,8 @@ const HttpRoute api_builds[] = {
          "{\"type\":\"object\",\"properties\":{\"ref\":{\"type\":\"string\"},\"env\":{\"type\":\"object\","
          "\"additionalProperties\":{\"type\":\"string\"}},\"inputs\":{\"type\":\"object\","
          "\"additionalProperties\":"
-         "{\"type\":[\"string\",\"number\",\"boolean\"]}}}}",
+         "{\"type\":[\"string\",\"number\",\"boolean\"]}},\"jobs\":{\"type\":\"array\",\"items\":{\"type\":"
+         "\"string\"}},\"branch\":{\"type\":\"string\"}}}",
      .answer = SCHEMA_OUTCOME},
     {0},
 };

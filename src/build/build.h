@@ -13,6 +13,7 @@ typedef struct BuildOptions {
     int64_t job_timeout_us; /* of a job that sets none */
     int64_t max_attempts;   /* lost attempts until the job fails as `lost` */
     bool allow_shell;       /* pipelines may use the shell executor */
+    bool no_deploy;         /* nothing is deployed here */
     const char *url;        /* of this server, for links: "http://127.0.0.1:8080" */
 } BuildOptions;
 
@@ -46,6 +47,8 @@ typedef struct BuildRequest {
     bool found;           /* push: by comparing refs, not told by the hook */
     const char *delivery; /* the same one is the same request; NULL: none */
     bool untrusted;       /* from a fork, not approved: its jobs get no secrets */
+    bool no_deploy;
+    const char *const *jobs; /* only these and what they need, NULL-terminated; NULL: all */
 } BuildRequest;
 
 typedef struct BuildOutcome {

@@ -55,6 +55,16 @@ static bool skip_asked(const GitCommit *commit) {
     return commit->message && (strstr(commit->message, "[skip ci]") || strstr(commit->message, "[ci skip]"));
 }
 
+/* A person who names jobs hears of a wrong name at once; no build comes of it. */
+static int choose_jobs(Draft *d, Err *err) {
+    int r = plan_select(d->plan, d->request->jobs, err);
+
+    if (r >= 0 && d->plan->nothing)
+        return err_set(err, ERR_INVALID, "the jobs asked for do not run for this %s: see their \"if\"",
+                       d->request->event);
+    return r;
+}
+
 static int plan_files_of(Draft *d, const GitFile *files, Err *err) {
     const char *contents[MAX_FILES];
     size_t lens[MAX_FILES];
@@ -67,7 +77,8 @@ static int plan_files_of(Draft *d, const GitFile *files, Err *err) {
                            .message = d->commit->message,
                            .author = d->commit->author,
                            .inputs = d->request->inputs,
-                           .allow_shell = d->b->options.allow_shell};
+                           .allow_shell = d->b->options.allow_shell,
+                           .no_deploy = d->b->options.no_deploy || d->request->no_deploy};
     PlanProblems *problems = NULL;
     const char *file = NULL;
     int r;
@@ -80,6 +91,8 @@ static int plan_files_of(Draft *d, const GitFile *files, Err *err) {
             file = plan_files[i];
     }
     r = plan_make(contents, lens, &context, d->mem, &d->plan, &problems, err);
+    if (r >= 0 && d->request->jobs)
+        return choose_jobs(d, err);
     if ((r == -ERR_INVALID || r == -ERR_UNSUPPORTED) && problems)
         d->problem = all_problems(problems, file, err, d->mem);
     else if (r == -ERR_NOT_FOUND)

@@ -3,6 +3,7 @@
 #include "cli/call.h"
 #include "cli/commands.h"
 #include "cli/follow.h"
+#include "cli/start.h"
 #include "cli/table.h"
 
 #include <inttypes.h>
@@ -11,7 +12,7 @@
 
 typedef struct StartOptions {
     const char *ref;
-    const char **env, **inputs;
+    const char **env, **inputs, **jobs;
     bool follow;
 } StartOptions;
 
@@ -31,49 +32,26 @@ static const Setting start_flags[] = {
      .offset = offsetof(StartOptions, inputs),
      .arg = "K=V",
      .help = "an input of the pipeline; may be repeated"},
+    {.name = "job",
+     .type = SETTING_WORDS,
+     .offset = offsetof(StartOptions, jobs),
+     .arg = "NAME",
+     .help = "only this job and what it needs; may be repeated"},
     {.name = "follow",
      .type = SETTING_BOOL,
      .offset = offsetof(StartOptions, follow),
      .help = "show the log until the build ends; exit 1 when it fails"},
 };
 
-/* `flag` K=V, as members of an object. */
-static int add_pairs(JsonWriter *w, const char *name, const char *flag, const char **pairs, Err *err) {
-    jw_object(w, name);
-    for (; pairs && *pairs; pairs++) {
-        const char *equals = strchr(*pairs, '=');
-        _cleanup_talloc_ char *key = NULL;
-
-        if (!equals || equals == *pairs)
-            return err_set(err, ERR_INVALID, "%s %s: expected NAME=VALUE", flag, *pairs);
-        key = mem_strndup(NULL, *pairs, (size_t)(equals - *pairs));
-        jw_str(w, key, equals + 1);
-    }
-    jw_end_object(w);
-    return 0;
-}
-
-static int start_body(const StartOptions *options, Buf *body, Err *err) {
-    JsonWriter w = JSON_WRITER(body);
-    int r;
-
-    jw_object(&w, NULL);
-    if (options->ref)
-        jw_str(&w, "ref", options->ref);
-    r = add_pairs(&w, "env", "--env", options->env, err);
-    if (r >= 0)
-        r = add_pairs(&w, "inputs", "--input", options->inputs, err);
-    jw_end_object(&w);
-    return r;
-}
-
 static int start_run(Cli *cli, void *arg, Err *err) {
     const StartOptions *options = arg;
+    StartBody start = {
+        .ref = options->ref, .env = options->env, .inputs = options->inputs, .jobs = options->jobs};
     const char *path =
         mem_printf(cli->mem, "/api/repos/%s/builds", str_url_encode(cli->mem, cli->args[0], false));
     _cleanup_json_ json_t *answer = NULL;
     _cleanup_buf_ Buf body = BUF_INIT;
-    int r = start_body(options, &body, err);
+    int r = start_body(&start, &body, err);
 
     if (r >= 0)
         r = cli_request_once(cli, path, &body, &answer, err);
@@ -300,7 +278,7 @@ static const char *const cancel_examples[] = {"pelton cancel 12", "stop what run
 const Command command_build_start = {
     .name = "build start",
     .brief = "start a build by hand",
-    .usage = "build start REPO [--ref REF] [--env K=V]... [--input K=V]... [--follow]",
+    .usage = "build start REPO [--ref REF] [--env K=V]... [--input K=V]... [--job NAME]... [--follow]",
     FLAGS(start_flags),
     .options_size = sizeof(StartOptions),
     .shorts = "f=follow,e=env,i=input,r=ref",

@@ -19,6 +19,7 @@ typedef struct PlanContext {
     const char *project, *branch, *ref, *commit;
     const char *event;            /* "push", "tag", "manual", "pull_request", "schedule" */
     bool allow_shell;             /* the server lets pipelines use the shell executor */
+    bool no_deploy;               /* nothing is deployed, whatever the file says */
     const char *message, *author; /* of the commit; NULL: unknown */
     const char *inputs;           /* given by hand: JSON object of texts, numbers and truths; NULL: nothing */
     const PlanNeed *needs;        /* later only: not known to the planner */
@@ -125,6 +126,8 @@ typedef struct StagesInfo {
 _must_check_ int stages_plan(const char *text, size_t len, const PlanContext *context, const void *mem,
                              Plan **ret, StagesInfo **ret_info, PlanProblems **ret_problems, Err *err);
 
+/* Leaves the named jobs (NULL-terminated) and all that they need. ERR_INVALID: there is no such job. */
+_must_check_ int plan_select(Plan *plan, const char *const *names, Err *err);
 /* file:line:column, the message, the line itself and a caret, for a terminal. */
 void plan_problems_print(const PlanProblems *problems, const char *file, const char *text, size_t len,
                          bool colour, Buf *out);

@@ -154,7 +154,8 @@ static PlanJob plan_deploy_job(const Plan *plan, const PipeDeploy *deploy, SpecW
 }
 
 static bool deploys(const PipeFile *file, const PlanContext *context) {
-    return file->deploy && (str_eq(context->event, "push") || str_eq(context->event, "manual")) &&
+    return file->deploy && !context->no_deploy &&
+           (str_eq(context->event, "push") || str_eq(context->event, "manual")) &&
            str_eq(context->branch, file->deploy->branch->text);
 }
 

@@ -1,7 +1,7 @@
 #include "cli/commands.h"
 
-/* In the order of the help. */
-/* clang-format off: a line each, so that two that are added at a time do not collide */
+/* In the order of the help; a line each, so that two that are added at a time do not collide. */
+/* clang-format off */
 const Command *const cli_commands[] = {
     &command_login,
     &command_logout,

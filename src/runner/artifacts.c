@@ -46,7 +46,9 @@ static void body_rewind(void *arg) {
     ((Body *)arg)->at = 0;
 }
 
-static int hash_file(int fd, char hex[65], int64_t *ret_size, Err *err) {
+#define LOOK_UP_EVERY (1 << 20) /* bytes: whether the job is to end meanwhile */
+
+static int hash_file(Uploader *u, int fd, char hex[65], int64_t *ret_size, Err *err) {
     static unsigned char buffer[64 * 1024];
     unsigned char hash[crypto_hash_sha256_BYTES];
     crypto_hash_sha256_state state;
@@ -61,6 +63,8 @@ static int hash_file(int fd, char hex[65], int64_t *ret_size, Err *err) {
             return err_errno(err, "read");
         crypto_hash_sha256_update(&state, buffer, (size_t)len);
         size += len;
+        if (size % LOOK_UP_EVERY == 0 && uploader_go_on(u, err) < 0)
+            return -(int)err->code;
     }
     crypto_hash_sha256_final(&state, hash);
     str_hex(hash, sizeof(hash), hex);
@@ -81,7 +85,7 @@ static int put(Upload *u, const char *path, int fd, Err *err) {
         .headers = headers,
         .timeout_us = INT64_C(600) * 1000000,
     };
-    int r = hash_file(fd, hex, &size, err);
+    int r = hash_file(u->j->uploader, fd, hex, &size, err);
 
     if (r < 0)
         return err_wrap(err, "%s", path);

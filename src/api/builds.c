@@ -296,7 +296,7 @@ static int hook(HttpRequest *req, Err *err) {
     if (r >= 0)
         r = check_rev("old_rev", old_rev, err);
     if (r >= 0)
-        r = load_project(req, repo, &project, err);
+        r = load_repository(req, repo, &project, err);
     if (r < 0)
         return r;
     /* nobody makes us read a repository that is not ours by naming its path */
@@ -310,24 +310,6 @@ static int hook(HttpRequest *req, Err *err) {
     }
     build_push_heard(api->builds, project->id);
     reply_outcome(req, &outcome);
-    return 0;
-}
-
-static int check_env(json_t *env, Err *err) {
-    const char *key;
-    json_t *value;
-
-    json_object_foreach (env, key, value) {
-        bool bad = !*key || strchr("0123456789", *key);
-
-        for (const char *p = key; *p; p++)
-            bad = bad || !(*p == '_' || (*p >= '0' && *p <= '9') || (*p >= 'A' && *p <= 'Z') ||
-                           (*p >= 'a' && *p <= 'z'));
-        if (bad)
-            return err_set(err, ERR_INVALID, "field \"env\": '%s' is not a variable's name", key);
-        if (!json_is_string(value) || strlen(json_string_value(value)) != json_string_length(value))
-            return err_set(err, ERR_INVALID, "field \"env.%s\": expected a string", key);
-    }
     return 0;
 }
 
@@ -385,7 +367,7 @@ static int read_start(HttpRequest *req, BuildRequest *request, Project *project,
     if (r >= 0)
         r = json_opt_object(body, "env", &env, err);
     if (r >= 0)
-        r = check_env(env, err);
+        r = check_env("env", env, err);
     if (r >= 0)
         r = json_opt_object(body, "inputs", &inputs, err);
     if (r >= 0)
@@ -408,7 +390,7 @@ static int start(HttpRequest *req, Err *err) {
     BuildOutcome outcome;
     Project *project;
     bool before;
-    int r = load_project(req, http_param(req, "name"), &project, err);
+    int r = load_repository(req, http_param(req, "name"), &project, err);
 
     if (r >= 0)
         r = read_delivery(req, &request.delivery, err);

@@ -48,13 +48,18 @@ typedef struct BuildRequest {
     const char *delivery; /* the same one is the same request; NULL: none */
     bool untrusted;       /* from a fork, not approved: its jobs get no secrets */
     bool no_deploy;
-    const char *const *jobs; /* only these and what they need, NULL-terminated; NULL: all */
+    const char *const *jobs;       /* only these and what they need, NULL-terminated; NULL: all */
+    const struct PipelineRun *run; /* of a stored pipeline; its project may have no repository */
+    const char *yaml;              /* the pipeline's text then */
+    size_t yaml_len;
+    int64_t version;
 } BuildRequest;
 
 typedef struct BuildOutcome {
     int64_t id;          /* 0: no build came of it */
     const char *status;  /* the build's state, or "skipped" */
     const char *message; /* why it is skipped or failed at once; "" otherwise */
+    const char *uuid;    /* of the build; NULL without one */
 } BuildOutcome;
 
 /* Reads the commit, plans, stores trigger, build and jobs together. A pipeline with mistakes becomes a build

@@ -121,6 +121,13 @@ typedef struct StagesInfo {
     size_t trigger_count;
 } StagesInfo;
 
+/* "owner/name" and "https://host/owner/name.git" → "name", as it is called here. In mem. */
+const char *stages_repository_name(const char *repository, const void *mem);
+/* Whether one of the triggers wants this: `event` "push", "tag", "pull_request" or "schedule"; `ref` the
+ * branch (of a pull request: its target) or the tag; repository NULL: whatever they say of one counts as this
+ * one. What has no triggers wants all. */
+bool stages_wants(const StagesInfo *info, const char *event, const char *ref, const char *repository);
+
 /* Reads, checks and plans. Problems as of plan_make; ERR_UNSUPPORTED when all of them are step types that
  * this version does not run yet. */
 _must_check_ int stages_plan(const char *text, size_t len, const PlanContext *context, const void *mem,

@@ -251,8 +251,12 @@ static int plan_makefile(const char *name, const void *mem, Plan **ret) {
 
 static int plan_stages(const char *text, size_t len, const PlanContext *context, const void *mem, Plan **ret,
                        PlanProblems **ret_problems, Err *err) {
-    int r = stages_plan(text, len, context, mem, ret, NULL, ret_problems, err);
+    const char *tag = str_after(context->ref, "refs/tags/");
+    StagesInfo *info;
+    int r = stages_plan(text, len, context, mem, ret, &info, ret_problems, err);
 
+    if (r >= 0 && !stages_wants(info, context->event, tag ? tag : context->branch, NULL))
+        (*ret)->nothing = true;
     return r == -ERR_UNSUPPORTED || r == -ERR_INVALID ? fail_first(STAGES_FILE, *ret_problems, err) : r;
 }
 

@@ -154,6 +154,8 @@ static int first_login(Server *s, bool *ret_new, Err *err) {
 
     if (r >= 0)
         r = auth_token_file(s->builds.db, in_state(s, "hook.token"), &hook, text, &hook_new, err);
+    if (r >= 0)
+        r = auth_key_file(in_state(s, "webhook.key"), s->api.webhook_key, err);
     return r;
 }
 

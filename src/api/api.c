@@ -9,12 +9,11 @@
 
 extern const HttpRoute api_access[], api_artifacts[], api_builds[], api_deployments[], api_events[],
     api_jobs[], api_lease[], api_logs[], api_misc[], api_queue[], api_repos[], api_rerun[], api_runners[],
-    api_secrets[], api_pipelines[], api_pipeline_hook[], api_executions[];
+    api_secrets[];
 
 const HttpRoute *const api_tables[] = {
-    api_misc,      api_access, api_repos,       api_builds,        api_logs,       api_rerun,
-    api_artifacts, api_events, api_deployments, api_queue,         api_runners,    api_secrets,
-    api_lease,     api_jobs,   api_pipelines,   api_pipeline_hook, api_executions, NULL,
+    api_misc,        api_access, api_repos,   api_builds,  api_logs,  api_rerun, api_artifacts, api_events,
+    api_deployments, api_queue,  api_runners, api_secrets, api_lease, api_jobs,  NULL,
 };
 
 void api_init(Api *api, const void *mem) {
@@ -28,7 +27,7 @@ int api_authorize(void *arg, HttpRequest *req, const HttpRoute *route, Err *err)
     /* git asks its user for a password only when it is challenged this way; a browser must not be */
     if (r == -ERR_UNAUTHORIZED && str_eq(route->tag, "git"))
         http_add_header(req, "WWW-Authenticate", "Basic realm=\"pelton\"");
-    return r;
+    return r >= 0 && route->grows ? disk_check(&api->builds->disk, err) : r;
 }
 
 static void release(void *arg, const Err *err) {

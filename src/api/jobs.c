@@ -80,10 +80,12 @@ static int log_begin(HttpRequest *req, Err *err) {
 
 static int log_body(HttpRequest *req, const void *data, size_t len, Err *err) {
     LogCall *call = http_data(req);
+    Builds *b = api_of(req)->builds;
     uint64_t next = 0;
-    int r = blob_log_append(api_of(req)->builds->blob, call->job, call->attempt, call->next, data, len, &next,
-                            err);
+    int r = disk_check(&b->disk, err);
 
+    if (r >= 0)
+        r = blob_log_append(b->blob, call->job, call->attempt, call->next, data, len, &next, err);
     if (r == -ERR_CONFLICT) {
         reply_gap(req, next, err);
         return 0;
@@ -238,8 +240,11 @@ static int take_upload(HttpRequest *req, BlobUpload *upload, Err *err) {
 
     if (!piece)
         abort();
-    while (r >= 0 && (n = http_body_read(req, piece, PIECE, err)) != 0)
-        r = n < 0 ? (int)n : blob_upload_write(upload, piece, (size_t)n, err);
+    while (r >= 0 && (n = http_body_read(req, piece, PIECE, err)) != 0) {
+        r = n < 0 ? (int)n : disk_check(&api_of(req)->builds->disk, err);
+        if (r >= 0)
+            r = blob_upload_write(upload, piece, (size_t)n, err);
+    }
     return r;
 }
 
@@ -263,8 +268,8 @@ static int finish_upload(HttpRequest *req, BlobUpload *upload, Artifact *a, char
     int r = store_build_load(b->db, a->build_id, http_mem(req), &build, err);
 
     if (r >= 0)
-        r = blob_upload_finish(upload, str_empty(build->commit) ? build->uuid : build->commit, a->path,
-                               http_header(req, "X-Content-SHA256"), sha, &size, err);
+        r = blob_upload_finish(upload, build->commit, a->path, http_header(req, "X-Content-SHA256"), sha,
+                               &size, err);
     else
         blob_upload_abort(upload);
     if (r < 0)
@@ -367,6 +372,7 @@ const HttpRoute api_jobs[] = {
      .path = "/api/runner/jobs/{id}/artifacts/{path*}",
      .roles = ROLE_RUNNER,
      .mode = HTTP_THREADED,
+     .grows = true,
      .handle = artifact_put,
      .max_body = UINT64_MAX,
      .tag = "runner protocol",

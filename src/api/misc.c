@@ -4,22 +4,26 @@
 #include "api/web.h"
 #include "base/str.h"
 
-#define LOW_SPACE (64 * 1024 * 1024)
+/* A monitor need not know more than "ok"; the rest is for people. */
+static void render_problems(JsonWriter *w, const char *problem) {
+    jw_str(w, "status", problem ? "degraded" : "ok");
+    if (!problem)
+        return;
+    jw_array(w, "problems");
+    jw_str(w, NULL, problem);
+    jw_end_array(w);
+}
 
 static int health(HttpRequest *req, Err *err) {
     _cleanup_buf_ Buf out = BUF_INIT;
     JsonWriter w = JSON_WRITER(&out);
     Api *api = api_of(req);
-    uint64_t space = 0;
     int64_t newest;
-    int r = store_event_last(api->builds->db, &newest, err);
 
-    if (r >= 0)
-        r = blob_free_bytes(api->builds->blob, &space, err);
-    if (r < 0)
+    if (store_event_last(api->builds->db, &newest, err) < 0)
         return err_set(err, ERR_UNAVAILABLE, "the server cannot read its state");
     jw_object(&w, NULL);
-    jw_str(&w, "status", space < LOW_SPACE ? "low-disk" : "ok");
+    render_problems(&w, disk_reason(&api->builds->disk, http_mem(req)));
     jw_str(&w, "service", "pelton");
     jw_str(&w, "version", api->version);
     jw_end_object(&w);
@@ -71,8 +75,9 @@ static int file(HttpRequest *req, Err *err) {
 }
 
 #define SCHEMA_HEALTH                                                                                        \
-    "{\"type\":\"object\",\"properties\":{\"status\":{\"type\":\"string\"},\"service\":{\"type\":"           \
-    "\"string\"}}}"
+    "{\"type\":\"object\",\"required\":[\"status\"],\"properties\":{\"status\":{\"enum\":[\"ok\","           \
+    "\"degraded\"]},"                                                                                        \
+    "\"problems\":{\"type\":\"array\",\"items\":{\"type\":\"string\"}},\"service\":{\"type\":\"string\"}}}"
 
 const HttpRoute api_misc[] = {
     {.method = HTTP_GET,

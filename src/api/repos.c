@@ -55,8 +55,6 @@ static int list(HttpRequest *req, Err *err) {
 
     jw_array(&w, NULL);
     for (size_t i = 0; r >= 0 && i < count; i++) {
-        if (str_empty(projects[i].path))
-            continue;
         jw_object(&w, NULL);
         jw_str(&w, "name", projects[i].name);
         jw_str(&w, "path", projects[i].path);
@@ -163,7 +161,7 @@ static int show(HttpRequest *req, Err *err) {
     Build *builds;
     Project *p;
     size_t count;
-    int r = load_repository(req, http_param(req, "name"), &p, err);
+    int r = load_project(req, http_param(req, "name"), &p, err);
 
     if (r >= 0)
         r = store_builds(api_of(req)->builds->db, p->id, 0, RECENT, http_mem(req), &builds, &count, err);
@@ -185,6 +183,16 @@ static int show(HttpRequest *req, Err *err) {
 
 /* ---- git over HTTP ---- */
 
+/* 1: answered. Git shows its user a line of plain text, and nothing else. */
+static int refuse_without_room(HttpRequest *req, Err *err) {
+    int r = disk_check(&api_of(req)->builds->disk, err);
+
+    if (r == 0)
+        return 0;
+    http_reply_text(req, http_status_of(err->code), mem_printf(http_mem(req), "%s\n", err->msg));
+    return 1;
+}
+
 static int serve(HttpRequest *req, unsigned needed, Err *err) {
     const Principal *who = http_principal(req);
     const char *folder = http_param(req, "repo");
@@ -198,11 +206,14 @@ static int serve(HttpRequest *req, unsigned needed, Err *err) {
 
     if (str_ends(name, ".git"))
         name[strlen(name) - 4] = '\0';
-    r = load_repository(req, name, &p, err);
+    r = load_project(req, name, &p, err);
     if (r < 0)
         return r;
     if (!(who->roles & needed))
         return err_set(err, ERR_FORBIDDEN, "the token '%s' (role %s) may not push", who->name, who->role);
+    r = needed & ROLE_WRITE ? refuse_without_room(req, err) : 0;
+    if (r != 0)
+        return MIN(r, 0);
     heard = build_pushes_heard(b, p->id);
     r = git_serve_http(req, p->path, rest, who->name, env, err);
     if (str_eq(rest, "git-receive-pack") && build_pushes_heard(b, p->id) == heard)
@@ -235,6 +246,7 @@ const HttpRoute api_repos[] = {
      .path = "/api/repos",
      .family = &family_git_ci,
      .roles = ROLE_WRITE,
+     .grows = true,
      .mode = HTTP_THREADED,
      .handle = create,
      .accept = JSON,

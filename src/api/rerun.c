@@ -146,6 +146,7 @@ const HttpRoute api_rerun[] = {
                "\"object\"}}}}"},
     {.method = HTTP_POST,
      .path = "/api/builds/{id}/rerun",
+     .grows = true,
      .family = &family_git_ci,
      .roles = ROLE_WRITE,
      .handle = rerun,

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sodium.h>
-#include <sys/statvfs.h>
 
 static int open_folder(int root, const char *name, int *ret, Err *err) {
     int fd;
@@ -87,13 +86,4 @@ void blob_close(Blob *b) {
 
 void blob_set_sync(Blob *b, BlobSync sync) {
     b->sync = sync;
-}
-
-int blob_free_bytes(Blob *b, uint64_t *ret, Err *err) {
-    struct statvfs fs;
-
-    if (fstatvfs(b->root, &fs) < 0)
-        return err_errno(err, "free space of the blob store");
-    *ret = (uint64_t)fs.f_bavail * fs.f_frsize;
-    return 0;
 }

@@ -69,5 +69,3 @@ void blob_upload_abort(BlobUpload *u);
 _must_check_ int blob_object_open(Blob *b, const char *sha256, uint64_t size, int *ret_fd, Err *err);
 /* Reads the whole object and compares its sha256. */
 _must_check_ int blob_object_check(Blob *b, const char *sha256, Err *err);
-/* Bytes free on the root's file system. */
-_must_check_ int blob_free_bytes(Blob *b, uint64_t *ret, Err *err);

@@ -3,6 +3,7 @@
  * src/build/README.md for the state machine). All functions are thread-safe. */
 #pragma once
 
+#include "base/disk.h"
 #include "blob/blob.h"
 #include "bus/bus.h"
 #include "store/store.h"
@@ -13,7 +14,6 @@ typedef struct BuildOptions {
     int64_t job_timeout_us; /* of a job that sets none */
     int64_t max_attempts;   /* lost attempts until the job fails as `lost` */
     bool allow_shell;       /* pipelines may use the shell executor */
-    bool no_deploy;         /* nothing is deployed here */
     const char *url;        /* of this server, for links: "http://127.0.0.1:8080" */
 } BuildOptions;
 
@@ -25,6 +25,7 @@ typedef struct Builds {
     Bus *bus;
     Blob *blob;
     BuildOptions options;
+    Disk disk;               /* of all that is kept: while it is low nothing new is begun */
     Dispatch *dispatch;      /* dispatch_new */
     struct SecretRing *ring; /* what secrets are sealed with */
     struct Reaper *reaper;
@@ -47,19 +48,12 @@ typedef struct BuildRequest {
     bool found;           /* push: by comparing refs, not told by the hook */
     const char *delivery; /* the same one is the same request; NULL: none */
     bool untrusted;       /* from a fork, not approved: its jobs get no secrets */
-    bool no_deploy;
-    const char *const *jobs;       /* only these and what they need, NULL-terminated; NULL: all */
-    const struct PipelineRun *run; /* of a stored pipeline; its project may have no repository */
-    const char *yaml;              /* the pipeline's text then */
-    size_t yaml_len;
-    int64_t version;
 } BuildRequest;
 
 typedef struct BuildOutcome {
     int64_t id;          /* 0: no build came of it */
     const char *status;  /* the build's state, or "skipped" */
     const char *message; /* why it is skipped or failed at once; "" otherwise */
-    const char *uuid;    /* of the build; NULL without one */
 } BuildOutcome;
 
 /* Reads the commit, plans, stores trigger, build and jobs together. A pipeline with mistakes becomes a build
@@ -143,7 +137,7 @@ typedef struct Claimed {
     size_t count;
     RunnerOffer rest;   /* what the runner has left, for the next job */
     int64_t free_slots; /* 0: it can take nothing now: it is full or drained, or the queue is paused */
-    bool paused;        /* the queue is */
+    bool paused;        /* the queue is, or the server's disk is nearly full */
     bool drained;       /* the runner is, and holds nothing any more */
 } Claimed;
 

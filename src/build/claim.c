@@ -195,11 +195,11 @@ static int any_job(Look *look, bool *ret, Err *err) {
 int build_claim(Builds *b, const BuildClaim *claim, const void *mem, Claimed *ret, Err *err) {
     Look look = {.b = b, .claim = claim, .now = clock_now()};
     Claimed claimed = {0};
-    bool any;
+    bool any, low = disk_is_low(&b->disk);
     Tx tx;
     int r = any_job(&look, &any, err);
 
-    if (r >= 0 && any) {
+    if (r >= 0 && any && !low) {
         r = tx_begin(b, &tx, err);
         if (r < 0)
             return r;
@@ -208,8 +208,8 @@ int build_claim(Builds *b, const BuildClaim *claim, const void *mem, Claimed *re
     if (r < 0)
         return err_wrap(err, "claim a job");
     claimed.rest = look.rest;
-    claimed.free_slots = look.free_slots;
-    claimed.paused = look.bar.paused;
+    claimed.free_slots = low ? 0 : look.free_slots;
+    claimed.paused = low || look.bar.paused;
     claimed.drained = look.bar.drained && look.held.jobs == 0;
     *ret = claimed;
     if (claimed.count)

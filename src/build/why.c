@@ -104,6 +104,12 @@ static int queue_is_paused(Why *w, const Job *job, const void *mem, const char *
     return 0;
 }
 
+static int no_room(Why *w, const Job *job, const void *mem, const char **ret, Err *err) {
+    if (str_eq(job->state, "queued"))
+        *ret = disk_reason(&w->b->disk, mem);
+    return 0;
+}
+
 /* The server's own deployer takes deploys at once. */
 static int waits_for_deployer(Why *w, const Job *job, const void *mem, const char **ret, Err *err) {
     if (str_eq(job->state, "queued") && str_eq(job->executor, "deploy"))
@@ -112,7 +118,8 @@ static int waits_for_deployer(Why *w, const Job *job, const void *mem, const cha
 }
 
 static const WhyReason reasons[] = {
-    waits_for_needs, waits_for_group, waits_for_retry, queue_is_paused, waits_for_deployer, why_runner,
+    waits_for_needs, waits_for_group,    waits_for_retry, queue_is_paused,
+    no_room,         waits_for_deployer, why_runner,
 };
 
 int build_why(Why *w, const Job *job, const void *mem, const char **ret, Err *err) {

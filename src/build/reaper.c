@@ -21,6 +21,8 @@ struct Reaper {
 };
 
 #define BATCH 100
+/* Who could not reach the server tries again every 5 s at the latest. */
+#define RETURN_US (10 * US_PER_S)
 
 /* One lease, in a transaction of its own: one that cannot be ended does not keep the others. */
 static int end_lease(Builds *b, const Job *lease, Err *err) {
@@ -60,7 +62,7 @@ static int extend_all(Builds *b, Err *err) {
 
     if (r < 0)
         return r;
-    r = store_job_leases_extend(b->db, clock_now() + b->options.lease_us, err);
+    r = store_job_leases_extend(b->db, clock_now() + MAX(b->options.lease_us, RETURN_US), err);
     if (r >= 0)
         r = db_commit_casually(b->db, err);
     db_rollback(b->db);

@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include "base/disk.h"
 #include "base/json.h"
 #include "executor/cgroup.h"
 #include "runner/runner.h"
@@ -11,6 +12,7 @@
 typedef struct RunnerHost {
     RunnerOptions o; /* with the defaults filled in; paths are absolute */
     char *token;
+    Disk disk; /* beneath the runner's folder */
     CgroupHost cgroups;
 } RunnerHost;
 

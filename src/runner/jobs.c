@@ -5,6 +5,7 @@
 #include "base/str.h"
 #include "executor/executor.h"
 #include "runner/jobfile.h"
+#include "runner/report.h"
 #include <dirent.h>
 #include <errno.h>
 #include <poll.h>
@@ -12,6 +13,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/pidfd.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 typedef struct Running {
@@ -163,6 +165,16 @@ static void sweep(const Jobs *j, bool (*keep)(void *arg, int slot), void *arg) {
             executors[i]->sweep(j->host->cgroups.name, keep, arg);
 }
 
+/* A power loss may have taken a part of the log from behind a result that was kept. */
+static bool is_whole(const Jobs *j, const JobFile *file) {
+    char path[PATH_MAX];
+    struct stat st;
+
+    jobfile_path(j->host->o.dir, file->slot, ".log", path);
+    return file->result &&
+           report_log_size(file->result) == (stat(path, &st) == 0 ? st.st_size : (int64_t)file->log_len);
+}
+
 /* What a dead process has left: its steps are killed; a result that was not delivered gets a process that
  * does it; anything else is a lost attempt, which the server finds out from its not being listed. */
 static void clear_left(Jobs *j, int slot) {
@@ -174,7 +186,7 @@ static void clear_left(Jobs *j, int slot) {
     jobfile_path(j->host->o.dir, slot, ".job", path);
     cgroup_sweep(&j->host->cgroups, slot);
     sweep(j, is_not, &slot);
-    if (jobfile_read(path, mem, &file, &err) == 0 && file.result)
+    if (jobfile_read(path, mem, &file, &err) == 0 && is_whole(j, &file))
         start_process(j, (Running){.id = file.id, .attempt = file.attempt, .slot = slot}, NULL, NULL);
     else
         job_remove(j->host, slot);

@@ -43,6 +43,7 @@ typedef struct JobProcess {
     bool cancelled; /* asked to stop */
     JobStop stop;
     bool timed_out;      /* the job's own time is over */
+    bool refused;        /* the server takes no more of the log */
     bool delivered, ran; /* heard from the uploader */
     int64_t deadline;    /* monotonic; of the job, or of its cleaning steps; INT64_MAX: none */
     /* the result so far: */
@@ -58,7 +59,7 @@ typedef enum WatchEnd {
     WATCH_TIMEOUT, /* its own or the job's time was over, and it was made to end */
     WATCH_CANCELLED,
     WATCH_STALE,
-    WATCH_BROKEN, /* its output could not be kept: disk full */
+    WATCH_BROKEN, /* its output could not be kept: a disk is full, here or at the server */
 } WatchEnd;
 
 typedef struct Watch {

@@ -1,3 +1,6 @@
+#include "runner/report.h"
+
+#include "base/str.h"
 #include "runner/process.h"
 
 #include "base/json.h"
@@ -52,4 +55,51 @@ void report_send(JobProcess *j) {
 
     report_write(j, false, &text);
     uploader_report(j->uploader, text.data, text.len);
+}
+
+/* ---- a log that was cut ---- */
+
+static void clamp(json_t *object, const char *key, int64_t most) {
+    json_t *value = json_object_get(object, key);
+
+    if (json_is_integer(value) && json_integer_value(value) > most)
+        json_object_set_new(object, key, json_integer(most));
+}
+
+static void fail(json_t *report, const char *why) {
+    _cleanup_talloc_ char *message = mem_printf(NULL, "the log is cut: %s", why);
+
+    json_object_set_new(report, "state", json_string("failed"));
+    json_object_set_new(report, "reason", json_string("infrastructure"));
+    json_object_set_new(report, "message", json_string(message));
+}
+
+char *report_cut(char *text, int64_t kept, const char *why) {
+    _cleanup_json_ json_t *report = json_loads(text, 0, NULL);
+    const char *state = json_string_value(json_object_get(report, "state"));
+    json_t *step;
+    char *cut;
+    size_t i;
+
+    if (!report)
+        return text;
+    json_array_foreach (json_object_get(report, "steps"), i, step) {
+        clamp(step, "log_start", kept);
+        clamp(step, "log_end", kept);
+    }
+    clamp(report, "log_size", kept);
+    if (str_eq(state, "success"))
+        fail(report, why);
+    cut = json_dumps(report, JSON_COMPACT);
+    if (!cut)
+        return text;
+    free(text);
+    return cut;
+}
+
+int64_t report_log_size(const char *text) {
+    _cleanup_json_ json_t *report = json_loads(text, 0, NULL);
+    json_t *size = json_object_get(report, "log_size");
+
+    return json_is_integer(size) ? json_integer_value(size) : -1;
 }

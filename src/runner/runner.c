@@ -35,6 +35,7 @@ typedef struct Runner {
     Lease *lease;
     int signal_fd;
     bool drained; /* the server has nothing for us any more: we end with our last job process */
+    bool low;     /* the disk, when it was looked at last */
 } Runner;
 
 /* ---- what this host can do ---- */
@@ -100,13 +101,22 @@ static const char *make_request(const RunnerOptions *o, const void *mem) {
     jw_str(&w, "arch", host.machine);
     write_labels(o, &w);
     write_executors(o, &w);
-    jw_int(&w, "slots", o->slots);
     jw_int(&w, "cpu", o->cpu);
     jw_int(&w, "memory", o->memory);
     jw_int(&w, "disk", o->disk);
     jw_str(&w, "version", o->version ? o->version : "");
     jw_int(&w, "wait", WAIT_S);
     return buf_dup(&out, mem);
+}
+
+/* A runner without room takes nothing new, and looks again with each call. */
+static int64_t slots_now(Runner *r) {
+    _cleanup_talloc_ const char *reason = disk_reason(&r->host.disk, NULL);
+
+    if (reason && !r->low)
+        log_warn("runner", "%s: no job is taken until there is room again", reason);
+    r->low = reason != NULL;
+    return reason ? 0 : r->host.o.slots;
 }
 
 /* On the lease thread. */
@@ -116,6 +126,7 @@ static void lease_body(void *arg, Buf *out) {
 
     buf_adds(out, r->request);
     buf_addc(out, ',');
+    jw_int(&w, "slots", slots_now(r));
     jobs_write(r->jobs, &w);
     jw_end_object(&w);
 }
@@ -190,6 +201,10 @@ static int fill_host(RunnerHost *host, const RunnerOptions *options, const void 
         return err_errno(err, "%s", host->o.dir);
     host->o.dir = mem_strdup(mem, real);
     detect_capacity(&host->o);
+    host->disk =
+        (Disk){.whose = mem_printf(mem, "the disk of runner %s", host->o.name ? host->o.name : "here"),
+               .path = host->o.dir,
+               .keep_bytes = host->o.keep_free_bytes};
     /* the same name after a restart, another for another runner */
     snprintf(name, sizeof(name), "pelton-%llx-%llx", (unsigned long long)st.st_dev,
              (unsigned long long)st.st_ino);

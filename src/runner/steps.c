@@ -120,6 +120,10 @@ static void judge(JobProcess *j, size_t i, WatchEnd end, const Watch *w, bool oo
         reason = "oom";
         snprintf(what, sizeof(what), "out of memory: over the limit of %llu MiB",
                  (unsigned long long)(j->spec->limits.memory >> 20));
+    } else if (disk_is_full(&j->host->disk)) {
+        reason = "infrastructure";
+        snprintf(what + strlen(what), sizeof(what) - strlen(what), "; %s is full: %s", j->host->disk.whose,
+                 j->host->disk.path);
     }
     if (end != WATCH_BROKEN)
         job_say(j, "step %zu/%zu: %s after %s", i + 1, j->spec->step_count, what, took);
@@ -135,8 +139,7 @@ static int start_step(JobProcess *j, size_t i, Watch *w, Err *err) {
     const JobStep *step = &j->spec->steps[i];
     const ExecutorOps *ops = ops_of(j, step);
     Env env = {.mem = mem};
-    ExecutorStep start = {
-        .run = step->run, .shell = step->shell, .cwd = step->cwd, .build = step->build, .nix = step->nix};
+    ExecutorStep start = {.run = step->run, .shell = step->shell, .cwd = step->cwd, .build = step->build};
     _cleanup_close_ int out = -1, in = -1;
     int r;
 

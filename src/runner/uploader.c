@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "runner/report.h"
 #include "runner/server.h"
 #include <assert.h>
 #include <errno.h>
@@ -16,6 +17,7 @@
 #define BATCH_MAX (INT64_C(2) << 20)
 #define PUNCH_EVERY (INT64_C(16) << 20)
 #define PUNCH_BEHIND (INT64_C(64) << 20) /* what a server that lost its last writes may ask for again */
+#define LOOK_EVERY (INT64_C(1) << 20)    /* bytes between two looks at the disk */
 #define SOON_US (6 * US_PER_MS)
 #define REPORT_FIRST_US (50 * US_PER_MS)
 #define REPORT_EVERY_US (10 * US_PER_S)
@@ -33,7 +35,9 @@ struct Uploader {
     /* under the lock: */
     unsigned events;
     int64_t size, sent, punched;
-    bool quit, aborted, full, log_refused;
+    int64_t looked; /* the size when the disk was looked at last */
+    bool quit, aborted, full;
+    char refusal[400];           /* why the server takes no more of the log; "": it does */
     char *report, *final;        /* malloc'ed text */
     int64_t report_due, log_due; /* not sent before */
     int64_t wakes_at;            /* the thread sleeps until then */
@@ -103,11 +107,12 @@ static bool answer_stop(const HttpCall *call) {
            json_opt_bool(root, "stop", &stop, &err) == 0 && stop;
 }
 
-/* Gives the disk back what the server has. */
-static void punch(Uploader *u, int64_t sent) {
-    int64_t until = sent - PUNCH_BEHIND;
+/* Gives the disk back what the server has: all of it where room is scarce. */
+static void punch(Uploader *u) {
+    bool low = u->spool_fd >= 0 && disk_is_low(u->o.disk);
+    int64_t until = u->sent - (low ? 0 : PUNCH_BEHIND);
 
-    if (u->spool_fd < 0 || until - u->punched < PUNCH_EVERY)
+    if (u->spool_fd < 0 || until - u->punched < (low ? LOOK_EVERY : PUNCH_EVERY))
         return;
     if (fallocate(u->spool_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, u->punched, until - u->punched) ==
         0)
@@ -160,28 +165,43 @@ static int call_unlocked(Uploader *u, HttpCall *call, Err *err) {
 
     pthread_mutex_unlock(&u->lock);
     r = u->client ? http_client_call(u->client, call, err) : err_set(err, ERR_UNAVAILABLE, "no server");
-    if (r == 0 && (call->status >= 500 || call->status == 401 || call->status == 403 || call->status == 429 ||
-                   call->status == 408))
+    /* 507: it has no room, and may have none for long: who asked decides */
+    if (r == 0 && ((call->status >= 500 && call->status != 507) || call->status == 401 ||
+                   call->status == 403 || call->status == 429 || call->status == 408))
         r = http_call_check(call, err);
     pthread_mutex_lock(&u->lock);
     return r;
 }
 
+/* No more of the log is sent: the job cannot end well any more. */
+static void refuse(Uploader *u, const char *why) {
+    if (u->refusal[0])
+        return;
+    log_warn("runner", "job %lld: no more of its log is kept: %s", (long long)u->o.job, why);
+    snprintf(u->refusal, sizeof(u->refusal), "%s", why);
+    raise_event(u, UPLOADER_REFUSED);
+}
+
+/* The server has the log up to there. */
+static void go_back(Uploader *u, int64_t next) {
+    u->sent = MIN(next, u->size);
+    if (u->sent < u->punched)
+        refuse(u, "the server has lost a part of it that is not here any more");
+}
+
 static void took_log(Uploader *u, const HttpCall *call, int64_t expected) {
     int64_t next = answer_next(call);
+    Err err;
 
     if (call->status / 100 == 2)
         u->sent = next >= 0 ? MIN(next, u->size) : expected;
     else if (call->status == 409 && next >= 0)
-        u->sent = MIN(next, u->size);
-    else if (!u->log_refused) {
-        /* over a limit of the server's: the job goes on, the rest of its log is not kept */
-        log_warn("runner", "job %lld: the server refuses its log: status %d", (long long)u->o.job,
-                 call->status);
-        u->log_refused = true;
-    }
-    punch(u, u->sent);
-    if (u->full && u->size - u->sent < UPLOADER_BACKLOG_MAX / 2) {
+        go_back(u, next);
+    else if (http_call_check(call, &err) < 0)
+        refuse(u, err.msg);
+    punch(u);
+    if (u->full &&
+        (u->size == u->sent || (u->size - u->sent < UPLOADER_BACKLOG_MAX / 2 && !disk_is_low(u->o.disk)))) {
         u->full = false;
         raise_event(u, UPLOADER_DRAINED);
     }
@@ -236,7 +256,9 @@ static void took_report(Uploader *u, const HttpCall *call, bool final) {
             raise_event(u, UPLOADER_STOP);
         }
     } else if (final && call->status == 409 && (next = answer_next(call)) >= 0) {
-        u->sent = MIN(next, u->size);
+        go_back(u, next);
+        if (next >= u->size) /* or it would be told the same for ever */
+            refuse(u, "a part of it is lost on the runner");
     } else {
         Err err = {0};
 
@@ -245,16 +267,24 @@ static void took_report(Uploader *u, const HttpCall *call, bool final) {
     }
 }
 
+/* A copy: the main thread may hand over a newer one meanwhile. */
+static char *report_text(Uploader *u, bool final) {
+    char *text = strdup(final ? u->final : u->report);
+
+    if (!text)
+        abort();
+    if (!u->refusal[0])
+        return text;
+    return report_cut(text, u->sent, u->refusal);
+}
+
 static void send_report(Uploader *u, bool final) {
-    /* a copy: the main thread may hand over a newer one meanwhile */
-    _cleanup_free_ char *text = strdup(final ? u->final : u->report);
+    _cleanup_free_ char *text = report_text(u, final);
     char path[64];
     HttpCall call = {
         .method = "PATCH", .path = path, .content_type = "application/json", .timeout_us = CALL_TIMEOUT_US};
     Err err;
 
-    if (!text)
-        abort();
     u->report_due = clock_mono() + REPORT_EVERY_US;
     snprintf(path, sizeof(path), "/api/runner/jobs/%lld", (long long)u->o.job);
     call.body = text;
@@ -278,13 +308,13 @@ static void run_fn(Uploader *u) {
 
 /* Log that nobody waits for may gather a little; all of it is sent before anything else is. */
 static bool log_is_due(const Uploader *u) {
-    return u->size > u->sent && !u->log_refused && (u->final || u->fn || clock_mono() >= u->log_due);
+    return u->size > u->sent && !u->refusal[0] && (u->final || u->fn || clock_mono() >= u->log_due);
 }
 
 static int64_t next_due(const Uploader *u) {
     int64_t due = u->report_due;
 
-    return u->size > u->sent && !u->log_refused ? MIN(due, u->log_due) : due;
+    return u->size > u->sent && !u->refusal[0] ? MIN(due, u->log_due) : due;
 }
 
 static void *uploader_main(void *arg) {
@@ -388,16 +418,36 @@ unsigned uploader_events(Uploader *u) {
     return events;
 }
 
+/* All or nothing. */
+static int write_at(int fd, const char *data, size_t len, int64_t at, Err *err) {
+    size_t done = 0;
+    int r = 0;
+
+    while (done < len && r == 0) {
+        ssize_t n = pwrite(fd, data + done, len - done, at + (int64_t)done);
+
+        if (n >= 0)
+            done += (size_t)n;
+        else if (errno != EINTR)
+            r = err_errno(err, "write");
+    }
+    if (r < 0 && ftruncate(fd, at) < 0)
+        log_warn("runner", "cannot cut a spool back to %lld bytes: errno %d", (long long)at, errno);
+    return r;
+}
+
 /* The log has become long: all of it goes to the file, and what follows. */
 static int spill(Uploader *u, Err *err) {
     _cleanup_close_ int fd = open(u->o.spool, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     int r;
 
     if (fd < 0)
-        return err_errno(err, "create the log's spool");
-    r = file_write_all(fd, u->head.data, u->head.len, err);
-    if (r < 0)
-        return err_wrap(err, "write the log's spool");
+        return err_errno(err, "create");
+    r = write_at(fd, u->head.data, u->head.len, 0, err);
+    if (r < 0) {
+        unlink(u->o.spool);
+        return r;
+    }
     pthread_mutex_lock(&u->lock);
     u->spool_fd = TAKE_FD(fd);
     buf_done(&u->head);
@@ -405,26 +455,54 @@ static int spill(Uploader *u, Err *err) {
     return 0;
 }
 
+static bool is_refused(Uploader *u) {
+    bool refused;
+
+    pthread_mutex_lock(&u->lock);
+    refused = u->refusal[0] != '\0';
+    pthread_mutex_unlock(&u->lock);
+    return refused;
+}
+
+static int no_spool(const Uploader *u, Err *err) {
+    if (err->code != ERR_NO_SPACE || !u->o.disk->whose)
+        return err_wrap(err, "write the log's spool %s", u->o.spool);
+    return err_set(err, ERR_NO_SPACE, "%s is full: write the log's spool %s", u->o.disk->whose, u->o.spool);
+}
+
+/* The spool takes no more than the disk can spare, as long as there is hope that the server takes it. With
+ * the lock. */
+static bool too_far_behind(Uploader *u) {
+    int64_t behind = u->size - u->sent;
+
+    if (behind > UPLOADER_BACKLOG_MAX)
+        return true;
+    if (behind < BATCH_MAX || u->size - u->looked < LOOK_EVERY)
+        return false;
+    u->looked = u->size;
+    return disk_is_low(u->o.disk);
+}
+
 /* Only the main thread appends, so what it reads of head, spool_fd and size needs no lock. */
 static int append(Uploader *u, const void *data, size_t len, int64_t due, Err *err) {
     bool memory = u->spool_fd < 0 && u->head.len + len <= UPLOADER_SHORT;
     int r = 0;
 
+    if (is_refused(u))
+        return 0;
     if (!memory && u->spool_fd < 0)
         r = spill(u, err);
     if (!memory && r == 0) {
-        r = file_write_all(u->spool_fd, data, len, err);
-        if (r < 0)
-            r = err_wrap(err, "write the log's spool");
+        r = write_at(u->spool_fd, data, len, u->size, err);
     }
     if (r < 0)
-        return r;
+        return no_spool(u, err);
     pthread_mutex_lock(&u->lock);
     if (memory)
         buf_add(&u->head, data, len);
     u->log_due = u->size == u->sent ? due : MIN(due, u->log_due);
     u->size += (int64_t)len;
-    if (u->size - u->sent > UPLOADER_BACKLOG_MAX)
+    if (too_far_behind(u))
         u->full = true;
     if (u->wakes_at > due)
         pthread_cond_signal(&u->changed);
@@ -448,11 +526,15 @@ int64_t uploader_size(const Uploader *u) {
     return u->size; /* only the main thread changes it */
 }
 
+const char *uploader_refusal(Uploader *u) {
+    return u->refusal; /* written once, before the event that tells of it */
+}
+
 bool uploader_full(Uploader *u) {
     bool full;
 
     pthread_mutex_lock(&u->lock);
-    full = u->full && !u->log_refused;
+    full = u->full && !u->refusal[0];
     pthread_mutex_unlock(&u->lock);
     return full;
 }
@@ -521,15 +603,6 @@ int uploader_call(Uploader *u, HttpCall *call, void (*rewind)(void *arg), Err *e
     }
     pthread_mutex_unlock(&u->lock);
     return r;
-}
-
-int uploader_go_on(Uploader *u, Err *err) {
-    bool end;
-
-    pthread_mutex_lock(&u->lock);
-    end = u->quit || u->aborted;
-    pthread_mutex_unlock(&u->lock);
-    return end ? err_set(err, ERR_CANCELLED, "asked to stop") : 0;
 }
 
 void uploader_abort(Uploader *u, bool on) {

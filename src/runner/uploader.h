@@ -6,6 +6,7 @@
 #pragma once
 
 #include "base/buf.h"
+#include "base/disk.h"
 #include "base/err.h"
 #include "http/client.h"
 #include <stdbool.h>
@@ -24,11 +25,13 @@ typedef enum UploaderEvent {
     UPLOADER_DELIVERED = 4, /* the final report was accepted */
     UPLOADER_DRAINED = 8,   /* the backlog is below its limit again */
     UPLOADER_RAN = 16,      /* the function of uploader_run has returned */
+    UPLOADER_REFUSED = 32,  /* the server takes no more of the log: see uploader_refusal */
 } UploaderEvent;
 
 typedef struct UploaderOptions {
     const char *server, *server_file, *token;
     int64_t job, attempt;
+    const Disk *disk;  /* that the spool is on; on one that is nearly full the step has to wait sooner */
     const char *spool; /* path of the file that the log goes to when it is longer than UPLOADER_SHORT */
     bool spooled;      /* that file is there, with `size` bytes */
     const char *log;   /* else: `size` bytes that are there already, or NULL */
@@ -48,6 +51,10 @@ _must_check_ int uploader_write(Uploader *u, const void *data, size_t len, Err *
 _must_check_ int uploader_write_soon(Uploader *u, const void *data, size_t len, Err *err);
 /* The whole log while it is short, for the main thread; NULL: it is in the spool. */
 const char *uploader_short_log(const Uploader *u);
+/* Why the server takes no more of the log (its disk is full); "": it does. From then on what is written to
+ * the log is dropped, and the final report says that the job has failed for that, with the log that the
+ * server has. */
+const char *uploader_refusal(Uploader *u);
 /* Bytes written so far. */
 int64_t uploader_size(const Uploader *u);
 /* Whether the server is so far behind that the step should wait. */
@@ -65,7 +72,5 @@ void uploader_run(Uploader *u, void (*fn)(void *arg), void *arg);
 _must_check_ int uploader_call(Uploader *u, HttpCall *call, void (*rewind)(void *arg), Err *err);
 /* Ends a running fn soon; uploader_call fails from now on, until `on` is false again. Any thread. */
 void uploader_abort(Uploader *u, bool on);
-/* For fn, between the pieces of work that takes long: ERR_CANCELLED when it is to end. */
-_must_check_ int uploader_go_on(Uploader *u, Err *err);
 /* Ends the thread, whatever it does, and frees. */
 void uploader_stop(Uploader *u);

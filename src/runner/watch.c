@@ -61,6 +61,8 @@ static void heard_uploader(JobProcess *j) {
         j->delivered = true;
     if (events & UPLOADER_RAN)
         j->ran = true;
+    if (events & UPLOADER_REFUSED)
+        j->refused = true;
 }
 
 static int wait_ms(int64_t until) {
@@ -104,7 +106,7 @@ static WatchEnd reason_to_end(const JobProcess *j, const Watch *w, int64_t step_
 
     if (j->stale)
         return WATCH_STALE;
-    if (broken)
+    if (broken || (j->refused && !j->state)) /* steps that clean up behind it run to their end */
         return WATCH_BROKEN;
     if (j->cancelled && !w->cleaning)
         return WATCH_CANCELLED;
@@ -184,6 +186,8 @@ WatchEnd watch_process(JobProcess *j, Watch *w) {
                (end != WATCH_EXITED && clock_mono() >= grace);
     }
     end_step(j, w, &broken);
+    if (end == WATCH_BROKEN && !broken)
+        (void)err_set(&w->err, ERR_NO_SPACE, "%s", uploader_refusal(j->uploader));
     if (broken && end == WATCH_EXITED)
         end = WATCH_BROKEN;
     if (end == WATCH_TIMEOUT && clock_mono() >= j->deadline)

@@ -77,6 +77,8 @@ int runner_child_prepare(Db *db, RunnerChild *child, const void *mem, const char
                           name,
                           "--slots",
                           mem_printf(mem, "%" PRId64, child->slots),
+                          "--min-free-space",
+                          mem_printf(mem, "%" PRIu64, child->min_free_space),
                           "--cancel-grace",
                           mem_printf(mem, "%" PRId64 "ms", child->cancel_grace_us / US_PER_MS),
                           child->allow_shell ? "--allow-shell" : "--no-allow-shell",

@@ -7,6 +7,7 @@ typedef struct RunnerChild {
     const char *program, *state, *url;
     int number; /* from 0 */
     int64_t slots, cancel_grace_us;
+    uint64_t min_free_space;
     bool allow_shell;
     int64_t id; /* filled in: its row's */
 } RunnerChild;

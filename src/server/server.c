@@ -55,10 +55,6 @@ static const char *in_state(Server *s, const char *name) {
     return mem_printf(s->mem, "%s/%s", s->state, name);
 }
 
-static bool deploys(const Server *s) {
-    return !str_eq(s->settings->ingress, SETTINGS_OFF);
-}
-
 /* ---- the state directory ---- */
 
 /* One server a state directory: a second one is told so instead of breaking things. */
@@ -136,9 +132,10 @@ static int open_rooms(Server *s, Err *err) {
                                 .lost_after_us = MIN(LOST_AFTER_US, s->settings->lease),
                                 .max_attempts = s->settings->max_attempts,
                                 .job_timeout_us = s->settings->job_timeout,
-                                .allow_shell = s->settings->allow_executor && s->settings->allow_executor[0],
-                                .no_deploy = !deploys(s)};
+                                .allow_shell = s->settings->allow_executor && s->settings->allow_executor[0]};
     b->dispatch = dispatch_new(s->mem);
+    b->disk =
+        (Disk){.whose = "the server's disk", .path = s->state, .keep_bytes = s->settings->min_free_space};
     s->queue = queue_new(s->mem, s->bus, fits, b);
     return 0;
 }
@@ -154,8 +151,6 @@ static int first_login(Server *s, bool *ret_new, Err *err) {
 
     if (r >= 0)
         r = auth_token_file(s->builds.db, in_state(s, "hook.token"), &hook, text, &hook_new, err);
-    if (r >= 0)
-        r = auth_key_file(in_state(s, "webhook.key"), s->api.webhook_key, err);
     return r;
 }
 
@@ -225,7 +220,7 @@ static void render_where(Server *s, Buf *out) {
     jw_str(&w, "url", s->url);
     jw_str(&w, "public_url", s->api.url);
     jw_str(&w, "address", http_server_address(s->http));
-    jw_str(&w, "ingress", s->ingress ? ingress_address(s->ingress, s->mem) : NULL);
+    jw_str(&w, "ingress", ingress_address(s->ingress, s->mem));
     jw_str(&w, "token_file", in_state(s, "admin.token"));
     jw_int(&w, "pid", getpid());
     jw_str(&w, "version", s->version);
@@ -245,7 +240,7 @@ static int tell(Server *s, bool first, Err *err) {
         fputs(buf_str(&where), stdout);
     } else {
         printf("Pelton %s: %s (applications: %s, state: %s)\n", s->version, s->api.url,
-               s->ingress ? ingress_url(s->ingress, "NAME", s->mem) : "none", s->state);
+               ingress_url(s->ingress, "NAME", s->mem), s->state);
         if (first)
             printf("The first time: log in with\n    pelton login %s --token-file %s\n", s->api.url,
                    in_state(s, "admin.token"));
@@ -312,6 +307,7 @@ static int start_runners(Server *s, Err *err) {
                              .number = (int)i,
                              .slots = s->settings->slots,
                              .cancel_grace_us = s->settings->cancel_grace,
+                             .min_free_space = s->settings->min_free_space,
                              .allow_shell = s->builds.options.allow_shell};
         int r = start_runner(s, (size_t)i, &child, err);
 
@@ -383,7 +379,7 @@ static int start(Server *s, Err *err) {
         r = open_rooms(s, err);
     if (r >= 0)
         r = first_login(s, &first, err);
-    if (r >= 0 && deploys(s))
+    if (r >= 0)
         r = open_ingress(s, err);
     if (r >= 0)
         r = build_reaper_start(&s->builds, err);
@@ -398,7 +394,7 @@ static int start(Server *s, Err *err) {
         r = tell(s, first, err);
     if (r >= 0)
         r = start_runners(s, err);
-    if (r >= 0 && deploys(s))
+    if (r >= 0)
         r = start_deploys(s, err);
     return r;
 }

@@ -7,7 +7,6 @@
 extern char **environ;
 
 static const char *const executors[] = {"shell", NULL};
-static const char *const off[] = {SETTINGS_OFF, NULL};
 static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
 static const char *const syncs[] = {"answers", "full", "normal", NULL};
 
@@ -35,10 +34,9 @@ const Setting server_settings[SERVER_SETTINGS] = {
     {.name = "ingress",
      .type = SETTING_ADDRESS,
      .offset = AT(ingress),
-     .words = off,
      .fallback = "127.0.0.1:8081",
      .arg = "ADDR:PORT",
-     .help = "where the deployed applications are served; port 0 takes a free one; off: nothing is deployed"},
+     .help = "where the deployed applications are served; port 0 takes a free one"},
     {.name = "domain",
      .type = SETTING_STRING,
      .offset = AT(domain),
@@ -184,6 +182,16 @@ const Setting server_settings[SERVER_SETTINGS] = {
      .arg = "HOW",
      .help = "answers: what was answered survives a power loss; full: every commit does, before anybody sees "
              "it; normal: the last seconds may be lost, for a disk that is slow to sync"},
+    {.name = "min-free-space",
+     .type = SETTING_SIZE,
+     .offset = AT(min_free_space),
+     .min = 0,
+     .max = INT64_C(1) << 50,
+     .fallback = "256M",
+     .arg = "SIZE",
+     .help =
+         "with less free in the state directory (at most a tenth of its disk counts) nothing new is taken: "
+         "pushes, builds, logs, artifacts; jobs wait; 0: as long as it goes"},
     {.name = "log-level",
      .type = SETTING_STRING,
      .offset = AT(log_level),

@@ -3,8 +3,6 @@
 
 #include "base/config.h"
 
-#define SETTINGS_OFF "off" /* in the place of the ingress's address: nothing is deployed */
-
 typedef struct Settings {
     const char *config; /* the file that was read */
     const char *state;  /* folder of everything that is kept */
@@ -12,13 +10,13 @@ typedef struct Settings {
     const char *log_level, *database_sync;
     const char **allow_executor;
     int64_t runners, slots, threads, workers, connections, max_attempts;
-    uint64_t max_body;
+    uint64_t max_body, min_free_space;
     int64_t lease, job_timeout, idle_timeout, request_timeout, session, drain_grace, cancel_grace,
         compare_refs;
     bool access_log, print_config, json;
 } Settings;
 
-#define SERVER_SETTINGS 27
+#define SERVER_SETTINGS 28
 extern const Setting server_settings[SERVER_SETTINGS];
 
 /* File, environment, flags, in that order, then checks between them. *ret_print (when asked for): what holds,

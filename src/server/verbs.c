@@ -76,6 +76,7 @@ typedef struct RunnerFlags {
     const char *server, *server_file, *token, *token_file, *dir, *name, *log_level;
     const char **labels, **executors;
     int64_t slots, cancel_grace, uid_base, cpu, memory, disk;
+    uint64_t min_free_space;
     bool allow_shell;
 } RunnerFlags;
 
@@ -160,6 +161,15 @@ static const Setting runner_flags[] = {
      .offset = AT(allow_shell),
      .fallback = "false",
      .help = "offer the shell executor: steps run as this user"},
+    {.name = "min-free-space",
+     .type = SETTING_SIZE,
+     .offset = AT(min_free_space),
+     .min = 0,
+     .max = INT64_C(1) << 50,
+     .fallback = "256M",
+     .arg = "SIZE",
+     .help = "with less free in that folder (at most a tenth of its disk counts) no job is taken; 0: as long "
+             "as it goes"},
     {.name = "cancel-grace",
      .type = SETTING_DURATION,
      .offset = AT(cancel_grace),
@@ -227,6 +237,7 @@ static int run_runner(Cli *cli, void *flags, Err *err) {
                              .disk = f->disk,
                              .executors = f->executors && f->executors[0] ? f->executors : NULL,
                              .allow_shell = f->allow_shell,
+                             .keep_free_bytes = f->min_free_space,
                              .cancel_grace_us = f->cancel_grace,
                              .job_uid_base = (uid_t)f->uid_base};
 

@@ -118,7 +118,7 @@ async function api(path, init = {}) {
   const response = await fetch(path, {
     credentials: "same-origin",
     ...init,
-    headers: { Accept: "application/json", ...(init.body ? { "Content-Type": "application/json" } : {}) },
+    headers: { Accept: "application/json", ...(init.body ? { "Content-Type": "application/json" } : {}), ...init.headers },
   });
   if (response.status === 401) throw new LoginNeeded("log in first");
   const body = await response.json().catch(() => ({}));
@@ -478,6 +478,25 @@ function buildHead(build, refresh) {
     }
     refresh();
   });
+  /** @param {string} label @param {string} jobs */
+  const again = (label, jobs) => {
+    const button = /** @type {HTMLButtonElement} */ (el("button", { type: "button" }, label));
+    button.addEventListener("click", async () => {
+      button.disabled = true;
+      try {
+        const started = await api(`/api/builds/${build.id}/rerun`, { method: "POST", body: JSON.stringify({ jobs }),
+          headers: { "Idempotency-Key": key } });
+        go(`/builds/${started.id}`);
+      } catch (error) {
+        button.disabled = false;
+        tell(/** @type {Error} */ (error).message);
+      }
+    });
+    return button;
+  };
+  const key = `${build.id} ${Date.now()} ${Math.random()}`; // a second click is the same wish
+  const bad = (build.jobs ?? []).some((/** @type {Job} */ job) => job.status === "failed" || job.status === "cancelled");
+  const ended = ENDED.has(build.status) && build.jobs?.length;
   const running = build.started_at && !build.finished_at ? build.started_at : null;
   const why = build.message || build.reason;
   return el(
@@ -488,12 +507,14 @@ function buildHead(build, refresh) {
       { class: "head" },
       el("div", {}, el("h1", {}, `${build.repo} #${build.id} `), statusElement(build.status), " ",
         el("span", { class: "dim", "data-took": running }, took(build))),
-      ENDED.has(build.status) ? null : cancel,
+      el("div", { class: "actions" }, ended && bad ? again("Run what failed", "failed") : null,
+        ended ? again("Run again", "all") : null, ENDED.has(build.status) ? null : cancel),
     ),
     el("p", { class: "facts" }, el("span", { class: "mono" }, build.commit_short ?? ""),
       build.commit_message ? el("span", {}, build.commit_message) : null,
       build.commit_author ? el("span", {}, `by ${build.commit_author}`) : null,
       el("span", {}, build.branch ?? build.ref ?? ""), build.event ? el("span", {}, build.event) : null,
+      build.rerun_of ? el("a", { href: `/builds/${build.rerun_of}`, "data-nav": true }, `again #${build.rerun_of}`) : null,
       timeElement(build.created_at)),
     why ? el("p", { class: `why ${build.status === "failed" ? "bad" : ""}` }, why) : null,
   );

@@ -21,6 +21,7 @@ typedef struct Api {
     gid_t repo_group;                             /* of the repositories' files, or (gid_t)-1 */
     int64_t runner_wait_us;                       /* the longest a lease call is held */
     int64_t session_us;                           /* how long a login lasts */
+    unsigned char webhook_key[AUTH_KEY_SIZE];     /* what the secrets of webhooks are made from */
     _Atomic int64_t own_runners[API_OWN_RUNNERS]; /* ids of those that the server starts; 0: none */
 } Api;
 

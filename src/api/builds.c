@@ -296,7 +296,7 @@ static int hook(HttpRequest *req, Err *err) {
     if (r >= 0)
         r = check_rev("old_rev", old_rev, err);
     if (r >= 0)
-        r = load_project(req, repo, &project, err);
+        r = load_repository(req, repo, &project, err);
     if (r < 0)
         return r;
     /* nobody makes us read a repository that is not ours by naming its path */
@@ -313,29 +313,48 @@ static int hook(HttpRequest *req, Err *err) {
     return 0;
 }
 
-static int check_env(json_t *env, Err *err) {
-    const char *key;
-    json_t *value;
-
-    json_object_foreach (env, key, value) {
-        bool bad = !*key || strchr("0123456789", *key);
-
-        for (const char *p = key; *p; p++)
-            bad = bad || !(*p == '_' || (*p >= '0' && *p <= '9') || (*p >= 'A' && *p <= 'Z') ||
-                           (*p >= 'a' && *p <= 'z'));
-        if (bad)
-            return err_set(err, ERR_INVALID, "field \"env\": '%s' is not a variable's name", key);
-        if (!json_is_string(value) || strlen(json_string_value(value)) != json_string_length(value))
-            return err_set(err, ERR_INVALID, "field \"env.%s\": expected a string", key);
-    }
-    return 0;
-}
-
 /* An object as text for a build request; NULL when there is none. */
 static const char *object_text(HttpRequest *req, const json_t *object) {
     _cleanup_free_ char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
 
     return mem_strdup(http_mem(req), text);
+}
+
+static int read_jobs(json_t *body, const void *mem, const char *const **ret, Err *err) {
+    json_t *list = NULL, *item;
+    const char **names;
+    size_t i;
+    int r = json_opt_array(body, "jobs", &list, err);
+
+    if (r < 0 || !list)
+        return r;
+    names = mem_array(mem, const char *, json_array_size(list) + 1);
+    json_array_foreach (list, i, item) {
+        names[i] = json_string_value(item);
+        if (!names[i])
+            return err_set(err, ERR_INVALID, "field \"jobs[%zu]\": expected a job's name", i);
+    }
+    if (i == 0)
+        return err_set(err, ERR_INVALID, "field \"jobs\": expected at least one job's name");
+    *ret = names;
+    return 0;
+}
+
+/* A bare commit is built as one of the branch that the body names, and not deployed: the branch may be
+ * elsewhere. */
+static int stand_for(json_t *body, const void *mem, BuildRequest *request, Err *err) {
+    const char *branch = NULL;
+    int r = json_opt_str(body, "branch", &branch, err);
+
+    if (r < 0 || !branch)
+        return r;
+    if (!str_empty(request->ref))
+        return err_set(err, ERR_INVALID, "field \"branch\": \"ref\" is not a commit's hash");
+    request->ref = mem_printf(mem, "refs/heads/%s", branch);
+    request->no_deploy = true;
+    if (!git_ref_valid(request->ref))
+        return err_set(err, ERR_INVALID, "field \"branch\": expected a branch's name");
+    return 0;
 }
 
 static int read_start(HttpRequest *req, BuildRequest *request, Project *project, Err *err) {
@@ -348,13 +367,17 @@ static int read_start(HttpRequest *req, BuildRequest *request, Project *project,
     if (r >= 0)
         r = json_opt_object(body, "env", &env, err);
     if (r >= 0)
-        r = check_env(env, err);
+        r = check_env("env", env, err);
     if (r >= 0)
         r = json_opt_object(body, "inputs", &inputs, err);
+    if (r >= 0)
+        r = read_jobs(body, http_mem(req), &request->jobs, err);
     if (r >= 0 && !ref)
         r = git_head(project->path, http_mem(req), &ref, err);
     if (r >= 0)
         r = git_resolve(project->path, ref, http_mem(req), &request->commit, &request->ref, err);
+    if (r >= 0)
+        r = stand_for(body, http_mem(req), request, err);
     request->env = object_text(req, env);
     request->inputs = object_text(req, inputs);
     return r;
@@ -367,7 +390,7 @@ static int start(HttpRequest *req, Err *err) {
     BuildOutcome outcome;
     Project *project;
     bool before;
-    int r = load_project(req, http_param(req, "name"), &project, err);
+    int r = load_repository(req, http_param(req, "name"), &project, err);
 
     if (r >= 0)
         r = read_delivery(req, &request.delivery, err);
@@ -448,7 +471,8 @@ const HttpRoute api_builds[] = {
          "{\"type\":\"object\",\"properties\":{\"ref\":{\"type\":\"string\"},\"env\":{\"type\":\"object\","
          "\"additionalProperties\":{\"type\":\"string\"}},\"inputs\":{\"type\":\"object\","
          "\"additionalProperties\":"
-         "{\"type\":[\"string\",\"number\",\"boolean\"]}}}}",
+         "{\"type\":[\"string\",\"number\",\"boolean\"]}},\"jobs\":{\"type\":\"array\",\"items\":{\"type\":"
+         "\"string\"}},\"branch\":{\"type\":\"string\"}}}",
      .answer = SCHEMA_OUTCOME},
     {0},
 };

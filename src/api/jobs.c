@@ -268,8 +268,8 @@ static int finish_upload(HttpRequest *req, BlobUpload *upload, Artifact *a, char
     int r = store_build_load(b->db, a->build_id, http_mem(req), &build, err);
 
     if (r >= 0)
-        r = blob_upload_finish(upload, build->commit, a->path, http_header(req, "X-Content-SHA256"), sha,
-                               &size, err);
+        r = blob_upload_finish(upload, str_empty(build->commit) ? build->uuid : build->commit, a->path,
+                               http_header(req, "X-Content-SHA256"), sha, &size, err);
     else
         blob_upload_abort(upload);
     if (r < 0)

@@ -3,7 +3,7 @@
  *
  * All but the ranges are one HttpSource that walks through the build's jobs in their order. What it sends
  * comes straight from the log files, so a follower that stalls costs nothing but its connection. */
-#include "api/render.h"
+#include "api/pipelines.h"
 #include "api/rendered.h"
 
 #include "base/clock.h"
@@ -29,8 +29,9 @@ typedef struct Follower {
     uint64_t offset;
     uint64_t resume_offset; /* where to begin in the first job */
     int64_t resume_attempt;
-    bool many;    /* more than one job: say whose lines follow */
-    bool started; /* something was sent */
+    StateWord word; /* what states are called; NULL: as they are */
+    bool many;      /* more than one job: say whose lines follow */
+    bool started;   /* something was sent */
     bool finished;
     atomic_bool changed; /* the build has changed since its jobs were looked at */
     HttpStream *stream;
@@ -156,6 +157,10 @@ static void add_heading(Follower *f, Buf *out) {
         add_bytes(f, out, line, (size_t)n);
 }
 
+static const char *word_of(const Follower *f, const char *state, const char *reason) {
+    return f->word ? f->word(state, reason) : state;
+}
+
 static void add_job_state(Follower *f, Buf *out) {
     _cleanup_buf_ Buf data = BUF_INIT;
     JsonWriter w = JSON_WRITER(&data);
@@ -166,7 +171,7 @@ static void add_job_state(Follower *f, Buf *out) {
     if (f->format == FORMAT_WEBSOCKET)
         jw_str(&w, "event", "job");
     jw_str(&w, "name", f->job->name);
-    jw_str(&w, "status", f->job->state);
+    jw_str(&w, "status", word_of(f, f->job->state, f->job->reason));
     jw_int(&w, "attempt", f->job->attempt);
     jw_str(&w, "reason", f->job->reason);
     jw_str(&w, "message", f->job->message);
@@ -174,7 +179,7 @@ static void add_job_state(Follower *f, Buf *out) {
     add_event(f, out, "job", &data);
 }
 
-static void add_end(Follower *f, Buf *out, const char *status) {
+static void add_end(Follower *f, Buf *out, const char *status, const char *reason) {
     _cleanup_buf_ Buf data = BUF_INIT;
     JsonWriter w = JSON_WRITER(&data);
 
@@ -187,7 +192,7 @@ static void add_end(Follower *f, Buf *out, const char *status) {
     jw_object(&w, NULL);
     if (f->format == FORMAT_WEBSOCKET)
         jw_str(&w, "event", "end");
-    jw_str(&w, "status", status);
+    jw_str(&w, "status", word_of(f, status, reason));
     jw_end_object(&w);
     add_event(f, out, "end", &data);
 }
@@ -293,7 +298,7 @@ static int end_of_build(Follower *f, Buf *out, Err *err) {
     if (r < 0)
         return r;
     /* all its jobs have ended, but the build's own end is in the same transaction as the last one's */
-    add_end(f, out, build->state);
+    add_end(f, out, build->state, build->reason);
     f->finished = true;
     return 0;
 }
@@ -477,6 +482,19 @@ static int logs(HttpRequest *req, Err *err) {
                           err);
     start_stream(req, follower_new(req, &call, format));
     return 0;
+}
+
+void logs_follow(HttpRequest *req, int64_t build_id, StateWord word) {
+    Follower *f = mem_new(NULL, Follower);
+
+    *f = (Follower){.b = api_of(req)->builds,
+                    .format = FORMAT_WEBSOCKET,
+                    .follow = true,
+                    .build_id = build_id,
+                    .last = INT64_MAX,
+                    .word = word,
+                    .many = true};
+    start_stream(req, f);
 }
 
 const HttpRoute api_logs[] = {

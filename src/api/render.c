@@ -100,6 +100,14 @@ int load_project(HttpRequest *req, const char *name, Project **ret, Err *err) {
     return r;
 }
 
+int load_repository(HttpRequest *req, const char *name, Project **ret, Err *err) {
+    int r = load_project(req, name, ret, err);
+
+    if (r >= 0 && str_empty((*ret)->path))
+        return err_set(err, ERR_NOT_FOUND, "Repository '%s' not found", name);
+    return r;
+}
+
 #define KEY_MAX 200
 
 int read_delivery(HttpRequest *req, const char **ret, Err *err) {
@@ -143,3 +151,21 @@ static const char *git_ci_error(HttpRequest *req, int status, const Err *err, Bu
 }
 
 const HttpFamily family_git_ci = {.name = "git-ci", .error_body = git_ci_error};
+
+int check_env(const char *field, json_t *env, Err *err) {
+    const char *key;
+    json_t *value;
+
+    json_object_foreach (env, key, value) {
+        bool bad = !*key || strchr("0123456789", *key);
+
+        for (const char *p = key; *p; p++)
+            bad = bad || !(*p == '_' || (*p >= '0' && *p <= '9') || (*p >= 'A' && *p <= 'Z') ||
+                           (*p >= 'a' && *p <= 'z'));
+        if (bad)
+            return err_set(err, ERR_INVALID, "field \"%s\": '%s' is not a variable's name", field, key);
+        if (!json_is_string(value) || strlen(json_string_value(value)) != json_string_length(value))
+            return err_set(err, ERR_INVALID, "field \"%s.%s\": expected a string", field, key);
+    }
+    return 0;
+}

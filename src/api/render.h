@@ -47,5 +47,9 @@ void reply_outcome(HttpRequest *req, const BuildOutcome *outcome);
 _must_check_ int load_build(HttpRequest *req, Build **ret, Err *err);
 /* The project of the path's {name} or the query's repo; ERR_NOT_FOUND "Repository 'x' not found". */
 _must_check_ int load_project(HttpRequest *req, const char *name, Project **ret, Err *err);
+/* The same, without those that have no repository (stored pipelines). */
+_must_check_ int load_repository(HttpRequest *req, const char *name, Project **ret, Err *err);
+/* Variables given by hand: names of variables, texts. ERR_INVALID names the field. */
+_must_check_ int check_env(const char *field, json_t *env, Err *err);
 /* "http://…/builds/7", in the request's memory. */
 const char *build_url(HttpRequest *req, int64_t id);

@@ -55,6 +55,8 @@ static int list(HttpRequest *req, Err *err) {
 
     jw_array(&w, NULL);
     for (size_t i = 0; r >= 0 && i < count; i++) {
+        if (str_empty(projects[i].path))
+            continue;
         jw_object(&w, NULL);
         jw_str(&w, "name", projects[i].name);
         jw_str(&w, "path", projects[i].path);
@@ -161,7 +163,7 @@ static int show(HttpRequest *req, Err *err) {
     Build *builds;
     Project *p;
     size_t count;
-    int r = load_project(req, http_param(req, "name"), &p, err);
+    int r = load_repository(req, http_param(req, "name"), &p, err);
 
     if (r >= 0)
         r = store_builds(api_of(req)->builds->db, p->id, 0, RECENT, http_mem(req), &builds, &count, err);
@@ -206,7 +208,7 @@ static int serve(HttpRequest *req, unsigned needed, Err *err) {
 
     if (str_ends(name, ".git"))
         name[strlen(name) - 4] = '\0';
-    r = load_project(req, name, &p, err);
+    r = load_repository(req, name, &p, err);
     if (r < 0)
         return r;
     if (!(who->roles & needed))

@@ -60,3 +60,16 @@ _must_check_ int auth_token_file(Db *db, const char *path, const TokenRequest *r
  * Sec-Fetch-Site). */
 #define AUTH_COOKIE "pelton_session"
 _must_check_ int auth_authorize(Db *db, HttpRequest *req, unsigned roles, Err *err);
+
+/* ---- webhooks ---- */
+#define AUTH_KEY_SIZE 32
+#define AUTH_SECRET_SIZE 65
+/* The key in the file, made when there is none (0600). */
+_must_check_ int auth_key_file(const char *path, unsigned char key[AUTH_KEY_SIZE], Err *err);
+/* The secret of one webhook: the same for the same subject, as long as the key is. */
+void auth_webhook_secret(const unsigned char key[AUTH_KEY_SIZE], const char *subject,
+                         char text[AUTH_SECRET_SIZE]);
+/* HMAC-SHA256 of the body in hex, with or without "sha256=" before it (GitHub, Gitea). Constant time. */
+bool auth_webhook_signed(const char *secret, const void *body, size_t len, const char *signature);
+/* The secret itself (GitLab). Constant time. */
+bool auth_webhook_same(const char *secret, const char *text);

@@ -23,7 +23,8 @@ typedef struct Setting {
     SettingType type;
     size_t offset;            /* of the field in the settings struct */
     int64_t min, max;         /* for INT, SIZE (bytes) and DURATION (µs); 0, 0: any */
-    const char *const *words; /* for STRING and WORDS: the only allowed words, NULL-terminated, or NULL */
+    const char *const *words; /* for STRING and WORDS: the only allowed words; for ADDRESS: what may stand in
+                               * its place; NULL-terminated, or NULL */
     const char *fallback;     /* the default, as text; NULL: unset (NULL, 0, false) */
     const char *arg;          /* the value's name in --help: "ADDR:PORT" */
     const char *help;

@@ -60,17 +60,21 @@ static int check_range(const Setting *s, int64_t value, const char *text, Err *e
     return expected(s, what, text, err);
 }
 
+static bool is_word(const Setting *s, const char *text) {
+    for (size_t i = 0; s->words && s->words[i]; i++)
+        if (str_eq(s->words[i], text))
+            return true;
+    return false;
+}
+
 static int check_word(const Setting *s, const char *text, Err *err) {
     _cleanup_buf_ Buf what = BUF_INIT;
     const char *nearest;
 
-    for (size_t i = 0; s->words && s->words[i]; i++) {
-        if (str_eq(s->words[i], text))
-            return 0;
-        buf_addf(&what, "%s%s", i ? ", " : "one of ", s->words[i]);
-    }
-    if (!s->words)
+    if (!s->words || is_word(s, text))
         return 0;
+    for (size_t i = 0; s->words[i]; i++)
+        buf_addf(&what, "%s%s", i ? ", " : "one of ", s->words[i]);
     nearest = str_nearest(text, s->words);
     if (nearest && !s->secret)
         return err_set(err, ERR_INVALID, "expected %s, got \"%.120s\"; did you mean \"%s\"?", buf_str(&what),
@@ -147,7 +151,7 @@ static bool is_address(const char *text) {
 }
 
 static int parse_address(const void *mem, const Setting *s, const char *text, void *field, Err *err) {
-    if (!is_address(text))
+    if (!is_address(text) && !is_word(s, text))
         return expected(s, "an address like 127.0.0.1:8080", text, err);
     *(const char **)field = mem_strdup(mem, text);
     return 0;

@@ -14,6 +14,7 @@ typedef struct BuildOptions {
     int64_t job_timeout_us; /* of a job that sets none */
     int64_t max_attempts;   /* lost attempts until the job fails as `lost` */
     bool allow_shell;       /* pipelines may use the shell executor */
+    bool no_deploy;         /* nothing is deployed here */
     const char *url;        /* of this server, for links: "http://127.0.0.1:8080" */
 } BuildOptions;
 
@@ -48,12 +49,19 @@ typedef struct BuildRequest {
     bool found;           /* push: by comparing refs, not told by the hook */
     const char *delivery; /* the same one is the same request; NULL: none */
     bool untrusted;       /* from a fork, not approved: its jobs get no secrets */
+    bool no_deploy;
+    const char *const *jobs;       /* only these and what they need, NULL-terminated; NULL: all */
+    const struct PipelineRun *run; /* of a stored pipeline; its project may have no repository */
+    const char *yaml;              /* the pipeline's text then */
+    size_t yaml_len;
+    int64_t version;
 } BuildRequest;
 
 typedef struct BuildOutcome {
     int64_t id;          /* 0: no build came of it */
     const char *status;  /* the build's state, or "skipped" */
     const char *message; /* why it is skipped or failed at once; "" otherwise */
+    const char *uuid;    /* of the build; NULL without one */
 } BuildOutcome;
 
 /* Reads the commit, plans, stores trigger, build and jobs together. A pipeline with mistakes becomes a build

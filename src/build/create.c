@@ -4,8 +4,8 @@
 #include "base/clock.h"
 #include "base/id.h"
 #include "base/str.h"
+#include "build/pipelines.h"
 #include "git/git.h"
-#include "pipeline/pipeline.h"
 #include <assert.h>
 
 /* A pipeline file is at most what the reader takes. */
@@ -55,6 +55,16 @@ static bool skip_asked(const GitCommit *commit) {
     return commit->message && (strstr(commit->message, "[skip ci]") || strstr(commit->message, "[ci skip]"));
 }
 
+/* A person who names jobs hears of a wrong name at once; no build comes of it. */
+static int choose_jobs(Draft *d, Err *err) {
+    int r = plan_select(d->plan, d->request->jobs, err);
+
+    if (r >= 0 && d->plan->nothing)
+        return err_set(err, ERR_INVALID, "the jobs asked for do not run for this %s: see their \"if\"",
+                       d->request->event);
+    return r;
+}
+
 static int plan_files_of(Draft *d, const GitFile *files, Err *err) {
     const char *contents[MAX_FILES];
     size_t lens[MAX_FILES];
@@ -67,7 +77,8 @@ static int plan_files_of(Draft *d, const GitFile *files, Err *err) {
                            .message = d->commit->message,
                            .author = d->commit->author,
                            .inputs = d->request->inputs,
-                           .allow_shell = d->b->options.allow_shell};
+                           .allow_shell = d->b->options.allow_shell,
+                           .no_deploy = d->b->options.no_deploy || d->request->no_deploy};
     PlanProblems *problems = NULL;
     const char *file = NULL;
     int r;
@@ -80,6 +91,8 @@ static int plan_files_of(Draft *d, const GitFile *files, Err *err) {
             file = plan_files[i];
     }
     r = plan_make(contents, lens, &context, d->mem, &d->plan, &problems, err);
+    if (r >= 0 && d->request->jobs)
+        return choose_jobs(d, err);
     if ((r == -ERR_INVALID || r == -ERR_UNSUPPORTED) && problems)
         d->problem = all_problems(problems, file, err, d->mem);
     else if (r == -ERR_NOT_FOUND)
@@ -92,11 +105,48 @@ static int plan_files_of(Draft *d, const GitFile *files, Err *err) {
     return 0;
 }
 
+/* What a stored pipeline builds: a commit of a repository of ours, or nothing but itself. */
+static int draft_stored(Draft *d, Err *err) {
+    const BuildRequest *request = d->request;
+    bool bare = str_empty(request->project->path);
+    PlanContext context = {.project = request->project->name,
+                           .branch = branch_of(request->ref),
+                           .ref = request->ref,
+                           .commit = request->commit,
+                           .event = request->event,
+                           .env = request->env,
+                           .bare = bare,
+                           .allow_shell = d->b->options.allow_shell};
+    PlanProblems *problems = NULL;
+    int r = 0;
+
+    if (bare && str_empty(context.commit)) /* what was said of it, for the steps */
+        context.commit = request->run->commit;
+    if (bare) {
+        d->commit = mem_new(d->mem, GitCommit);
+        *d->commit = (GitCommit){request->commit, "", "", request->run->pipeline->name, ""};
+    } else {
+        r = git_commit_read(request->project->path, request->commit, NULL, MAX_FILE, d->mem, &d->commit, NULL,
+                            err);
+    }
+    if (r >= 0)
+        r = stages_plan(request->yaml, request->yaml_len, &context, d->mem, &d->plan, NULL, &problems, err);
+    if (r == -ERR_INVALID || r == -ERR_UNSUPPORTED) /* what it was given by hand may not fit it */
+        d->problem = all_problems(problems, request->run->pipeline->name, err, d->mem);
+    else if (r < 0)
+        return err_wrap(err, "plan %s", request->run->pipeline->name);
+    return 0;
+}
+
 static int draft(Draft *d, Err *err) {
     const BuildRequest *request = d->request;
     GitFile *files;
-    int r = git_commit_read(request->project->path, request->commit, plan_files, MAX_FILE, d->mem, &d->commit,
-                            &files, err);
+    int r;
+
+    if (request->run)
+        return draft_stored(d, err);
+    r = git_commit_read(request->project->path, request->commit, plan_files, MAX_FILE, d->mem, &d->commit,
+                        &files, err);
 
     if (r == -ERR_TOO_LARGE) {
         d->problem = mem_strdup(d->mem, err->msg);
@@ -285,14 +335,29 @@ static int reply_seen(Tx *tx, const PushState *push, BuildOutcome *ret, const vo
     return r;
 }
 
+static int insert_execution(Tx *tx, const Draft *d, const Build *build, Err *err) {
+    const PipelineRun *run = d->request->run;
+    Execution e = {.build_id = build->id,
+                   .pipeline_id = run->pipeline->id,
+                   .version = d->request->version,
+                   .trigger_type = run->trigger_type,
+                   .triggered_by = run->triggered_by,
+                   .commit = run->commit,
+                   .branch = run->branch,
+                   .repository = run->repository,
+                   .payload = run->payload};
+
+    return store_execution_insert(tx->b->db, &e, err);
+}
+
 static int insert_all(Tx *tx, Draft *d, const void *mem, BuildOutcome *ret, Err *err) {
     const BuildRequest *request = d->request;
     bool push = request->old_rev != NULL;
     PushState *state = &d->push;
     Build build = {0};
     bool before;
-    int r = build_delivered(tx->b, request->project->id, request->delivery, request->event, mem, &before, ret,
-                            err);
+    int r = build_delivered(tx->b, request->project->id, request->delivery, trigger_kind(request), mem,
+                            &before, ret, err);
 
     if (r < 0 || before)
         return r;
@@ -304,6 +369,8 @@ static int insert_all(Tx *tx, Draft *d, const void *mem, BuildOutcome *ret, Err 
         return reply_seen(tx, state, ret, mem, err);
     if (!d->nothing) {
         r = insert_build(tx, d, &build, err);
+        if (r >= 0 && request->run)
+            r = insert_execution(tx, d, &build, err);
         if (r >= 0 && d->plan)
             r = insert_jobs(tx, d, &build, err);
     }
@@ -317,8 +384,16 @@ static int insert_all(Tx *tx, Draft *d, const void *mem, BuildOutcome *ret, Err 
                           .status = d->nothing ? "skipped" : build.state,
                           .message = mem_strdup(mem, d->nothing   ? d->nothing
                                                      : d->problem ? d->problem
-                                                                  : "")};
+                                                                  : ""),
+                          .uuid = mem_strdup(mem, build.uuid)};
     return 0;
+}
+
+int create_in(Tx *tx, const BuildRequest *request, BuildOutcome *ret, Err *err) {
+    Draft d = {.b = tx->b, .request = request, .mem = tx->mem};
+    int r = draft(&d, err);
+
+    return r < 0 ? r : insert_all(tx, &d, tx->mem, ret, err);
 }
 
 int build_create(Builds *b, const BuildRequest *request, const void *mem, BuildOutcome *ret, Err *err) {

@@ -80,7 +80,11 @@ static int ref_changed(Builds *b, BuildRequest *push, const void *mem, BuildOutc
     if (tag)
         r = git_resolve(push->project->path, push->commit, mem, &push->commit, &full, err);
     adopt_head(push, mem);
-    return r < 0 ? r : build_create(b, push, mem, ret, err);
+    if (r < 0)
+        return r;
+    /* before the push counts as seen: what dies in between is done again, and each of them runs once */
+    pipelines_of_push(b, push);
+    return build_create(b, push, mem, ret, err);
 }
 
 int build_ref_changed(Builds *b, const Project *project, const char *ref, const char *old_rev,

@@ -100,6 +100,15 @@ _must_check_ int retry_begin(Tx *tx, const Job *job, const JobEnd *end, int64_t 
 /* The pause is over. */
 _must_check_ int retry_due(Tx *tx, int64_t job_id, Err *err);
 
+/* build_create within a transaction that goes on: for what does not read a repository. In tx->mem. */
+_must_check_ int create_in(Tx *tx, const BuildRequest *request, BuildOutcome *ret, Err *err);
+
+/* ---- stored pipelines (pipelines.h) ---- */
+/* A schedule's time has come: runs it and sets the next one. */
+_must_check_ int pipelines_cron_due(Tx *tx, int64_t trigger_id, Err *err);
+/* A ref of a repository of ours changed: runs the pipelines that wait for that. Failures are logged. */
+void pipelines_of_push(Builds *b, const BuildRequest *push);
+
 /* ---- triggers ---- */
 typedef struct Compare Compare;
 /* Builds what has changed in a hosted repository since we looked, or were told. Adds the number of changed
@@ -116,5 +125,7 @@ _must_check_ int trigger_look(Tx *tx, const BuildRequest *push, PushState *ret, 
 /* The commit that the ref is at in the repository, NULL when it is gone. Starts git for a tag. */
 _must_check_ int trigger_ref_now(const Project *project, const char *ref, const void *mem, const char **ret,
                                  Err *err);
+/* Of the request's trigger: what happened, "pipeline" for what a stored pipeline makes of it. */
+const char *trigger_kind(const BuildRequest *request);
 _must_check_ int trigger_insert(Tx *tx, const BuildRequest *request, int64_t build_id, const char *outcome,
                                 Err *err);

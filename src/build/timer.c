@@ -30,6 +30,7 @@ static const struct {
     {"build", timeout_build_due},
     {"queue", timeout_queue_due},
     {"retry", retry_due},
+    {"cron", pipelines_cron_due},
 };
 
 /* Still there when its turn comes: what it was for may have ended meanwhile. */

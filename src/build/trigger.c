@@ -69,7 +69,8 @@ static int outcome_of(Builds *b, const Trigger *trigger, const void *mem, BuildO
         return 0;
     r = store_build_load(b->db, trigger->build_id, mem, &build, err);
     if (r >= 0)
-        *ret = (BuildOutcome){.id = build->id, .status = build->state, .message = build->message};
+        *ret = (BuildOutcome){
+            .id = build->id, .status = build->state, .message = build->message, .uuid = build->uuid};
     return r;
 }
 
@@ -93,11 +94,15 @@ int build_delivered(Builds *b, int64_t project_id, const char *delivery, const c
     return r;
 }
 
+const char *trigger_kind(const BuildRequest *request) {
+    return request->run ? "pipeline" : request->event;
+}
+
 int trigger_insert(Tx *tx, const BuildRequest *request, int64_t build_id, const char *outcome, Err *err) {
     Trigger trigger = {.project_id = request->project->id,
                        .build_id = build_id,
                        .delivery = request->delivery,
-                       .kind = request->found ? "found" : request->event,
+                       .kind = request->found ? "found" : trigger_kind(request),
                        .ref = request->ref,
                        .old_rev = request->old_rev ? request->old_rev : "",
                        .new_rev = request->commit,

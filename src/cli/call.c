@@ -2,13 +2,18 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/id.h"
 #include "base/str.h"
 #include "cli/table.h"
 
 #include <errno.h>
 #include <libgen.h>
 #include <stdarg.h>
+#include <time.h>
 
+#define ANSWER_MAX (64U << 20)
+#define PAUSE_FIRST (100 * US_PER_MS) /* twice as long each time */
+#define PAUSE_LAST (6400 * US_PER_MS)
 #define CALL_TIMEOUT (60 * US_PER_S)
 
 static const Setting config_table[] = {
@@ -146,6 +151,12 @@ static int refused(Cli *cli, const HttpCall *call, Err *err) {
 
 const char *const cli_accept_json[] = {"Accept: application/json", NULL};
 
+void cli_pause(int64_t us) {
+    struct timespec time = {us / US_PER_S, us % US_PER_S * 1000};
+
+    nanosleep(&time, NULL);
+}
+
 int cli_call(Cli *cli, HttpCall *call, Err *err) {
     int r = cli_connect(cli, err);
 
@@ -156,6 +167,8 @@ int cli_call(Cli *cli, HttpCall *call, Err *err) {
     if (!call->headers)
         call->headers = cli_accept_json;
     r = http_client_call(cli->client, call, err);
+    cli->cut = r == -ERR_IO || r == -ERR_TIMEOUT ||
+               (r >= 0 && (call->status == 502 || call->status == 503 || call->status == 504));
     if (r == -ERR_UNAVAILABLE || r == -ERR_TIMEOUT || r == -ERR_IO)
         return unreachable(cli, err);
     if (r < 0)
@@ -165,28 +178,55 @@ int cli_call(Cli *cli, HttpCall *call, Err *err) {
     return 0;
 }
 
-int cli_request(Cli *cli, const char *method, const char *path, const Buf *body, json_t **ret, Err *err) {
-    HttpCall call = {.method = method, .path = path, .max_answer = 64U << 20};
+static int request(Cli *cli, HttpCall *call, const Buf *body, json_t **ret, Err *err) {
     json_t *answer = NULL;
     int r;
 
+    call->max_answer = ANSWER_MAX;
     if (body) {
-        call.body = body->data;
-        call.body_len = body->len;
-        call.content_type = "application/json";
+        call->body = body->data;
+        call->body_len = body->len;
+        call->content_type = "application/json";
     }
-    r = cli_call(cli, &call, err);
-    if (r == 0 && call.answer.len > 0) {
-        r = json_read(call.answer.data, call.answer.len, &answer, err);
+    r = cli_call(cli, call, err);
+    if (r == 0 && call->answer.len > 0) {
+        r = json_read(call->answer.data, call->answer.len, &answer, err);
         if (r < 0) {
             err_wrap(err, "%s does not answer as a Pelton server", cli->url);
             r = err_set(err, ERR_UNAVAILABLE, "%s", mem_strdup(cli->mem, err->msg));
         }
     }
-    buf_done(&call.answer);
+    buf_done(&call->answer);
     if (r == 0)
         *ret = answer;
     return r;
+}
+
+int cli_request(Cli *cli, const char *method, const char *path, const Buf *body, json_t **ret, Err *err) {
+    HttpCall call = {.method = method, .path = path};
+
+    return request(cli, &call, body, ret, err);
+}
+
+/* Once a call may have been heard, a server that is away is worth some patience: it restarts. */
+int cli_request_once(Cli *cli, const char *path, const Buf *body, json_t **ret, Err *err) {
+    char uuid[ID_UUID_SIZE];
+    const char *headers[] = {cli_accept_json[0], NULL, NULL};
+    bool cut = false;
+    int r;
+
+    id_uuid(uuid);
+    headers[1] = mem_printf(cli->mem, "Idempotency-Key: %s", uuid);
+    for (int64_t pause = PAUSE_FIRST;; pause *= 2) {
+        HttpCall call = {.method = "POST", .path = path, .headers = headers};
+
+        r = request(cli, &call, body, ret, err);
+        cut = cut || cli->cut;
+        if (r >= 0 || !cut || pause > PAUSE_LAST || (r != -ERR_UNAVAILABLE && !cli->cut))
+            return r;
+        cli->hint = NULL;
+        cli_pause(pause);
+    }
 }
 
 int cli_answer_array(const json_t *answer, const char *key, json_t **ret, Err *err) {

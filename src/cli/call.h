@@ -32,6 +32,10 @@ _must_check_ int cli_call(Cli *cli, HttpCall *call, Err *err);
  * empty). */
 _must_check_ int cli_request(Cli *cli, const char *method, const char *path, const Buf *body, json_t **ret,
                              Err *err);
+/* A POST that counts once however often it is sent: it carries a key, and is tried again for some seconds
+ * when its answer was cut off. */
+_must_check_ int cli_request_once(Cli *cli, const char *path, const Buf *body, json_t **ret, Err *err);
+void cli_pause(int64_t us);
 /* The array of the answer's field, or an error that says that the answer is not as expected. Borrowed. */
 _must_check_ int cli_answer_array(const json_t *answer, const char *key, json_t **ret, Err *err);
 

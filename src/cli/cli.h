@@ -53,6 +53,7 @@ struct Cli {
     const char *url;           /* of the server, once connected */
     const char *url_flag;      /* --url, or NULL */
     const char *token;
+    bool cut;         /* the last call may have been heard, and its answer did not come */
     const char *hint; /* what to do next about the error that is being returned, or NULL */
 };
 

@@ -3,6 +3,7 @@
 #include "cli/call.h"
 #include "cli/commands.h"
 #include "cli/follow.h"
+#include "cli/start.h"
 #include "cli/table.h"
 
 #include <inttypes.h>
@@ -11,7 +12,7 @@
 
 typedef struct StartOptions {
     const char *ref;
-    const char **env, **inputs;
+    const char **env, **inputs, **jobs;
     bool follow;
 } StartOptions;
 
@@ -31,78 +32,30 @@ static const Setting start_flags[] = {
      .offset = offsetof(StartOptions, inputs),
      .arg = "K=V",
      .help = "an input of the pipeline; may be repeated"},
+    {.name = "job",
+     .type = SETTING_WORDS,
+     .offset = offsetof(StartOptions, jobs),
+     .arg = "NAME",
+     .help = "only this job and what it needs; may be repeated"},
     {.name = "follow",
      .type = SETTING_BOOL,
      .offset = offsetof(StartOptions, follow),
      .help = "show the log until the build ends; exit 1 when it fails"},
 };
 
-/* `flag` K=V, as members of an object. */
-static int add_pairs(JsonWriter *w, const char *name, const char *flag, const char **pairs, Err *err) {
-    jw_object(w, name);
-    for (; pairs && *pairs; pairs++) {
-        const char *equals = strchr(*pairs, '=');
-        _cleanup_talloc_ char *key = NULL;
-
-        if (!equals || equals == *pairs)
-            return err_set(err, ERR_INVALID, "%s %s: expected NAME=VALUE", flag, *pairs);
-        key = mem_strndup(NULL, *pairs, (size_t)(equals - *pairs));
-        jw_str(w, key, equals + 1);
-    }
-    jw_end_object(w);
-    return 0;
-}
-
-static int start_body(const StartOptions *options, Buf *body, Err *err) {
-    JsonWriter w = JSON_WRITER(body);
-    int r;
-
-    jw_object(&w, NULL);
-    if (options->ref)
-        jw_str(&w, "ref", options->ref);
-    r = add_pairs(&w, "env", "--env", options->env, err);
-    if (r >= 0)
-        r = add_pairs(&w, "inputs", "--input", options->inputs, err);
-    jw_end_object(&w);
-    return r;
-}
-
-static int start_report(Cli *cli, json_t *answer, int64_t id, Err *err) {
-    const char *status = text_clean(cli->mem, field_text(cli->mem, answer, "status"));
-    const char *message = text_clean(cli->mem, field_text(cli->mem, answer, "message"));
-    _cleanup_buf_ Buf out = BUF_INIT;
-    int r;
-
-    if (cli->json) {
-        r = cli_print_json(cli, answer, err);
-    } else {
-        buf_addf(&out, "build %" PRId64 " ", id);
-        term_add(&cli->out, &out, status_style(status), status);
-        buf_addf(&out, "%s%s: %s/builds/%" PRId64 "\n", *message ? ": " : "", message, cli->url, id);
-        r = cli_print(&out, err);
-    }
-    return r < 0 ? r : str_eq(status, "failed") ? CLI_FAILED : CLI_DONE;
-}
-
 static int start_run(Cli *cli, void *arg, Err *err) {
     const StartOptions *options = arg;
+    StartBody start = {
+        .ref = options->ref, .env = options->env, .inputs = options->inputs, .jobs = options->jobs};
     const char *path =
         mem_printf(cli->mem, "/api/repos/%s/builds", str_url_encode(cli->mem, cli->args[0], false));
     _cleanup_json_ json_t *answer = NULL;
     _cleanup_buf_ Buf body = BUF_INIT;
-    int64_t id;
-    int r = start_body(options, &body, err);
+    int r = start_body(&start, &body, err);
 
-    if (r < 0)
-        return r;
-    r = cli_request(cli, "POST", path, &body, &answer, err);
-    if (r < 0)
-        return r;
-    id = field_int(answer, "id", 0);
-    if (!options->follow || id == 0)
-        return start_report(cli, answer, id, err);
-    cli_note(cli, "build %" PRId64 ": %s/builds/%" PRId64, id, cli->url, id);
-    return follow_build(cli, id, NULL, err);
+    if (r >= 0)
+        r = cli_request_once(cli, path, &body, &answer, err);
+    return r < 0 ? r : follow_started(cli, answer, options->follow, err);
 }
 
 /* ---- builds ---- */
@@ -211,6 +164,10 @@ static void show_head(Cli *cli, const json_t *build, Buf *out) {
     show_line(cli, out, "author", field_text(cli->mem, build, "commit_author"));
     show_line(cli, out, "ref", *ref ? ref : field_text(cli->mem, build, "branch"));
     show_line(cli, out, "event", field_text(cli->mem, build, "event"));
+    show_line(cli, out, "group", field_text(cli->mem, build, "concurrency_group"));
+    if (field_int(build, "rerun_of", 0))
+        show_line(cli, out, "again",
+                  mem_printf(cli->mem, "what build %s was", field_text(cli->mem, build, "rerun_of")));
     show_line(cli, out, "started", time_ago(cli->mem, field_time(build, "created_at"), clock_now()));
     show_line(cli, out, "took", field_duration(cli->mem, build, clock_now()));
     if (field_int(build, "artifacts_count", 0) > 0)
@@ -321,7 +278,7 @@ static const char *const cancel_examples[] = {"pelton cancel 12", "stop what run
 const Command command_build_start = {
     .name = "build start",
     .brief = "start a build by hand",
-    .usage = "build start REPO [--ref REF] [--env K=V]... [--input K=V]... [--follow]",
+    .usage = "build start REPO [--ref REF] [--env K=V]... [--input K=V]... [--job NAME]... [--follow]",
     FLAGS(start_flags),
     .options_size = sizeof(StartOptions),
     .shorts = "f=follow,e=env,i=input,r=ref",

@@ -11,6 +11,7 @@
 typedef struct LogsOptions {
     bool follow;
     const char *job;
+    int64_t attempt;
 } LogsOptions;
 
 static const Setting logs_flags[] = {
@@ -23,6 +24,14 @@ static const Setting logs_flags[] = {
      .offset = offsetof(LogsOptions, job),
      .arg = "NAME",
      .help = "only this job"},
+    {.name = "attempt",
+     .type = SETTING_INT,
+     .offset = offsetof(LogsOptions, attempt),
+     .min = 0,
+     .max = 1000,
+     .fallback = "0",
+     .arg = "N",
+     .help = "an earlier attempt of the job, from 1; 0: the last one"},
 };
 
 typedef struct LogSink {
@@ -75,9 +84,11 @@ static int print_json_log(LogSink *sink, Err *err) {
 }
 
 /* What there is now: as plain text where the server gives it so, piece by piece. */
-static int print_log(Cli *cli, int64_t build, const char *job, Err *err) {
-    const char *path = mem_printf(cli->mem, "/api/builds/%" PRId64 "/logs%s%s", build, job ? "?job=" : "",
-                                  job ? str_url_encode(cli->mem, job, false) : "");
+static int print_log(Cli *cli, int64_t build, const LogsOptions *options, Err *err) {
+    const char *job = options->job ? str_url_encode(cli->mem, options->job, false) : "";
+    const char *attempt = options->attempt ? mem_printf(cli->mem, "&attempt=%" PRId64, options->attempt) : "";
+    const char *path =
+        mem_printf(cli->mem, "/api/builds/%" PRId64 "/logs?%s%s%s", build, *job ? "job=" : "", job, attempt);
     const char *const headers[] = {
         cli->json ? "Accept: application/json" : "Accept: text/plain, application/json;q=0.5", NULL};
     LogSink sink = {.cli = cli};
@@ -106,8 +117,10 @@ static int logs_run(Cli *cli, void *arg, Err *err) {
 
     if (r < 0)
         return r;
+    if (options->follow && options->attempt)
+        return err_set(err, ERR_INVALID, "--follow and --attempt: an attempt is printed as it is now");
     return options->follow ? follow_build(cli, build, options->job, err)
-                           : print_log(cli, build, options->job, err);
+                           : print_log(cli, build, options, err);
 }
 
 static const char *const logs_examples[] = {
@@ -115,6 +128,8 @@ static const char *const logs_examples[] = {
     "what build 12 has said so far",
     "pelton logs -f 12 && echo good",
     "watch it to its end",
+    "pelton logs 12 --job test --attempt 1",
+    "what the first attempt said, when the job was tried again",
     "pelton logs --job test 12 > test.log",
     "one job's log, byte for byte",
     NULL,
@@ -123,7 +138,7 @@ static const char *const logs_examples[] = {
 const Command command_logs = {
     .name = "logs",
     .brief = "show or follow a build's log",
-    .usage = "logs [-f] [--job NAME] BUILD",
+    .usage = "logs [-f] [--job NAME [--attempt N]] BUILD",
     .about = "Following goes on through a restart of the server, prints each byte once, and ends with the "
              "build. The log goes to\n"
              "standard output; what Pelton itself says about jobs goes to standard error. With --json and -f "

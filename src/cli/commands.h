@@ -6,10 +6,11 @@
 extern const Command command_login, command_logout;
 extern const Command command_repo_create, command_repo_list, command_repo_show;
 extern const Command command_build_start, command_build_show, command_builds, command_cancel;
-extern const Command command_logs;
+extern const Command command_logs, command_rerun;
 extern const Command command_artifacts;
 extern const Command command_deployments, command_open;
 extern const Command command_lint;
+extern const Command command_run;
 extern const Command command_runners, command_runner_drain, command_runner_resume;
 extern const Command command_queue, command_pause, command_resume;
 extern const Command command_token_create, command_token_list, command_token_revoke;

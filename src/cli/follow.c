@@ -247,12 +247,6 @@ static int on_data(void *arg, const void *bytes, size_t len) {
 
 /* ---- connections ---- */
 
-static void pause_for(int64_t us) {
-    struct timespec time = {us / US_PER_S, us % US_PER_S * 1000};
-
-    nanosleep(&time, NULL);
-}
-
 /* One connection, to its end. 0: it was cut, or the server is going down: worth another try. */
 static int connect_once(Follow *f, const char *path, Err *err) {
     const char *last =
@@ -308,7 +302,7 @@ static int follow_to_end(Follow *f, const char *path, Err *err) {
             return -f->err.code;
         lost = lost || err->code;
         f->cli->hint = NULL;
-        pause_for(pause);
+        cli_pause(pause);
         pause = MIN(pause * 2, PAUSE_MOST);
     }
 }
@@ -348,4 +342,31 @@ int follow_build(Cli *cli, int64_t build, const char *job, Err *err) {
     buf_done(&f.text);
     term_filter_done(&f.filter);
     return r;
+}
+
+static int report_started(Cli *cli, const json_t *answer, int64_t id, Err *err) {
+    const char *status = text_clean(cli->mem, field_text(cli->mem, answer, "status"));
+    const char *message = text_clean(cli->mem, field_text(cli->mem, answer, "message"));
+    _cleanup_buf_ Buf out = BUF_INIT;
+    int r;
+
+    buf_addf(&out, "build %" PRId64 " ", id);
+    term_add(&cli->out, &out, status_style(status), status);
+    buf_addf(&out, "%s%s: %s/builds/%" PRId64 "\n", *message ? ": " : "", message, cli->url, id);
+    r = cli_print(&out, err);
+    return r < 0 ? r : str_eq(status, "failed") ? CLI_FAILED : CLI_DONE;
+}
+
+int follow_started(Cli *cli, json_t *answer, bool follow, Err *err) {
+    int64_t id = field_int(answer, "id", 0);
+    int r;
+
+    if (follow && id) {
+        cli_note(cli, "build %" PRId64 ": %s/builds/%" PRId64, id, cli->url, id);
+        return follow_build(cli, id, NULL, err);
+    }
+    if (!cli->json)
+        return report_started(cli, answer, id, err);
+    r = cli_print_json(cli, answer, err);
+    return r < 0 ? r : str_eq(field_text(cli->mem, answer, "status"), "failed") ? CLI_FAILED : CLI_DONE;
 }

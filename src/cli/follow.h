@@ -24,3 +24,5 @@ const char *follow_new_part(FollowJobs *jobs, const void *mem, const char *job, 
 /* Prints the log of the build (of one job when job is not NULL) to standard output until it ends. Each byte
  * once. Gives CLI_DONE after success, CLI_FAILED after anything else. */
 _must_check_ int follow_build(Cli *cli, int64_t build, const char *job, Err *err);
+/* Of the answer that says which build was started: tells it, or follows the build. */
+_must_check_ int follow_started(Cli *cli, json_t *answer, bool follow, Err *err);

@@ -156,6 +156,7 @@ const ExecutorOps executor_docker = {
     .name = "docker",
     .help = "a container of Docker or Podman, made for the job",
     .workspace_inside = SANDBOX_FOLDER,
+    .shares = true,
     .own_system = true,
     .available = engine_available,
     .prepare = docker_prepare,

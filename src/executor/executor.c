@@ -8,7 +8,8 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
-const ExecutorOps *const executors[] = {&executor_sandbox, &executor_shell, &executor_docker, NULL};
+const ExecutorOps *const executors[] = {&executor_sandbox, &executor_shell, &executor_docker, &executor_nix,
+                                        NULL};
 
 const ExecutorOps *executor_find(const char *name) {
     for (size_t i = 0; executors[i]; i++)

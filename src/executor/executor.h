@@ -19,6 +19,9 @@ typedef struct ExecutorService {
 
 /* The variable of a job that credentials of registries come in; steps do not get it. */
 #define EXECUTOR_LOGIN "DOCKER_AUTH_CONFIG"
+/* A file in `scratch` that a step may leave: a summary, JSON, kept as an artifact of this path beneath
+ * .pelton. */
+#define EXECUTOR_SUMMARY "nix-summary.json"
 #define EXECUTOR_READY_US (60 * INT64_C(1000000))
 
 /* What a containerised job's steps run in. */
@@ -43,6 +46,12 @@ typedef struct ExecutorBuild {
     bool push, pull;
 } ExecutorBuild;
 
+/* `uses: nix`: one of them. */
+typedef struct ExecutorNix {
+    const char *check;        /* a flake whose checks are run; "": none */
+    const char *const *build; /* what is built, NULL-terminated; or NULL */
+} ExecutorNix;
+
 /* What comes up in the child that speaks for a step with a service, kept where both it and the job process
  * see it. */
 typedef struct ExecutorShared {
@@ -50,6 +59,7 @@ typedef struct ExecutorShared {
     bool oom;
     bool running; /* the container may be */
     bool shown;   /* the services' logs were */
+    int above;    /* processes above a step's own ones that a signal to it shall not reach */
     uid_t uid;    /* of the container's processes */
     gid_t gid;
 } ExecutorShared;
@@ -68,7 +78,7 @@ typedef struct ExecutorJob {
     CgroupLimits limits; /* for executors whose containers have groups of their own */
     const char *scratch; /* a folder beside the workspace that the executor may make and removes */
     ExecutorContainer container;
-    ExecutorShared *shared; /* of executors that have `prepare`; NULL for others */
+    ExecutorShared *shared; /* of executors that say `shares`; NULL for others */
 } ExecutorJob;
 
 typedef struct ExecutorStep {
@@ -78,11 +88,14 @@ typedef struct ExecutorStep {
     const char *cwd;            /* beneath the workspace, relative; "" */
     int out;                    /* standard output and error */
     const ExecutorBuild *build; /* instead of a script; NULL: none */
+    const ExecutorNix *nix;     /* the same */
 } ExecutorStep;
 
 typedef struct ExecutorOps {
     const char *name, *help;
     const char *workspace_inside; /* what PELTON_WORKSPACE says; NULL: the workspace's own path */
+    bool sandboxed;               /* needs an /etc and a user of the slot's own */
+    bool shares;                  /* uses ExecutorJob.shared */
     bool own_system;              /* PATH, HOME and LANG are what the image says */
     /* ERR_UNSUPPORTED: not on this host; what is missing. */
     int (*available)(Err *err);
@@ -106,6 +119,7 @@ typedef struct ExecutorOps {
 extern const ExecutorOps executor_sandbox;
 extern const ExecutorOps executor_shell;
 extern const ExecutorOps executor_docker;
+extern const ExecutorOps executor_nix;
 /* NULL-terminated. */
 extern const ExecutorOps *const executors[];
 /* NULL: there is none of that name. */

@@ -56,6 +56,7 @@ const ExecutorOps executor_sandbox = {
     .name = "sandbox",
     .help = "bubblewrap: own name spaces and user, the system read-only, a seccomp filter",
     .workspace_inside = SANDBOX_FOLDER,
+    .sandboxed = true,
     .available = sandbox_available,
     .start = run_start,
     .ask = run_ask,

@@ -103,6 +103,8 @@ int sandbox_argv(const SandboxOptions *o, const char *const *command, const void
     add(&a, o->folder_read_only ? "--ro-bind" : "--bind", mem_strdup(mem, o->folder), SANDBOX_FOLDER);
     for (const char *const *p = o->read_only; p && *p; p++)
         add(&a, "--ro-bind", mem_strdup(mem, *p), mem_strdup(mem, *p));
+    for (const SandboxBind *b = o->binds; b && b->from; b++)
+        add(&a, b->read_only ? "--ro-bind" : "--bind", mem_strdup(mem, b->from), mem_strdup(mem, b->to));
     add(&a, "--remount-ro", "/", NULL);
     add(&a, "--chdir", str_empty(o->cwd) ? SANDBOX_FOLDER : mem_printf(mem, "%s/%s", SANDBOX_FOLDER, o->cwd),
         NULL);

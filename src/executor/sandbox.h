@@ -23,6 +23,12 @@
 #define SANDBOX_HOME "/home/build"
 #define SANDBOX_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
+/* A further folder, both paths absolute. */
+typedef struct SandboxBind {
+    const char *from, *to;
+    bool read_only;
+} SandboxBind;
+
 typedef struct SandboxOptions {
     const char *folder; /* absolute; bound to SANDBOX_FOLDER, the current folder inside */
     bool folder_read_only;
@@ -30,6 +36,7 @@ typedef struct SandboxOptions {
     const char *etc; /* from sandbox_etc_make */
     const char *const
         *read_only; /* further folders, absolute, seen at their own path, NULL-terminated; or NULL */
+    const SandboxBind *binds; /* seen at another path, or writable; ended by a NULL from; or NULL */
     bool network;
     bool outlive_parent; /* false: the kernel kills it when the thread that started it dies */
     int seccomp_fd;      /* its number in the new process (from sandbox_seccomp_open); -1: no filter */

@@ -62,11 +62,29 @@ void git_forget(const char *repo);
 _must_check_ int git_head(const char *repo, const void *mem, const char **ret_branch, Err *err);
 _must_check_ int git_set_head(const char *repo, const char *branch, Err *err);
 
+/* The rules of git-check-ref-format(1) for a full name, and at most 1,024 bytes of valid UTF-8. */
+bool git_ref_valid(const char *name);
+
 /* Smart HTTP (gitprotocol-http(5)), a HTTP_THREADED handler's body: hands the request to git http-backend.
  * rest: what follows the repository in the path: "info/refs", "git-upload-pack", "git-receive-pack"; anything
  * else is 404. env: further "K=V" for the hook (pusher, server URL), NULL-terminated. */
 _must_check_ int git_serve_http(HttpRequest *req, const char *repo, const char *rest, const char *user,
                                 const char *const *env, Err *err);
+
+/* ---- somebody's working tree ---- */
+#define GIT_SNAPSHOT_REF "refs/pelton/run"
+typedef struct GitSnapshot {
+    const char *commit;
+    const char *branch; /* that is checked out; main where there is none. Both in mem */
+    const char *top;    /* folder of the working tree */
+    bool changed;       /* something is not committed: the commit is one of our own */
+} GitSnapshot;
+/* Puts what `git add -A` and a commit would make of the working tree that folder is in into the bare
+ * repository, below GIT_SNAPSHOT_REF, which nothing builds by itself. The working tree, its index and its
+ * repository stay as they are; what is new is made in scratch, an empty folder. A folder without a repository
+ * is taken as it is. */
+_must_check_ int git_snapshot(const char *folder, const char *scratch, const char *repo, const void *mem,
+                              GitSnapshot *ret, Err *err);
 
 /* ---- the runner's side ---- */
 typedef struct GitCheckout {

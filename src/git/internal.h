@@ -19,8 +19,6 @@ typedef struct GitRawRef {
 /* All of refs/heads/ and refs/tags/, sorted by name, from the repository's files. */
 _must_check_ int git_refs_raw(const char *repo, const void *mem, GitRawRef **ret, size_t *ret_count,
                               Err *err);
-/* The rules of git-check-ref-format(1) for a full name, and at most 1,024 bytes of valid UTF-8. */
-bool git_ref_valid(const char *name);
 /* All files and folders of a repository that was just made survive a power loss, but not its name. */
 _must_check_ int git_sync_new(const char *repo, Err *err);
 /* The hook's text. */

@@ -150,6 +150,13 @@ static const ErrorWords *words_of(int status) {
     return status < 500 ? &error_words[0] : words_of(500);
 }
 
+const char *http_error_words(int status, const char **ret_suggestion) {
+    const ErrorWords *words = words_of(status);
+
+    *ret_suggestion = words->suggestion;
+    return words->type;
+}
+
 static const char *default_error_body(HttpRequest *req, int status, const Err *err, Buf *out) {
     const ErrorWords *words = words_of(status);
     JsonWriter w = JSON_WRITER(out);

@@ -164,6 +164,9 @@ void http_reply_err(HttpRequest *req, const Err *err);
 /* The same with a status that no ErrCode has: 422, 501, 502 … */
 void http_reply_err_as(HttpRequest *req, int status, const Err *err);
 int http_status_of(ErrCode code);
+/* A status as an error's type ("ValidationError"), for families that word it so; *ret_suggestion: what to do,
+ * or NULL. */
+const char *http_error_words(int status, const char **ret_suggestion);
 
 /* THREADED: a streamed answer: begin once, then write (blocks while the peer is slow), end by returning 0
  * from handle(). A handler that fails after begin cuts the connection, so that the peer sees it is not whole.

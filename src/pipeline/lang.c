@@ -1,10 +1,12 @@
-#include "pipeline/lang.h"
+#include "pipeline/read.h"
 
 #include "base/str.h"
 
 #define KEYS(table) .keys = (table), .count = sizeof(table) / sizeof((table)[0])
 
-static const char *const executors[] = {"sandbox", "shell", NULL};
+static const char *const executors[] = {"sandbox", "shell", "docker", NULL};
+static const char *const pulls[] = {"missing", "always", "never", NULL};
+static const char *const uses[] = {"docker", NULL};
 static const char *const shells[] = {"sh", "bash", "dash", "zsh", "ksh", NULL};
 static const char *const cancels[] = {"queued", "running", "none", NULL};
 static const char *const retry_reasons[] = {"exit", "timeout", "oom", "infrastructure", "lost", NULL};
@@ -90,7 +92,110 @@ const LangLevel lang_need = {
     .size = sizeof(PipeNeed),
 };
 
+static const LangKey image_keys[] = {
+    {"name", LANG_TEXT, offsetof(PipeImage, name), .required = true, .expected = "an image's name",
+     .also = "image",
+     .help = "The image, as `docker pull` takes it: `node:20`, `registry.example.com/team/app@sha256:…`."},
+    {"pull", LANG_WORD, offsetof(PipeImage, pull), .words = pulls, .fallback = "missing",
+     .also = "pull-policy pull_policy", .help = "When to ask the registry for it."},
+    {"user", LANG_TEXT, offsetof(PipeImage, user), .unset = "the image's", .also = "run-as",
+     .help = "Who the steps are in it: `1000`, `1000:1000`, or a name of its /etc/passwd."},
+};
+
+const LangLevel lang_image = {
+    .heading = "`jobs.NAME.image`",
+    .help = "`image: node:20` is `image: {name: node:20}`.",
+    .expected = "an image's name or a mapping with \"name\"",
+    .short_key = "name",
+    KEYS(image_keys),
+    .size = sizeof(PipeImage),
+};
+
+static const LangKey service_keys[] = {
+    {"image", LANG_TEXT, offsetof(PipeService, image), .required = true, .expected = "an image's name",
+     .also = "name", .help = "The image that runs."},
+    {"env", LANG_ENV, offsetof(PipeService, env), .unset = "none", .also = ENV_ALSO,
+     .help = "Environment of the service."},
+    {"command", LANG_NAMES, offsetof(PipeService, command), .expected = "a list of arguments",
+     .unset = "the image's", .also = "cmd args run", .help = "What it runs, as a list of arguments."},
+    {"ready", LANG_TEXT, offsetof(PipeService, ready), .expected = "a command",
+     .unset = "the image's own health check", .also = "healthcheck health wait test",
+     .help = "A command that succeeds in the service once it is up; the steps wait for that."},
+    {"timeout", LANG_DURATION, offsetof(PipeService, timeout), .fallback = "60s", .also = "wait",
+     .help = "A service that is not up after this time fails the job."},
+};
+
+const LangLevel lang_service = {
+    .noun = "service",
+    .heading = "`jobs.NAME.services.NAME`",
+    .help = "Steps reach it by its name. `services: {db: postgres:16}` is `services: {db: {image: "
+            "postgres:16}}`.",
+    .expected = "an image's name or a mapping with \"image\"",
+    .short_key = "image",
+    KEYS(service_keys),
+    .size = sizeof(PipeService),
+};
+
+static bool uses_docker(const PipeJob *job) {
+    const PipeStep *steps = job->steps.items;
+
+    for (size_t i = 0; i < job->steps.count; i++)
+        if (steps[i].uses)
+            return true;
+    return false;
+}
+
+static const LangKey cache_keys[] = {
+    {"key", LANG_TEXT, offsetof(PipeCache, key), .required = true, .expected = "a key", .uses = EXPR_FILES,
+     .also = "name id",
+     .help = "What the cache is called. `npm-${{ hash('package-lock.json') }}`: another one when that file "
+             "changes."},
+    {"restore", LANG_NAMES, offsetof(PipeCache, restore),
+     .expected = "a beginning of a key or a list of them", .uses = EXPR_FILES, .unset = "only `key` itself",
+     .also = "restore-keys restore_keys fallback_keys",
+     .help =
+         "Beginnings of keys: without a cache of that key, the newest of the first of these that there is."},
+    {"paths", LANG_PATTERNS, offsetof(PipeCache, paths), .required = true, .also = "path files mount",
+     .help = "What is kept of the workspace: files, folders, patterns."},
+};
+
+const LangLevel lang_cache = {
+    .noun = "cache",
+    .heading = "`jobs.NAME.cache`",
+    .help = "Restored before the first step, saved when the job went well. `cache` is one of these or a list "
+            "of them.",
+    .expected = "a mapping with \"key\" and \"paths\"",
+    KEYS(cache_keys),
+    .size = sizeof(PipeCache),
+};
+
+/* What an engine does is asked of one. */
+static void check_job(struct LangReader *r, const YamlNode *node, const void *target) {
+    const PipeJob *job = target;
+    const YamlNode *executor = job->runs_on.executor;
+
+    if (job->image.name && executor && !str_eq(executor->text, "docker"))
+        lang_refuse(r, executor, "an image needs the executor \"docker\"; leave \"executor\" out");
+    if (executor && !str_eq(executor->text, "docker") && uses_docker(job))
+        lang_refuse(r, executor, "`uses: docker` needs the executor \"docker\"; leave \"executor\" out");
+    for (size_t i = 0; i < job->secrets.count; i++)
+        if (!lang_is_variable(job->secrets.items[i]))
+            lang_refuse(r, job->secrets.items[i],
+                        "a secret's name has letters, digits and _, not a digit first");
+    if (job->services.count && !job->image.name)
+        lang_refuse(r, yaml_get(node, "services"),
+                    "services are reached from a container: the job needs an \"image\"");
+}
+
 static const LangKey job_keys[] = {
+    {"image", LANG_MAPPING, offsetof(PipeJob, image), .level = &lang_image,
+     .expected = "an image's name or a mapping", .unset = "none", .also = "container docker",
+     .help = "The steps run in a container of this image, made for the job. Without: with the runner's own "
+             "programs."},
+    {"services", LANG_MAP, offsetof(PipeJob, services), .level = &lang_service, .max = LANG_MAX_SERVICES,
+     .expected = "a mapping of names to services", .unset = "none", .also = "service sidecars",
+     .help = "Containers beside the job's own, which runs in an `image`: databases and the like. They are "
+             "gone when it ends."},
     {"extends", LANG_NODE, offsetof(PipeJob, extends), .expected = "a template's name or a list of them",
      .unset = "nothing", .also = "extend template",
      .help = "Templates that this job is built on: what it says itself wins, mappings are joined key by key, "
@@ -99,6 +204,14 @@ static const LangKey job_keys[] = {
     {"matrix", LANG_NODE, offsetof(PipeJob, matrix), .expected = "a mapping of names to lists of values",
      .unset = "one job", .also = "strategy parallel",
      .help = "One job for each combination of values: see [Many alike](#many-alike)."},
+    {"cache", LANG_LIST, offsetof(PipeJob, cache), .level = &lang_cache, .max = LANG_MAX_STEPS,
+     .single = true, .expected = "a cache or a list of them", .unset = "none", .also = "caches",
+     .help = "Files that later builds find again.", .later = "this version keeps no caches"},
+    {"secrets", LANG_NAMES, offsetof(PipeJob, secrets), .expected = "a secret's name or a list of them",
+     .unset = "none", .also = "secret",
+     .help = "Secrets of the project that the steps find in their environment, by name, and that "
+             "no log shows.",
+     .later = "this version keeps no secrets"},
     {"needs", LANG_NEEDS, offsetof(PipeJob, needs), .level = &lang_need,
      .expected = "a job's name or a list of them", .unset = "none",
      .also = "depends_on depends-on dependsOn depends dependencies requires after",
@@ -156,19 +269,70 @@ const LangLevel lang_job = {
     .expected = "a mapping with \"steps\"",
     KEYS(job_keys),
     .size = sizeof(PipeJob),
+    .check = check_job,
 };
+
+static const LangKey docker_keys[] = {
+    {"build", LANG_FOLDER, offsetof(PipeDocker, build), .unset = "nothing is built", .also = "context dir",
+     .help = "The folder of the workspace that an image is built from."},
+    {"file", LANG_FOLDER, offsetof(PipeDocker, file), .unset = "`Dockerfile`", .also = "dockerfile",
+     .expected = "a file", .help = "The Dockerfile in that folder."},
+    {"tag", LANG_NAMES, offsetof(PipeDocker, tag), .required = true, .expected = "a name or a list of them",
+     .also = "tags image", .help = "What the image is called: `app:${{ commit.short }}`."},
+    {"args", LANG_ENV, offsetof(PipeDocker, args), .unset = "none", .also = "build-args build_args",
+     .help = "Values of the Dockerfile's `ARG`s."},
+    {"target", LANG_TEXT, offsetof(PipeDocker, target), .unset = "the last", .also = "stage",
+     .help = "The stage of the Dockerfile to build."},
+    {"push", LANG_BOOL, offsetof(PipeDocker, push), .fallback = "false",
+     .help = "Whether it is pushed; credentials come as a secret `DOCKER_AUTH_CONFIG`."},
+    {"pull", LANG_BOOL, offsetof(PipeDocker, pull), .fallback = "false",
+     .help = "Whether to look for newer base images."},
+};
+
+static void check_docker(struct LangReader *r, const YamlNode *node, const void *target) {
+    const PipeDocker *docker = target;
+
+    if (!docker->build && !docker->push)
+        lang_refuse(r, node, "expected \"build\", \"push\" or both");
+}
+
+const LangLevel lang_docker = {
+    .heading = "`jobs.NAME.steps`: `with` of `uses: docker`",
+    .help = "Builds an image with the runner's engine, and pushes it.",
+    .expected = "a mapping with \"tag\"",
+    KEYS(docker_keys),
+    .size = sizeof(PipeDocker),
+    .check = check_docker,
+};
+
+static void check_step(struct LangReader *r, const YamlNode *node, const void *target) {
+    const PipeStep *step = target;
+
+    if (!yaml_get(node, "run") && !yaml_get(node, "uses"))
+        lang_missing(r, node, "run");
+    if (step->run.node && step->uses)
+        lang_refuse(r, step->uses, "a step has \"run\" or \"uses\", not both");
+    if (step->uses && !yaml_get(node, "with"))
+        lang_missing(r, node, "with");
+    if (step->with && !yaml_get(node, "uses"))
+        lang_refuse(r, step->with->node, "\"with\" is for a step with \"uses\"");
+}
 
 static const LangKey step_keys[] = {
     {
         "run",
         LANG_SCRIPT,
         offsetof(PipeStep, run),
-        .required = true,
+        .unset = "required, or `uses`",
         .expected = "a command",
         .also = "script command commands cmd sh",
         .help = "The command or, in several lines, the script. The shell is "
                 "`sh -e`: the first command that fails ends the step.",
     },
+    {"uses", LANG_WORD, offsetof(PipeStep, uses), .words = uses, .unset = "`run`", .also = "plugin action",
+     .help = "What the step does instead of a command: `docker` builds and pushes an image."},
+    {"with", LANG_PART, offsetof(PipeStep, with), .level = &lang_docker, .expected = "a mapping with \"tag\"",
+     .unset = "none", .also = "settings args", .help = "What `uses` is to do."},
     {"name", LANG_TEXT, offsetof(PipeStep, name), .unset = "the first line of `run`",
      .also = "title label displayName", .help = "What the step is called in logs and messages."},
     {
@@ -183,8 +347,7 @@ static const LangKey step_keys[] = {
      .also = "continue_on_error allow-failure allow_failure ignore-errors",
      .help = "Whether the job goes on as if the step had gone well when it failed."},
     {"shell", LANG_WORD, offsetof(PipeStep, shell), .words = shells, .unset = "`sh`", .also = "interpreter",
-     .help = "What runs the command, as `SHELL -e -c …`; it must be where the step runs.",
-     .later = "runners only know sh"},
+     .help = "What runs the command, as `SHELL -e -c …`; it must be where the step runs."},
     {"timeout", LANG_DURATION, offsetof(PipeStep, timeout), .unset = "the job's",
      .also = "timeout-minutes timeout_minutes", .help = "The step is stopped, and failed, after this time."},
     {"working-directory", LANG_FOLDER, offsetof(PipeStep, folder), .unset = "the workspace",
@@ -204,6 +367,7 @@ const LangLevel lang_step = {
     .short_key = "run",
     KEYS(step_keys),
     .size = sizeof(PipeStep),
+    .check = check_step,
 };
 
 static const LangKey artifacts_keys[] = {
@@ -268,10 +432,11 @@ const LangLevel lang_retry = {
 };
 
 static const LangKey runs_on_keys[] = {
-    {"executor", LANG_WORD, offsetof(PipeRunsOn, executor), .words = executors, .fallback = "sandbox",
-     .also = "type kind",
-     .help = "How the steps run: `sandbox` isolated from the machine and from other jobs; `shell` directly "
-             "on the machine, where the server allows it."},
+    {"executor", LANG_WORD, offsetof(PipeRunsOn, executor), .words = executors,
+     .unset = "`docker` with an `image` or `uses: docker`, else `sandbox`", .also = "type kind",
+     .help = "How the steps run: `sandbox` isolated from the machine and from other jobs; `docker` in "
+             "containers; "
+             "`shell` directly on the machine, where the server allows it."},
     {"arch", LANG_NAME, offsetof(PipeRunsOn, arch), .expected = "an architecture", .unset = "any",
      .also = "architecture platform cpu",
      .help = "The runner's architecture as `uname -m` prints it: `x86_64`, `aarch64`. "
@@ -376,6 +541,10 @@ const LangLevel *const lang_levels[] = {&lang_file,
                                         &lang_job,
                                         &lang_need,
                                         &lang_step,
+                                        &lang_docker,
+                                        &lang_image,
+                                        &lang_service,
+                                        &lang_cache,
                                         &lang_artifacts,
                                         &lang_runs_on,
                                         &lang_resources,

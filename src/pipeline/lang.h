@@ -19,6 +19,7 @@
 #define LANG_MAX_MATRIX_NAMES 20   /* of one */
 #define LANG_MAX_MATRIX_VALUE 1000 /* bytes */
 #define LANG_MAX_EXTENDS 20        /* templates of one job */
+#define LANG_MAX_SERVICES 50       /* of one job */
 #define LANG_MAX_INPUTS 100
 #define LANG_MAX_INPUT 4096 /* bytes of what is given for one */
 /* values of the file with its templates and matrices written out */
@@ -52,12 +53,14 @@ typedef enum LangType {
     LANG_MAPPING,   /* a struct of key->level, embedded */
     LANG_PART, /* pointer to a struct of key->level that begins with const YamlNode * (the mapping); NULL:
                   absent */
+    LANG_MAP,  /* LangItems: structs of key->level by name, each begins with const YamlNode * (the name) */
     LANG_LIST, /* LangItems: a list of structs of key->level */
     LANG_JOBS, /* LangItems: of PipeJob, by name */
     LANG_TYPES
 } LangType;
 
 typedef struct LangLevel LangLevel;
+struct LangReader;
 
 typedef struct LangKey {
     const char *name;
@@ -67,6 +70,7 @@ typedef struct LangKey {
     const char *const *words; /* of WORD, NULL-terminated */
     int64_t min, max;         /* of INT and SIZE */
     bool required;
+    bool single;          /* of LIST: one item may stand without the list */
     bool early;           /* read before the other keys of its level */
     const char *expected; /* "a list of steps", for messages; NULL: the type's */
     const char *fallback; /* the default, read like a value of the file; NULL: zero */
@@ -86,6 +90,8 @@ struct LangLevel {
     const LangKey *keys;
     size_t count;
     size_t size; /* of the level's struct */
+    /* What no single key tells: looks at the filled target, reports problems at the mapping's place. */
+    void (*check)(struct LangReader *r, const YamlNode *node, const void *target);
 };
 
 typedef struct LangNodes {
@@ -108,13 +114,40 @@ typedef struct LangItems {
     size_t count;
 } LangItems;
 
+typedef struct PipeDocker {
+    const YamlNode *node;
+    const char *build, *file; /* NULL: not said */
+    LangNodes tag;
+    const YamlNode *args, *target;
+    bool push, pull;
+} PipeDocker;
+
 typedef struct PipeStep {
     LangScript run;
     const YamlNode *name, *env, *condition, *shell;
     int64_t timeout;
     const char *folder;
     bool go_on;
+    const YamlNode *uses;
+    PipeDocker *with;
 } PipeStep;
+
+typedef struct PipeCache {
+    const YamlNode *key;
+    LangNodes restore;
+    LangPaths paths;
+} PipeCache;
+
+typedef struct PipeImage {
+    const YamlNode *name, *pull, *user;
+} PipeImage;
+
+typedef struct PipeService {
+    const YamlNode *name;
+    const YamlNode *image, *env, *ready;
+    LangNodes command;
+    int64_t timeout;
+} PipeService;
 
 typedef struct PipeResources {
     int64_t memory, cpu, processes, disk;
@@ -156,6 +189,10 @@ typedef struct PipeJob {
     const YamlNode *extends, *matrix;
     LangItems needs; /* of PipeNeed */
     LangItems steps; /* of PipeStep */
+    PipeImage image;
+    LangItems services; /* of PipeService */
+    LangItems cache;    /* of PipeCache */
+    LangNodes secrets;
     const YamlNode *env, *condition;
     int64_t timeout, queue_timeout, priority;
     PipeArtifacts artifacts;
@@ -195,9 +232,9 @@ typedef struct PipeFile {
     PipeDeploy *deploy;
 } PipeFile;
 
-extern const LangLevel lang_file, lang_input, lang_template, lang_need, lang_job, lang_step, lang_artifacts,
-    lang_runs_on, lang_resources, lang_concurrency, lang_retry, lang_deploy, lang_health,
-    lang_deploy_resources;
+extern const LangLevel lang_file, lang_input, lang_template, lang_need, lang_image, lang_service, lang_docker,
+    lang_cache, lang_job, lang_step, lang_artifacts, lang_runs_on, lang_resources, lang_concurrency,
+    lang_retry, lang_deploy, lang_health, lang_deploy_resources;
 
 /* Every level, in the order of the reference; NULL-terminated. */
 extern const LangLevel *const lang_levels[];
@@ -207,6 +244,8 @@ const LangKey *lang_key(const LangLevel *level, const char *name);
 /* The name that was probably meant: the nearest right word, or the one for another system's word; or NULL. */
 const char *lang_nearest(const LangLevel *level, const char *name);
 
+/* Whether the text may be the name of an environment's variable. */
+bool lang_is_variable(const YamlNode *node);
 /* Whether the text of the node, which the reader gave, has ${{ }} that are to be filled in when the job runs.
  */
 bool lang_is_late(const YamlNode *node);

@@ -19,6 +19,7 @@ typedef struct PlanContext {
     const char *project, *branch, *ref, *commit;
     const char *event;            /* "push", "tag", "manual", "pull_request", "schedule" */
     bool allow_shell;             /* the server lets pipelines use the shell executor */
+    bool no_deploy;               /* nothing is deployed, whatever the file says */
     const char *message, *author; /* of the commit; NULL: unknown */
     const char *inputs;           /* given by hand: JSON object of texts, numbers and truths; NULL: nothing */
     const PlanNeed *needs;        /* later only: not known to the planner */
@@ -120,11 +121,20 @@ typedef struct StagesInfo {
     size_t trigger_count;
 } StagesInfo;
 
+/* "owner/name" and "https://host/owner/name.git" → "name", as it is called here. In mem. */
+const char *stages_repository_name(const char *repository, const void *mem);
+/* Whether one of the triggers wants this: `event` "push", "tag", "pull_request" or "schedule"; `ref` the
+ * branch (of a pull request: its target) or the tag; repository NULL: whatever they say of one counts as this
+ * one. What has no triggers wants all. */
+bool stages_wants(const StagesInfo *info, const char *event, const char *ref, const char *repository);
+
 /* Reads, checks and plans. Problems as of plan_make; ERR_UNSUPPORTED when all of them are step types that
  * this version does not run yet. */
 _must_check_ int stages_plan(const char *text, size_t len, const PlanContext *context, const void *mem,
                              Plan **ret, StagesInfo **ret_info, PlanProblems **ret_problems, Err *err);
 
+/* Leaves the named jobs (NULL-terminated) and all that they need. ERR_INVALID: there is no such job. */
+_must_check_ int plan_select(Plan *plan, const char *const *names, Err *err);
 /* file:line:column, the message, the line itself and a caret, for a terminal. */
 void plan_problems_print(const PlanProblems *problems, const char *file, const char *text, size_t len,
                          bool colour, Buf *out);

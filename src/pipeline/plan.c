@@ -94,7 +94,7 @@ static const char *arch_word(const YamlNode *arch) {
 
 static PlanFit plan_fit(const PipeJob *job, SpecWriter *w) {
     return (PlanFit){
-        .executor = job->runs_on.executor->text,
+        .executor = spec_executor(job),
         .arch = arch_word(job->runs_on.arch),
         .labels = spec_labels(w, job->runs_on.labels),
         .cpu = job->resources.cpu,
@@ -154,7 +154,8 @@ static PlanJob plan_deploy_job(const Plan *plan, const PipeDeploy *deploy, SpecW
 }
 
 static bool deploys(const PipeFile *file, const PlanContext *context) {
-    return file->deploy && (str_eq(context->event, "push") || str_eq(context->event, "manual")) &&
+    return file->deploy && !context->no_deploy &&
+           (str_eq(context->event, "push") || str_eq(context->event, "manual")) &&
            str_eq(context->branch, file->deploy->branch->text);
 }
 
@@ -250,8 +251,12 @@ static int plan_makefile(const char *name, const void *mem, Plan **ret) {
 
 static int plan_stages(const char *text, size_t len, const PlanContext *context, const void *mem, Plan **ret,
                        PlanProblems **ret_problems, Err *err) {
-    int r = stages_plan(text, len, context, mem, ret, NULL, ret_problems, err);
+    const char *tag = str_after(context->ref, "refs/tags/");
+    StagesInfo *info;
+    int r = stages_plan(text, len, context, mem, ret, &info, ret_problems, err);
 
+    if (r >= 0 && !stages_wants(info, context->event, tag ? tag : context->branch, NULL))
+        (*ret)->nothing = true;
     return r == -ERR_UNSUPPORTED || r == -ERR_INVALID ? fail_first(STAGES_FILE, *ret_problems, err) : r;
 }
 

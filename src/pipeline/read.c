@@ -99,10 +99,18 @@ static bool has_early(const LangLevel *level) {
     return false;
 }
 
+void lang_missing(LangReader *r, const YamlNode *node, const char *key) {
+    problems_at(r->problems, node, "missing key \"%s\"%s", key, in_place(r));
+}
+
+void lang_refuse(LangReader *r, const YamlNode *node, const char *what) {
+    problems_at(r->problems, node, "%s: %s", lang_place(r), what);
+}
+
 static void check_required(LangReader *r, const LangLevel *level, const YamlNode *node) {
     for (size_t i = 0; i < level->count; i++)
         if (level->keys[i].required && !yaml_get(node, level->keys[i].name))
-            problems_at(r->problems, node, "missing key \"%s\"%s", level->keys[i].name, in_place(r));
+            lang_missing(r, node, level->keys[i].name);
 }
 
 /* Whether the node may stand for the level's short key: `- make`, `artifacts: [a, b]`. */
@@ -135,4 +143,6 @@ void lang_read(LangReader *r, const LangLevel *level, const YamlNode *node, void
     for (size_t i = 0; i < node->count; i++)
         read_pair(r, level, &node->pairs[i], false, target);
     check_required(r, level, node);
+    if (level->check)
+        level->check(r, node, target);
 }

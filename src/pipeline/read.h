@@ -31,6 +31,10 @@ void lang_read(LangReader *r, const LangLevel *level, const YamlNode *node, void
 /* `step 2 of job "test"`; "" at the top. In the problems' memory. */
 const char *lang_place(LangReader *r);
 
+/* `step 1 of job "test": what`, at the node. */
+void lang_refuse(LangReader *r, const YamlNode *node, const char *what);
+/* `missing key "run" in step 1 of job "test"`. */
+void lang_missing(LangReader *r, const YamlNode *node, const char *key);
 /* A key that the level does not have. */
 void lang_unknown(LangReader *r, const LangLevel *level, const YamlNode *node);
 

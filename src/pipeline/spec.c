@@ -90,10 +90,12 @@ static void write_step_env(JsonWriter *jw, const PipeStep *step) {
 
 /* The name, or the command's first line, cut. */
 static void write_step_name(JsonWriter *jw, const PipeStep *step) {
-    const char *run = step->run.node->text + strspn(step->run.node->text, " \t\r\n");
-    size_t len = strcspn(run, "\r\n");
+    const char *run = step->run.node ? step->run.node->text : lang_text(step->uses);
     char cut[NAME_MAX_BYTES + 8];
+    size_t len;
 
+    run += strspn(run, " \t\r\n");
+    len = strcspn(run, "\r\n");
     if (step->name) {
         jw_str(jw, "name", step->name->text);
     } else if (len <= NAME_MAX_BYTES) {
@@ -106,10 +108,93 @@ static void write_step_name(JsonWriter *jw, const PipeStep *step) {
     }
 }
 
+static void write_names(JsonWriter *jw, const char *key, const LangNodes *names) {
+    jw_array(jw, key);
+    for (size_t i = 0; i < names->count; i++)
+        jw_str(jw, NULL, names->items[i]->text);
+    jw_end_array(jw);
+}
+
+static void write_paths(JsonWriter *jw, const char *key, const LangPaths *paths) {
+    jw_array(jw, key);
+    for (size_t i = 0; i < paths->count; i++)
+        jw_str(jw, NULL, paths->items[i]);
+    jw_end_array(jw);
+}
+
+static void write_docker(JsonWriter *jw, const PipeDocker *docker) {
+    jw_str(jw, "uses", "docker");
+    jw_object(jw, "with");
+    /* the workspace itself is "." here: "" means that nothing is built */
+    jw_str(jw, "build", !docker->build ? "" : *docker->build ? docker->build : ".");
+    jw_str(jw, "file", docker->file && *docker->file ? docker->file : "Dockerfile");
+    write_names(jw, "tag", &docker->tag);
+    jw_object(jw, "args");
+    write_pairs(jw, docker->args, false);
+    jw_end_object(jw);
+    jw_str(jw, "target", lang_text(docker->target));
+    jw_bool(jw, "push", docker->push);
+    jw_bool(jw, "pull", docker->pull);
+    jw_end_object(jw);
+}
+
+static void write_service(JsonWriter *jw, const PipeService *service) {
+    jw_object(jw, NULL);
+    jw_str(jw, "name", service->name->text);
+    jw_str(jw, "image", service->image->text);
+    jw_object(jw, "env");
+    write_pairs(jw, service->env, false);
+    jw_end_object(jw);
+    if (service->command.count)
+        write_names(jw, "command", &service->command);
+    jw_str(jw, "ready", lang_text(service->ready));
+    jw_int(jw, "timeout", service->timeout);
+    jw_end_object(jw);
+}
+
+static void write_caches(JsonWriter *jw, const PipeJob *job) {
+    const PipeCache *caches = job->cache.items;
+
+    jw_array(jw, "cache");
+    for (size_t i = 0; i < job->cache.count; i++) {
+        jw_object(jw, NULL);
+        jw_str(jw, "key", caches[i].key->text);
+        write_names(jw, "restore", &caches[i].restore);
+        write_paths(jw, "paths", &caches[i].paths);
+        jw_end_object(jw);
+    }
+    jw_end_array(jw);
+}
+
+static void write_container(JsonWriter *jw, const PipeJob *job) {
+    const PipeService *services = job->services.items;
+
+    if (!job->image.name)
+        return;
+    jw_str(jw, "image", job->image.name->text);
+    jw_str(jw, "pull", job->image.pull->text);
+    jw_str(jw, "user", lang_text(job->image.user));
+    jw_array(jw, "services");
+    for (size_t i = 0; i < job->services.count; i++)
+        write_service(jw, &services[i]);
+    jw_end_array(jw);
+}
+
+const char *spec_executor(const PipeJob *job) {
+    const PipeStep *steps = job->steps.items;
+
+    if (job->runs_on.executor)
+        return job->runs_on.executor->text;
+    for (size_t i = 0; i < job->steps.count; i++)
+        if (steps[i].uses)
+            return "docker";
+    return job->image.name ? "docker" : "sandbox";
+}
+
 static void write_step(JsonWriter *jw, const PipeStep *step) {
     jw_object(jw, NULL);
     write_step_name(jw, step);
-    jw_str(jw, "run", step->run.script.text);
+    jw_str(jw, "run", step->run.script.text ? step->run.script.text : "");
     write_step_env(jw, step);
     jw_int(jw, "timeout", step->timeout);
     if (step->shell)
@@ -118,14 +203,9 @@ static void write_step(JsonWriter *jw, const PipeStep *step) {
         jw_bool(jw, "continue_on_error", true);
     jw_str(jw, "working_directory", step->folder ? step->folder : "");
     jw_str(jw, "if", lang_text(step->condition));
+    if (step->uses)
+        write_docker(jw, step->with);
     jw_end_object(jw);
-}
-
-static void write_paths(JsonWriter *jw, const char *key, const LangPaths *paths) {
-    jw_array(jw, key);
-    for (size_t i = 0; i < paths->count; i++)
-        jw_str(jw, NULL, paths->items[i]);
-    jw_end_array(jw);
 }
 
 static void write_resources(JsonWriter *jw, const PipeResources *resources) {
@@ -144,7 +224,7 @@ const char *spec_job(SpecWriter *w, const PipeJob *job, const LangPaths *release
     buf_clear(&w->buf);
     jw_object(&jw, NULL);
     jw_str(&jw, "kind", "steps");
-    jw_str(&jw, "executor", job->runs_on.executor ? job->runs_on.executor->text : "sandbox");
+    jw_str(&jw, "executor", spec_executor(job));
     jw_bool(&jw, "checkout", job->checkout);
     jw_bool(&jw, "network", job->network);
     write_job_env(w, &jw, job->env);
@@ -160,6 +240,11 @@ const char *spec_job(SpecWriter *w, const PipeJob *job, const LangPaths *release
     else
         jw_null(&jw, "release");
     write_resources(&jw, &job->resources);
+    write_container(&jw, job);
+    if (job->secrets.count)
+        write_names(&jw, "secrets", &job->secrets);
+    if (job->cache.count)
+        write_caches(&jw, job);
     jw_end_object(&jw);
     return finish(w);
 }

@@ -19,6 +19,8 @@ typedef struct SpecWriter {
 void spec_init(SpecWriter *w, const PipeFile *file, const void *mem);
 void spec_done(SpecWriter *w);
 
+/* What runs the job: what it says, or what its image and steps need. */
+const char *spec_executor(const PipeJob *job);
 /* A job of steps; release: the files that become the release, or NULL. The text lives in the writer's mem;
  * NULL when all together would be larger than SPEC_MAX_TOTAL. */
 const char *spec_job(SpecWriter *w, const PipeJob *job, const LangPaths *release);

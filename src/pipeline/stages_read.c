@@ -329,3 +329,49 @@ void stages_read_file(StagesReader *r, const YamlNode *root, StagesFile *ret) {
     read_triggers(r, root, ret->info);
     read_stages(r, root, ret);
 }
+
+/* ---- which trigger wants what ---- */
+
+static bool fits(const char *const *patterns, const char *text) {
+    for (size_t i = 0; patterns && patterns[i]; i++)
+        if (str_glob(patterns[i], text))
+            return true;
+    return !patterns;
+}
+
+const char *stages_repository_name(const char *repository, const void *mem) {
+    const char *slash = strrchr(repository, '/'), *name = slash ? slash + 1 : repository;
+
+    return mem_strndup(mem, name, strlen(name) - (str_ends(name, ".git") ? 4 : 0));
+}
+
+static bool same_repository(const char *a, const char *b) {
+    _cleanup_talloc_ void *mem = talloc_new(NULL);
+
+    return str_eq(stages_repository_name(a, mem), stages_repository_name(b, mem));
+}
+
+static bool trigger_wants(const StagesTrigger *t, const char *event, const char *ref) {
+    bool tag = str_eq(event, "tag");
+
+    if (str_eq(t->type, "webhook"))
+        return tag ? fits(t->tags, ref) : fits(t->branches, ref);
+    if (str_eq(t->type, "git_push"))
+        return str_eq(event, "push") && fits(t->branches, ref);
+    if (str_eq(t->type, "git_tag"))
+        return tag && fits(t->tags, ref);
+    return str_eq(t->type, event) && fits(t->branches, ref);
+}
+
+bool stages_wants(const StagesInfo *info, const char *event, const char *ref, const char *repository) {
+    if (str_eq(event, "manual"))
+        return true;
+    for (size_t i = 0; i < info->trigger_count; i++) {
+        const StagesTrigger *t = &info->triggers[i];
+
+        if (trigger_wants(t, event, ref) &&
+            (!repository || !t->repository || same_repository(t->repository, repository)))
+            return true;
+    }
+    return info->trigger_count == 0;
+}

@@ -279,7 +279,7 @@ static void read_folder(LangReader *r, const LangKey *key, const YamlNode *node,
         *(const char **)field = path;
 }
 
-static bool is_env_name(const YamlNode *node) {
+bool lang_is_variable(const YamlNode *node) {
     const char *s = node->text;
 
     if (node->len == 0 || node->len > 255 || isdigit((unsigned char)s[0]))
@@ -292,7 +292,7 @@ static bool is_env_name(const YamlNode *node) {
 
 /* Gives the variable's value, filled in; NULL: it was refused. */
 static const YamlNode *read_variable(LangReader *r, const LangKey *key, const YamlPair *pair) {
-    bool named = is_env_name(pair->key);
+    bool named = lang_is_variable(pair->key);
     const char *place, *of, *shown;
 
     if (named && pair->value->kind == YAML_SCALAR)
@@ -461,33 +461,36 @@ static void read_part(LangReader *r, const LangKey *key, const YamlNode *node, v
 
 static void read_list(LangReader *r, const LangKey *key, const YamlNode *node, void *field) {
     LangPlace place = {.up = r->place, .level = key->level};
+    bool single = key->single && node->kind == YAML_MAPPING;
+    YamlNode *const *items = single ? (YamlNode *const *)&node : node->items;
+    size_t count = single ? 1 : node->count;
     LangItems *list = field;
 
-    if (node->kind != YAML_SEQUENCE) {
+    if (node->kind != YAML_SEQUENCE && !single) {
         lang_expected(r, key, node);
         return;
     }
-    if (node->count == 0)
+    if (count == 0)
         problems_at(r->problems, node, "\"%s\" of %s is empty; expected %s", key->name, lang_place(r),
                     key->expected);
-    if (node->count > (size_t)key->max - r->listed) {
+    if (count > (size_t)key->max - r->listed) {
         problems_at(r->problems, node, "more than %lld %ss in the file", (long long)key->max,
                     key->level->noun);
         return;
     }
-    r->listed += node->count;
-    list->items = mem_zalloc(r->mem, node->count * key->level->size, key->name);
+    r->listed += count;
+    list->items = mem_zalloc(r->mem, count * key->level->size, key->name);
     r->place = &place;
-    for (size_t i = 0; i < node->count; i++) {
+    for (size_t i = 0; i < count; i++) {
         place.number = i + 1;
-        if (node->items[i]->kind == YAML_SCALAR && !is_text(node->items[i]))
-            problems_at(r->problems, node->items[i], "%s is empty; expected %s", lang_place(r),
+        if (items[i]->kind == YAML_SCALAR && !is_text(items[i]))
+            problems_at(r->problems, items[i], "%s is empty; expected %s", lang_place(r),
                         key->level->expected);
         else
-            lang_read(r, key->level, node->items[i], (char *)list->items + i * key->level->size);
+            lang_read(r, key->level, items[i], (char *)list->items + i * key->level->size);
     }
     r->place = place.up;
-    list->count = node->count;
+    list->count = count;
 }
 
 /* ---- needs, templates, inputs ---- */
@@ -566,6 +569,41 @@ static void read_inputs(LangReader *r, const LangKey *key, const YamlNode *node,
     lang_inputs_take(r, inputs);
 }
 
+static void read_item(LangReader *r, const LangKey *key, const YamlPair *pair, void *item) {
+    LangPlace place = {.up = r->place, .level = key->level};
+
+    if (!str_is_name(pair->key->text, LANG_MAX_NAME)) {
+        problems_at(r->problems, pair->key,
+                    "bad name \"%s\" of a %s; expected letters, digits, _, - and dots, at most %d",
+                    problems_show(r->problems, pair->key->text), key->level->noun, LANG_MAX_NAME);
+        return;
+    }
+    place.name = pair->key->text;
+    r->place = &place;
+    if (yaml_is_null(pair->value))
+        problems_at(r->problems, pair->key, "%s is empty; expected %s", lang_place(r), key->level->expected);
+    else
+        lang_read(r, key->level, pair->value, item);
+    r->place = place.up;
+}
+
+static void read_map(LangReader *r, const LangKey *key, const YamlNode *node, void *field) {
+    LangItems *map = field;
+
+    if (node->kind != YAML_MAPPING || node->count > (size_t)key->max) {
+        lang_expected(r, key, node);
+        return;
+    }
+    map->items = mem_zalloc(r->mem, node->count * key->level->size, key->name);
+    for (size_t i = 0; i < node->count; i++) {
+        void *item = (char *)map->items + i * key->level->size;
+
+        read_item(r, key, &node->pairs[i], item);
+        *(const YamlNode **)item = node->pairs[i].key;
+    }
+    map->count = node->count;
+}
+
 const LangTypeInfo lang_types[LANG_TYPES] = {
     [LANG_TEXT] = {"text", "a string", read_text},
     [LANG_NAME] = {"name", "a name (letters, digits, _, - and dots)", read_name},
@@ -592,6 +630,7 @@ const LangTypeInfo lang_types[LANG_TYPES] = {
     [LANG_PATTERNS] = {"pattern or list", "a pattern or a list of patterns", read_patterns},
     [LANG_MAPPING] = {"mapping", "a mapping", read_mapping},
     [LANG_PART] = {"mapping", "a mapping", read_part},
+    [LANG_MAP] = {"mapping", "a mapping", read_map},
     [LANG_LIST] = {"list", "a list", read_list},
     [LANG_JOBS] = {"mapping", "a mapping", lang_jobs},
 };

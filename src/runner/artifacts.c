@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define RELEASE_PATH ".pelton/release.tar.zst"
+#define SUMMARY_PATH ".pelton/" EXECUTOR_SUMMARY
 #define SAYINGS_MAX 20
 
 typedef struct Upload {
@@ -45,7 +46,9 @@ static void body_rewind(void *arg) {
     ((Body *)arg)->at = 0;
 }
 
-static int hash_file(int fd, char hex[65], int64_t *ret_size, Err *err) {
+#define LOOK_UP_EVERY (1 << 20) /* bytes: whether the job is to end meanwhile */
+
+static int hash_file(Uploader *u, int fd, char hex[65], int64_t *ret_size, Err *err) {
     static unsigned char buffer[64 * 1024];
     unsigned char hash[crypto_hash_sha256_BYTES];
     crypto_hash_sha256_state state;
@@ -60,6 +63,8 @@ static int hash_file(int fd, char hex[65], int64_t *ret_size, Err *err) {
             return err_errno(err, "read");
         crypto_hash_sha256_update(&state, buffer, (size_t)len);
         size += len;
+        if (size % LOOK_UP_EVERY == 0 && uploader_go_on(u, err) < 0)
+            return -(int)err->code;
     }
     crypto_hash_sha256_final(&state, hash);
     str_hex(hash, sizeof(hash), hex);
@@ -80,7 +85,7 @@ static int put(Upload *u, const char *path, int fd, Err *err) {
         .headers = headers,
         .timeout_us = INT64_C(600) * 1000000,
     };
-    int r = hash_file(fd, hex, &size, err);
+    int r = hash_file(u->j->uploader, fd, hex, &size, err);
 
     if (r < 0)
         return err_wrap(err, "%s", path);
@@ -149,6 +154,23 @@ static int put_release(Upload *u, Err *err) {
     return r < 0 ? err_wrap(err, "release") : 0;
 }
 
+/* What the executor has found out, whether or not it went well. */
+static int put_summary(Upload *u, Err *err) {
+    _cleanup_close_ int fd = -1;
+    char path[PATH_MAX];
+
+    snprintf(path, sizeof(path), "%s/" EXECUTOR_SUMMARY, u->j->run.scratch);
+    fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    return fd < 0 ? 0 : put(u, SUMMARY_PATH, fd, err);
+}
+
+static bool has_summary(const JobProcess *j) {
+    char path[PATH_MAX];
+
+    snprintf(path, sizeof(path), "%s/" EXECUTOR_SUMMARY, j->run.scratch);
+    return access(path, F_OK) == 0;
+}
+
 /* On the uploader's thread, while the main thread waits for signals. */
 static void upload_main(void *arg) {
     Upload *u = arg;
@@ -165,13 +187,15 @@ static void upload_main(void *arg) {
     }
     if (u->result == 0 && s->release && good)
         u->result = put_release(u, &u->err);
+    if (u->result == 0)
+        u->result = put_summary(u, &u->err);
 }
 
 int artifacts_run(JobProcess *j, Err *err) {
     const JobSpec *s = j->spec;
     Upload u = {.j = j, .mem = talloc_new(NULL)};
 
-    if (!s->artifacts && !s->artifacts_of_build_server && !(s->release && !j->state)) {
+    if (!s->artifacts && !s->artifacts_of_build_server && !(s->release && !j->state) && !has_summary(j)) {
         talloc_free(u.mem);
         return 0;
     }

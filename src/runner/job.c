@@ -176,7 +176,7 @@ static int open_way(const JobProcess *j, Err *err) {
 static int share(JobProcess *j, Err *err) {
     void *shared;
 
-    if (!j->ops->prepare)
+    if (!j->ops->shares)
         return 0;
     shared = mmap(NULL, sizeof(ExecutorShared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (shared == MAP_FAILED)
@@ -191,7 +191,7 @@ static void fill_run(JobProcess *j) {
     char scratch[PATH_MAX];
 
     scratch_path(j->host, j->slot, scratch);
-    j->sandboxed = j->ops == &executor_sandbox || (j->ops == &executor_docker && !*j->spec->container.image);
+    j->sandboxed = j->ops->sandboxed || (j->ops == &executor_docker && !*j->spec->container.image);
     j->run = (ExecutorJob){
         .id = j->id,
         .attempt = j->attempt,

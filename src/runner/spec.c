@@ -75,23 +75,50 @@ static int read_build(const json_t *with, const void *mem, ExecutorBuild *build,
     return r;
 }
 
+static int read_nix(const json_t *with, const void *mem, ExecutorNix *nix, Err *err) {
+    int r;
+
+    *nix = (ExecutorNix){.check = ""};
+    r = opt_str(with, "check", mem, &nix->check, err);
+    if (r == 0)
+        r = read_words(with, "build", mem, &nix->build, err);
+    if (r == 0 && (*nix->check != 0) == (nix->build && nix->build[0]))
+        return err_set(err, ERR_INVALID, "expected either \"check\" or \"build\"");
+    for (const char *const *what = nix->build; r == 0 && what && *what; what++)
+        if (**what == '-')
+            return err_set(err, ERR_INVALID, "field \"build\": \"%s\" is an option, not a flake", *what);
+    if (r == 0 && *nix->check == '-')
+        return err_set(err, ERR_INVALID, "field \"check\": \"%s\" is an option, not a flake", nix->check);
+    return r;
+}
+
+static int read_with(const char *uses, const json_t *with, const void *mem, JobStep *step, Err *err) {
+    ExecutorBuild *build;
+    ExecutorNix *nix;
+
+    if (str_eq(uses, "docker")) {
+        step->build = build = mem_new(mem, ExecutorBuild);
+        return read_build(with, mem, build, err);
+    }
+    if (str_eq(uses, "nix")) {
+        step->nix = nix = mem_new(mem, ExecutorNix);
+        return read_nix(with, mem, nix, err);
+    }
+    return err_set(err, ERR_INVALID, "\"%s\": this runner knows docker and nix", uses);
+}
+
 static int read_uses(const json_t *from, const void *mem, JobStep *step, Err *err) {
     _cleanup_json_ json_t *none = json_object();
     json_t *with = none;
     const char *uses = "";
-    ExecutorBuild *build;
     int r = json_opt_str(from, "uses", &uses, err);
 
     if (r == 0)
         r = json_opt_object(from, "with", &with, err);
     if (r < 0 || !*uses)
         return r;
-    if (!str_eq(uses, "docker"))
-        return err_set(err, ERR_INVALID, "field \"uses\": this runner knows \"docker\", not \"%s\"", uses);
-    build = mem_new(mem, ExecutorBuild);
-    step->build = build;
-    r = read_build(with, mem, build, err);
-    return r < 0 ? err_wrap(err, "field \"with\"") : 0;
+    r = read_with(uses, with, mem, step, err);
+    return r < 0 ? err_wrap(err, "uses: %s", uses) : 0;
 }
 
 static int read_step(const json_t *from, const void *mem, JobStep *step, Err *err) {
@@ -287,17 +314,18 @@ static int read_job(const json_t *from, const void *mem, JobSpec *job, Err *err)
     return r;
 }
 
-/* What only an engine can do is asked of one. */
+/* What only an engine, or nix, can do is asked of it. */
 static int check_executor(JobSpec *job, Err *err) {
-    bool docker = str_eq(job->executor, executor_docker.name);
+    bool docker = str_eq(job->executor, executor_docker.name), nix = str_eq(job->executor, executor_nix.name);
 
     if (!docker && *job->container.image)
         return err_set(err, ERR_INVALID, "an image needs the executor docker");
     if (job->container.service_count && !*job->container.image)
         return err_set(err, ERR_INVALID, "services need an image");
     for (size_t i = 0; i < job->step_count; i++)
-        if (!docker && job->steps[i].build)
-            return err_set(err, ERR_INVALID, "step %zu: `uses: docker` needs the executor docker", i + 1);
+        if ((!docker && job->steps[i].build) || (!nix && job->steps[i].nix))
+            return err_set(err, ERR_INVALID, "step %zu: uses: %s needs the executor of that name", i + 1,
+                           job->steps[i].build ? "docker" : "nix");
     return 0;
 }
 

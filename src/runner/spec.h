@@ -12,6 +12,7 @@
 typedef struct JobStep {
     const char *name, *run, *condition, *cwd, *shell; /* never NULL */
     const ExecutorBuild *build;                       /* `uses: docker`; NULL: none */
+    const ExecutorNix *nix;                           /* `uses: nix`; NULL: none */
     Env env;
     int64_t timeout_us; /* 0: none */
     bool continue_on_error;

@@ -139,7 +139,8 @@ static int start_step(JobProcess *j, size_t i, Watch *w, Err *err) {
     const JobStep *step = &j->spec->steps[i];
     const ExecutorOps *ops = ops_of(j, step);
     Env env = {.mem = mem};
-    ExecutorStep start = {.run = step->run, .shell = step->shell, .cwd = step->cwd, .build = step->build};
+    ExecutorStep start = {
+        .run = step->run, .shell = step->shell, .cwd = step->cwd, .build = step->build, .nix = step->nix};
     _cleanup_close_ int out = -1, in = -1;
     int r;
 

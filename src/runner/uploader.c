@@ -605,6 +605,15 @@ int uploader_call(Uploader *u, HttpCall *call, void (*rewind)(void *arg), Err *e
     return r;
 }
 
+int uploader_go_on(Uploader *u, Err *err) {
+    bool end;
+
+    pthread_mutex_lock(&u->lock);
+    end = u->quit || u->aborted;
+    pthread_mutex_unlock(&u->lock);
+    return end ? err_set(err, ERR_CANCELLED, "asked to stop") : 0;
+}
+
 void uploader_abort(Uploader *u, bool on) {
     pthread_mutex_lock(&u->lock);
     u->aborted = on;

@@ -72,5 +72,7 @@ void uploader_run(Uploader *u, void (*fn)(void *arg), void *arg);
 _must_check_ int uploader_call(Uploader *u, HttpCall *call, void (*rewind)(void *arg), Err *err);
 /* Ends a running fn soon; uploader_call fails from now on, until `on` is false again. Any thread. */
 void uploader_abort(Uploader *u, bool on);
+/* For fn, between the pieces of work that takes long: ERR_CANCELLED when it is to end. */
+_must_check_ int uploader_go_on(Uploader *u, Err *err);
 /* Ends the thread, whatever it does, and frees. */
 void uploader_stop(Uploader *u);

@@ -55,6 +55,10 @@ static const char *in_state(Server *s, const char *name) {
     return mem_printf(s->mem, "%s/%s", s->state, name);
 }
 
+static bool deploys(const Server *s) {
+    return !str_eq(s->settings->ingress, SETTINGS_OFF);
+}
+
 /* ---- the state directory ---- */
 
 /* One server a state directory: a second one is told so instead of breaking things. */
@@ -132,7 +136,8 @@ static int open_rooms(Server *s, Err *err) {
                                 .lost_after_us = MIN(LOST_AFTER_US, s->settings->lease),
                                 .max_attempts = s->settings->max_attempts,
                                 .job_timeout_us = s->settings->job_timeout,
-                                .allow_shell = s->settings->allow_executor && s->settings->allow_executor[0]};
+                                .allow_shell = s->settings->allow_executor && s->settings->allow_executor[0],
+                                .no_deploy = !deploys(s)};
     b->dispatch = dispatch_new(s->mem);
     b->disk =
         (Disk){.whose = "the server's disk", .path = s->state, .keep_bytes = s->settings->min_free_space};
@@ -151,6 +156,8 @@ static int first_login(Server *s, bool *ret_new, Err *err) {
 
     if (r >= 0)
         r = auth_token_file(s->builds.db, in_state(s, "hook.token"), &hook, text, &hook_new, err);
+    if (r >= 0)
+        r = auth_key_file(in_state(s, "webhook.key"), s->api.webhook_key, err);
     return r;
 }
 
@@ -220,7 +227,7 @@ static void render_where(Server *s, Buf *out) {
     jw_str(&w, "url", s->url);
     jw_str(&w, "public_url", s->api.url);
     jw_str(&w, "address", http_server_address(s->http));
-    jw_str(&w, "ingress", ingress_address(s->ingress, s->mem));
+    jw_str(&w, "ingress", s->ingress ? ingress_address(s->ingress, s->mem) : NULL);
     jw_str(&w, "token_file", in_state(s, "admin.token"));
     jw_int(&w, "pid", getpid());
     jw_str(&w, "version", s->version);
@@ -240,7 +247,7 @@ static int tell(Server *s, bool first, Err *err) {
         fputs(buf_str(&where), stdout);
     } else {
         printf("Pelton %s: %s (applications: %s, state: %s)\n", s->version, s->api.url,
-               ingress_url(s->ingress, "NAME", s->mem), s->state);
+               s->ingress ? ingress_url(s->ingress, "NAME", s->mem) : "none", s->state);
         if (first)
             printf("The first time: log in with\n    pelton login %s --token-file %s\n", s->api.url,
                    in_state(s, "admin.token"));
@@ -379,7 +386,7 @@ static int start(Server *s, Err *err) {
         r = open_rooms(s, err);
     if (r >= 0)
         r = first_login(s, &first, err);
-    if (r >= 0)
+    if (r >= 0 && deploys(s))
         r = open_ingress(s, err);
     if (r >= 0)
         r = build_reaper_start(&s->builds, err);
@@ -394,7 +401,7 @@ static int start(Server *s, Err *err) {
         r = tell(s, first, err);
     if (r >= 0)
         r = start_runners(s, err);
-    if (r >= 0)
+    if (r >= 0 && deploys(s))
         r = start_deploys(s, err);
     return r;
 }

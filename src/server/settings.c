@@ -7,6 +7,7 @@
 extern char **environ;
 
 static const char *const executors[] = {"shell", NULL};
+static const char *const off[] = {SETTINGS_OFF, NULL};
 static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
 static const char *const syncs[] = {"answers", "full", "normal", NULL};
 
@@ -34,9 +35,10 @@ const Setting server_settings[SERVER_SETTINGS] = {
     {.name = "ingress",
      .type = SETTING_ADDRESS,
      .offset = AT(ingress),
+     .words = off,
      .fallback = "127.0.0.1:8081",
      .arg = "ADDR:PORT",
-     .help = "where the deployed applications are served; port 0 takes a free one"},
+     .help = "where the deployed applications are served; port 0 takes a free one; off: nothing is deployed"},
     {.name = "domain",
      .type = SETTING_STRING,
      .offset = AT(domain),

@@ -3,6 +3,8 @@
 
 #include "base/config.h"
 
+#define SETTINGS_OFF "off" /* in the place of the ingress's address: nothing is deployed */
+
 typedef struct Settings {
     const char *config; /* the file that was read */
     const char *state;  /* folder of everything that is kept */

@@ -306,6 +306,50 @@ static const char secrets[] = "CREATE TABLE secret ("
                               " UNIQUE (org_id, project_id, name)) STRICT;"
                               "ALTER TABLE build ADD COLUMN untrusted INTEGER NOT NULL DEFAULT 0;";
 
+/* Stored pipelines with their versions and triggers (a schedule's timer is of kind 'cron', its subject the
+ * trigger), and what a build has beside others because one of them made it. */
+static const char pipelines[] =
+    "CREATE TABLE pipeline ("
+    " id INTEGER PRIMARY KEY,"
+    " project_id INTEGER NOT NULL REFERENCES project (id),"
+    " uuid TEXT NOT NULL UNIQUE,"
+    " name TEXT NOT NULL,"
+    " description TEXT NOT NULL,"
+    " version INTEGER NOT NULL,"
+    " created_at INTEGER NOT NULL,"
+    " updated_at INTEGER NOT NULL,"
+    " deleted_at INTEGER NOT NULL DEFAULT 0) STRICT;"
+
+    "CREATE TABLE pipeline_version ("
+    " pipeline_id INTEGER NOT NULL REFERENCES pipeline (id),"
+    " number INTEGER NOT NULL,"
+    " created_by TEXT NOT NULL,"
+    " created_at INTEGER NOT NULL,"
+    " yaml TEXT NOT NULL,"
+    " PRIMARY KEY (pipeline_id, number)) STRICT;"
+
+    "CREATE TABLE pipeline_trigger ("
+    " id INTEGER PRIMARY KEY,"
+    " pipeline_id INTEGER NOT NULL REFERENCES pipeline (id),"
+    " type TEXT NOT NULL,"
+    " repository TEXT NOT NULL,"
+    " cron TEXT NOT NULL,"
+    " timezone TEXT NOT NULL) STRICT;"
+    "CREATE INDEX pipeline_trigger_pipeline ON pipeline_trigger (pipeline_id);"
+    "CREATE INDEX pipeline_trigger_repository ON pipeline_trigger (repository) WHERE repository <> '';"
+
+    "CREATE TABLE execution ("
+    " build_id INTEGER PRIMARY KEY REFERENCES build (id),"
+    " pipeline_id INTEGER NOT NULL REFERENCES pipeline (id),"
+    " version INTEGER NOT NULL,"
+    " trigger_type TEXT NOT NULL,"
+    " triggered_by TEXT NOT NULL,"
+    " commit_hash TEXT NOT NULL,"
+    " branch TEXT NOT NULL,"
+    " repository TEXT NOT NULL,"
+    " payload TEXT NOT NULL) STRICT;"
+    "CREATE INDEX execution_pipeline ON execution (pipeline_id, build_id);";
+
 const DbMigration store_migrations[] = {
     {.version = 1, .name = "foundation", .sql = foundation},
     {.version = 2, .name = "session parents", .sql = session_parents},
@@ -313,5 +357,6 @@ const DbMigration store_migrations[] = {
     {.version = 4, .name = "dispatch and life", .sql = dispatch_and_life},
     {.version = 5, .name = "allowed failures", .sql = allowed_failures},
     {.version = 6, .name = "secrets", .sql = secrets},
+    {.version = 7, .name = "pipelines", .sql = pipelines},
 };
 const size_t store_migration_count = ELEMENTS(store_migrations);

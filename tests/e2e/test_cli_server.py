@@ -360,3 +360,50 @@ def test_a_closed_pipe_is_no_error(run, server):
     out = subprocess.run(f'"{PELTON}" logs 12 --url {server.url} | head -c 3', shell=True, capture_output=True, text=True,
                          executable="/bin/bash")
     assert out.stdout == "xxx" and out.stderr == ""
+
+
+def test_a_start_whose_answer_was_cut_off_is_sent_again_with_the_same_key(run, server):
+    def answer(request):
+        if len(server.seen) == 1:
+            request.close_connection = True  # heard, and nothing said
+        elif len(server.seen) == 2:
+            request.json(503, {"error": "Unavailable", "message": "stopping"})
+        else:
+            request.json(202, {"id": 12, "status": "queued"})
+
+    server.routes["POST", "/api/repos/hello/builds"] = answer
+    out = run("build", "start", "hello")
+    assert out.returncode == 0 and "build 12 queued" in out.stdout
+    keys = {seen.headers["Idempotency-Key"] for seen in server.seen}
+    assert len(server.seen) == 3 and len(keys) == 1 and keys.pop()
+    assert run("build", "start", "hello").returncode == 0
+    assert server.seen[3].headers["Idempotency-Key"] != server.seen[2].headers["Idempotency-Key"]
+
+
+def test_a_start_that_the_server_refuses_is_not_sent_again(run, server):
+    server.routes["POST", "/api/repos/hello/builds"] = (400, {"error": "Invalid", "message": "no such ref"})
+    assert run("build", "start", "hello").returncode == 2
+    assert len(server.seen) == 1
+
+
+@pytest.mark.parametrize(("flags", "body"), [([], "all"), (["--failed"], "failed"),
+                                             (["--job", "a", "--job", "b"], ["a", "b"])])
+def test_rerun_says_which_jobs(run, server, flags, body):
+    server.routes["POST", "/api/builds/12/rerun"] = (202, {"id": 13, "status": "queued"})
+    out = run("rerun", "12", *flags)
+    assert out.returncode == 0 and f"build 13 queued: {server.url}/builds/13" in out.stdout
+    assert server.seen[0].body == {"jobs": body} and server.seen[0].headers["Idempotency-Key"]
+
+
+def test_rerun_of_failed_jobs_and_of_one_is_a_contradiction(run, server):
+    out = run("rerun", "12", "--failed", "--job", "a")
+    assert out.returncode == 2 and "choose one" in out.stderr and not server.seen
+
+
+def test_the_log_of_an_earlier_attempt_is_asked_for(run, server):
+    def answer(request):
+        request.send(200, "text/plain", request.path.encode())
+
+    server.routes["GET", "/api/builds/12/logs"] = answer
+    assert run("logs", "12", "--job", "a b", "--attempt", "1").stdout == "/api/builds/12/logs?job=a%20b&attempt=1"
+    assert run("logs", "12", "-f", "--attempt", "1").returncode == 2

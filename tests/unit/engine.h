@@ -15,6 +15,7 @@
 #include "base/proc.h"
 #include "base/str.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -25,7 +26,7 @@
 
 typedef struct Engine {
     char dir[64];
-    pid_t pid;
+    pid_t pid, registry;
 } Engine;
 
 static Engine engine;
@@ -123,18 +124,57 @@ static inline int engine_setup(void **state) {
     return 0;
 }
 
-static inline int engine_teardown(void **state) {
+static inline void engine_end(pid_t pid) {
     int status;
+
+    if (pid <= 0)
+        return;
+    kill(pid, SIGTERM);
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+}
+
+static inline int engine_teardown(void **state) {
     Err err;
 
-    if (engine.pid > 0) {
-        kill(engine.pid, SIGTERM);
-        while (waitpid(engine.pid, &status, 0) < 0 && errno == EINTR)
-            ;
-    }
+    engine_end(engine.registry);
+    engine_end(engine.pid);
     if (file_remove_tree(engine.dir, &err) < 0)
         print_error("%s\n", err.msg);
     return 0;
+}
+
+/* A registry that lets in user "tester" with the password "secret"; gives its port. */
+static inline int engine_registry(void) {
+    char config[96], script[1024];
+    const char *argv[] = {"docker-registry", "serve", config, NULL}, *port = "";
+    ProcOptions options = {.argv = argv, .out = -1};
+    int64_t until = clock_mono() + ENGINE_WAIT_S * US_PER_S;
+    _cleanup_close_ int log = -1;
+    Err err;
+
+    if (access("/usr/bin/docker-registry", X_OK) < 0)
+        return 0;
+    snprintf(config, sizeof(config), "%s/registry.yml", engine.dir);
+    snprintf(script, sizeof(script),
+             "cd %s; echo 'tester:$2b$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a' > users; "
+             "printf 'version: 0.1\nstorage: {filesystem: {rootdirectory: %s/registry}}\nhttp: {addr: "
+             "127.0.0.1:0}\nauth: {htpasswd: {realm: test, path: %s/users}}\n' > registry.yml",
+             engine.dir, engine.dir, engine.dir);
+    engine_do(script);
+    snprintf(script, sizeof(script), "%s/registry.log", engine.dir);
+    log = open(script, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_true(log >= 0);
+    options.err = log;
+    if (proc_start(&options, &engine.registry, NULL, &err) < 0)
+        fail_msg("%s", err.msg);
+    snprintf(script, sizeof(script),
+             "sed -n 's/.*listening on 127.0.0.1:\\([0-9]*\\).*/\\1/p' %s/registry.log", engine.dir);
+    while (!*port && clock_mono() < until) {
+        poll(NULL, 0, 20);
+        port = engine_do(script);
+    }
+    return atoi(port);
 }
 
 #define engine_need()                                                                                        \

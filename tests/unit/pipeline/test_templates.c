@@ -136,15 +136,18 @@ static void bad_inputs_of_a_file_are_refused(void **state) {
 /* ---- smaller keys ---- */
 
 static void steps_say_their_shell_and_whether_to_go_on(void **state) {
-    _cleanup_case_ Case c =
-        plan_fine("jobs: {a: {allow-failure: true, steps: [{run: x, continue-on-error: true}, y]}}\n");
+    _cleanup_case_ Case c = plan_fine(
+        "jobs: {a: {allow-failure: true, steps: [{run: x, shell: bash, continue-on-error: true}, y]}}\n");
     _cleanup_json_ json_t *spec = spec_of(&c, 0);
 
+    expect_json(spec, "steps/0/shell", "\"bash\"");
     expect_json(spec, "steps/0/continue_on_error", "true");
     assert_null(json_object_get(json_array_get(json_object_get(spec, "steps"), 1), "shell"));
     assert_true(c.plan->jobs[0].allow_failure);
-    expect_problems("jobs: {a: {steps: [{run: x, shell: bash}]}}\n",
-                    "1:29: \"shell\" in step 1 of job \"a\" cannot be used yet: runners only know sh");
+    expect_problems("jobs: {a: {steps: [{run: x, shell: python}]}}\n",
+                    "1:36: \"shell\" of step 1 of job \"a\": expected \"sh\", \"bash\", \"dash\", \"zsh\" or "
+                    "\"ksh\", got "
+                    "\"python\"");
     expect_problems("jobs: {a: {allow-failure: maybe, steps: [{run: x, continue-on-error: 1}]}}\n",
                     "1:27: \"allow-failure\" of job \"a\": expected true or false, got \"maybe\"",
                     "1:70: \"continue-on-error\" of step 1 of job \"a\": expected true or false, got \"1\"");

@@ -315,6 +315,44 @@ static void a_folder_outside_the_workspace_is_no_context(void **state) {
     reported(job, "\"reason\":\"invalid\"");
 }
 
+/* Pushed by one job, removed, pulled by the next one: with credentials, and not without. */
+static void images_go_to_a_registry_and_come_from_it_with_credentials(void **state) {
+    char steps[512], more[512], script[256];
+    FakeJob *job;
+    int port;
+
+    engine_need();
+    port = engine_registry();
+    if (port == 0)
+        skip();
+    snprintf(script, sizeof(script), DOCKER "tag " ENGINE_IMAGE " 127.0.0.1:%d/team/app:1", port);
+    engine_do(script);
+    snprintf(steps, sizeof(steps),
+             "[{\"name\":\"push\",\"uses\":\"docker\",\"with\":{\"build\":\"\",\"push\":true,\"tag\":[\"127."
+             "0.0.1:%d/team/"
+             "app:1\"]}}]",
+             port);
+    snprintf(more, sizeof(more),
+             ",\"env\":{\"DOCKER_AUTH_CONFIG\":\"{\\\"auths\\\":{\\\"127.0.0.1:%d\\\":{\\\"auth\\\":"
+             "\\\"dGVzdGVyOnNlY3JldA==\\\"}}}\"}",
+             port);
+    job = run(steps, more);
+    reported(job, "\"state\":\"success\"");
+    logged(job, "==> push 127.0.0.1:");
+    logged(job, "Pushed");
+    job = world_finish(world_job("docker", steps, ""));
+    reported(job, "\"state\":\"failed\"");
+    snprintf(script, sizeof(script), DOCKER "rmi 127.0.0.1:%d/team/app:1", port);
+    engine_do(script);
+    snprintf(more + strlen(more), sizeof(more) - strlen(more), ",\"image\":\"127.0.0.1:%d/team/app:1\"",
+             port);
+    job = world_finish(
+        world_job("docker", "[{\"name\":\"see\",\"run\":\"echo ran; env | grep -c AUTH || true\"}]", more));
+    reported(job, "\"state\":\"success\"");
+    logged(job, "==> pull 127.0.0.1:");
+    logged(job, "ran\n0\n");
+}
+
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(steps_share_the_container_s_files_and_the_workspace, setup, teardown),
@@ -340,6 +378,8 @@ int main(int argc, char **argv) {
         cmocka_unit_test_setup_teardown(an_image_is_built_from_the_workspace, setup, teardown),
         cmocka_unit_test_setup_teardown(a_build_that_fails_is_a_failure, setup, teardown),
         cmocka_unit_test_setup_teardown(a_folder_outside_the_workspace_is_no_context, setup, teardown),
+        cmocka_unit_test_setup_teardown(images_go_to_a_registry_and_come_from_it_with_credentials, setup,
+                                        teardown),
     };
 
     if (argc > 1 && str_eq(argv[1], "runner"))

@@ -1,0 +1,167 @@
+/* pelton run: the pipeline of a working tree, by the same planner and the same executors, without a server to
+ * be there. */
+#include "base/str.h"
+#include "cli/commands.h"
+#include "cli/follow.h"
+#include "cli/local.h"
+#include "cli/start.h"
+#include "cli/table.h"
+#include "git/git.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdlib.h>
+
+typedef struct RunOptions {
+    const char *folder, *state;
+    const char **env, **inputs;
+    int64_t slots;
+} RunOptions;
+
+static const Setting run_flags[] = {
+    {.name = "folder",
+     .type = SETTING_STRING,
+     .offset = offsetof(RunOptions, folder),
+     .fallback = ".",
+     .arg = "DIR",
+     .help = "the working tree, or a folder in it"},
+    {.name = "env",
+     .type = SETTING_WORDS,
+     .offset = offsetof(RunOptions, env),
+     .arg = "K=V",
+     .help = "a variable for the jobs; may be repeated"},
+    {.name = "input",
+     .type = SETTING_WORDS,
+     .offset = offsetof(RunOptions, inputs),
+     .arg = "K=V",
+     .help = "an input of the pipeline; may be repeated"},
+    {.name = "slots",
+     .type = SETTING_INT,
+     .offset = offsetof(RunOptions, slots),
+     .min = 1,
+     .max = 256,
+     .fallback = "2",
+     .arg = "N",
+     .help = "jobs at a time"},
+    {.name = "state",
+     .type = SETTING_STRING,
+     .offset = offsetof(RunOptions, state),
+     .arg = "DIR",
+     .help = "keep artifacts, logs and caches here for the next time; without it they are gone afterwards"},
+};
+
+/* The folder's name as a repository's. */
+static const char *name_of(Cli *cli, const char *folder) {
+    const char *slash = strrchr(folder, '/');
+    char *name = mem_strdup(cli->mem, slash && slash[1] ? slash + 1 : "folder");
+
+    for (char *c = name; *c; c++)
+        if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.", *c))
+            *c = '-';
+    return str_is_name(name, 100) ? name : "folder";
+}
+
+/* The bare repository, which a kept state may have already. */
+static int open_repository(Cli *cli, const char *name, const char **ret, Err *err) {
+    _cleanup_json_ json_t *made = NULL, *repo = NULL;
+    _cleanup_buf_ Buf body = BUF_INIT;
+    JsonWriter w = JSON_WRITER(&body);
+    const char *path;
+    int r;
+
+    jw_object(&w, NULL);
+    jw_str(&w, "name", name);
+    jw_end_object(&w);
+    r = cli_request(cli, "POST", "/api/repos", &body, &made, err);
+    if (r == -ERR_CONFLICT || r == -ERR_EXISTS)
+        r = 0;
+    if (r >= 0)
+        r = cli_request(cli, "GET", mem_printf(cli->mem, "/api/repos/%s", name), NULL, &repo, err);
+    if (r >= 0)
+        r = json_get_str(repo, "path", &path, err);
+    if (r >= 0)
+        *ret = mem_strdup(cli->mem, path);
+    return r;
+}
+
+static int start_build(Cli *cli, const RunOptions *options, const char *name, const GitSnapshot *snap,
+                       int64_t *ret, Err *err) {
+    StartBody start = {.ref = snap->commit,
+                       .branch = snap->branch,
+                       .env = options->env,
+                       .inputs = options->inputs,
+                       .jobs = cli->args};
+    _cleanup_json_ json_t *answer = NULL;
+    _cleanup_buf_ Buf body = BUF_INIT;
+    int r = start_body(&start, &body, err);
+
+    if (r >= 0)
+        r = cli_request(cli, "POST", mem_printf(cli->mem, "/api/repos/%s/builds", name), &body, &answer, err);
+    if (r < 0)
+        return r;
+    *ret = field_int(answer, "id", 0);
+    if (str_eq(field_text(cli->mem, answer, "status"), "failed"))
+        return err_set(err, ERR_INVALID, "%s", field_text(cli->mem, answer, "message"));
+    return 0;
+}
+
+static int run_tree(Cli *cli, const RunOptions *options, const char *folder, Local *local, Err *err) {
+    const char *name = name_of(cli, folder), *repo = NULL;
+    GitSnapshot snap;
+    int64_t build;
+    int r = open_repository(cli, name, &repo, err);
+
+    if (r >= 0)
+        r = git_snapshot(folder, local_scratch(local), repo, cli->mem, &snap, err);
+    if (r >= 0)
+        r = start_build(cli, options, name, &snap, &build, err);
+    if (r < 0)
+        return r;
+    local_build(local, build);
+    cli_note(cli, "%s, %.8s of %s%s", name, snap.commit, snap.branch,
+             snap.changed ? ", with what is not committed" : "");
+    return follow_build(cli, build, NULL, err);
+}
+
+static int run_run(Cli *cli, void *arg, Err *err) {
+    const RunOptions *options = arg;
+    LocalOptions local_options = {.state = options->state, .slots = options->slots};
+    char folder[PATH_MAX];
+    Local *local;
+    int r;
+
+    if (!realpath(options->folder, folder))
+        return err_errno(err, "%s", options->folder);
+    r = local_start(cli, &local_options, &local, err);
+    if (r < 0)
+        return r;
+    r = run_tree(cli, options, folder, local, err);
+    local_stop(local);
+    return r;
+}
+
+static const char *const run_examples[] = {
+    "pelton run",
+    "all jobs, with the files as they are now",
+    "pelton run test --env LEVEL=full",
+    "the job test, and what it needs",
+    "pelton run --state ~/.cache/pelton",
+    "keep what it makes: a later run finds its caches",
+    NULL,
+};
+
+const Command command_run = {
+    .name = "run",
+    .brief = "run the pipeline of the working tree here, without a server",
+    .usage = "run [--env K=V] [--input K=V] [--folder DIR] [--state DIR] [JOB …]",
+    .about =
+        "Takes the files as they are, committed or not (but for ignored ones), and runs what a push of them "
+        "would: the same planner, the same runner, the same executors. Nothing is deployed. Ctrl-C cancels.",
+    FLAGS(run_flags),
+    .options_size = sizeof(RunOptions),
+    .shorts = "e=env,i=input",
+    .examples = run_examples,
+    .max_args = 1000,
+    .run = run_run,
+};

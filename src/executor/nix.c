@@ -1,0 +1,265 @@
+/* Nix in the sandbox. Where its daemon runs the store is the host's: the daemon builds, isolated, as users of
+ * its own. Without it each job has a store of its own, for whoever can write a store can change what others
+ * build. */
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/proc.h"
+#include "base/str.h"
+#include "executor/env.h"
+#include "executor/executor.h"
+#include "executor/nix_log.h"
+#include "executor/sandbox.h"
+#include "executor/tree.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#define STORE "/nix"
+#define DAEMON "/nix/var/nix/daemon-socket/socket"
+#define LINE_MAX_BYTES ((size_t)1024 * 1024)
+
+static const char *const places[] = {"/usr/bin/nix", "/usr/local/bin/nix",
+                                     "/nix/var/nix/profiles/default/bin/nix", NULL};
+
+/* ---- finding it ---- */
+
+static bool has_daemon(void) {
+    struct stat st;
+
+    return stat(DAEMON, &st) == 0 && S_ISSOCK(st.st_mode);
+}
+
+/* The nix that a sandbox sees; one that lies in the store itself needs the store. */
+static const char *nix_path(void) {
+    for (size_t i = 0; places[i]; i++)
+        if (access(places[i], X_OK) == 0 && (has_daemon() || !str_after(places[i], STORE "/")))
+            return places[i];
+    return NULL;
+}
+
+static int nix_available(Err *err) {
+    if (!nix_path())
+        return err_set(err, ERR_UNSUPPORTED, "no nix; install nix-bin, or nix with its daemon running");
+    return sandbox_available(err);
+}
+
+/* ---- a process of it ---- */
+
+static char *own_store(const void *mem, const ExecutorJob *job) {
+    return mem_printf(mem, "%s" STORE, job->scratch);
+}
+
+static int make_store(const ExecutorJob *job, Err *err) {
+    _cleanup_talloc_ void *mem = talloc_new(NULL);
+    char *store = own_store(mem, job);
+    int r;
+
+    if (has_daemon() || access(store, F_OK) == 0)
+        return 0;
+    r = file_mkdirs(job->scratch, 0711, err);
+    if (r == 0 && chmod(job->scratch, 0711) < 0)
+        return err_errno(err, "chmod %s", job->scratch);
+    if (r == 0)
+        r = file_mkdirs(store, 0755, err);
+    if (r == 0 && job->drop_user && chown(store, job->uid, job->gid) < 0)
+        return err_errno(err, "chown %s", store);
+    return r;
+}
+
+/* Ours first: the job's own lines may say otherwise. In a store of its own builds are isolated by the sandbox
+ * that they are in already. */
+static void fill_env(Env *env, const ExecutorStep *step) {
+    const char *given;
+
+    for (const char *const *item = step->env; item && *item; item++)
+        mem_append(env->mem, env->items, env->count, *item);
+    given = env_get(env, "NIX_CONFIG");
+    env_set(env, "NIX_CONFIG",
+            mem_printf(env->mem, "experimental-features = nix-command flakes\n%s%s",
+                       has_daemon() ? "" : "build-users-group =\nsandbox = false\n", given ? given : ""));
+    if (has_daemon())
+        env_set(env, "NIX_REMOTE", "daemon");
+    env_set(env, "USER", "build");
+}
+
+static int start_sandboxed(ExecutorJob *job, const ExecutorStep *step, const char *const *command, int out,
+                           pid_t *ret_pid, Err *err) {
+    _cleanup_talloc_ void *mem = talloc_new(NULL);
+    _cleanup_close_ int filter = -1;
+    int keep[2] = {-1, -1};
+    Env env = {.mem = mem};
+    SandboxBind binds[] = {{has_daemon() ? STORE : own_store(mem, job), STORE, has_daemon()},
+                           {NULL, NULL, false}};
+    SandboxOptions sandbox = {
+        .folder = job->workspace,
+        .cwd = step->cwd,
+        .etc = job->etc,
+        .read_only = job->read_only,
+        .binds = binds,
+        .network = job->network,
+    };
+    ProcOptions options = {
+        .out = out,
+        .err = out,
+        .keep = keep,
+        .die_with_parent = true,
+        .drop_user = job->drop_user,
+        .uid = job->uid,
+        .gid = job->gid,
+        .cgroup_fd = MAX(job->cgroup.tree_fd, 0),
+        .before_exec = executor_before_exec,
+        .arg = job,
+    };
+    int r = make_store(job, err);
+
+    if (r == 0)
+        r = sandbox_seccomp_open(&filter, err);
+    if (r < 0)
+        return r;
+    fill_env(&env, step);
+    options.envp = env_list(&env);
+    sandbox.seccomp_fd = keep[0] = filter;
+    r = sandbox_argv(&sandbox, command, mem, (const char ***)&options.argv, err);
+    return r < 0 ? r : proc_start(&options, ret_pid, NULL, err);
+}
+
+/* ---- `uses: nix` ---- */
+
+static const char *const *nix_command(const void *mem, const ExecutorNix *nix) {
+    const char **words = NULL;
+    size_t count = 0;
+
+    mem_append(mem, words, count, nix_path());
+    if (*nix->check) {
+        mem_append(mem, words, count, "flake");
+        mem_append(mem, words, count, "check");
+        mem_append(mem, words, count, nix->check);
+    } else {
+        mem_append(mem, words, count, "build");
+        for (const char *const *what = nix->build; what && *what; what++)
+            mem_append(mem, words, count, *what);
+    }
+    mem_append(mem, words, count, "--log-format");
+    mem_append(mem, words, count, "internal-json");
+    mem_append(mem, words, count, NULL);
+    return words;
+}
+
+static void say_command(const char *const *command, int out) {
+    dprintf(out, "$ nix");
+    for (command++; *command && !str_eq(*command, "--log-format"); command++)
+        dprintf(out, " %s", *command);
+    dprintf(out, "\n");
+}
+
+/* Whole lines; a longer one than is sensible is cut in two. */
+static void take_lines(NixLog *l, Buf *in, bool all, Buf *out) {
+    size_t from = 0;
+    char *end;
+
+    while ((end = in->len > from ? memchr(in->data + from, '\n', in->len - from) : NULL)) {
+        nix_log_line(l, in->data + from, (size_t)(end - in->data) - from, clock_now(), out);
+        from = (size_t)(end - in->data) + 1;
+    }
+    buf_drop(in, from);
+    if (in->len && (all || in->len > LINE_MAX_BYTES)) {
+        nix_log_line(l, in->data, in->len, clock_now(), out);
+        buf_clear(in);
+    }
+}
+
+static int follow(NixLog *l, int from, int to, Err *err) {
+    _cleanup_buf_ Buf in = BUF_INIT, out = BUF_INIT;
+    ssize_t len;
+    int r = 0;
+
+    do {
+        len = read(from, buf_reserve(&in, 65536), 65536);
+        if (len < 0 && errno == EINTR)
+            continue;
+        in.len += (size_t)MAX(len, 0);
+        take_lines(l, &in, len <= 0, &out);
+        r = file_write_all(to, buf_str(&out), out.len, err);
+        buf_clear(&out);
+    } while (r == 0 && len > 0);
+    return r;
+}
+
+static int keep_summary(const ExecutorJob *job, const NixLog *l, Err *err) {
+    _cleanup_talloc_ void *mem = talloc_new(NULL);
+    _cleanup_buf_ Buf out = BUF_INIT;
+    int r = file_mkdirs(job->scratch, 0711, err);
+
+    nix_log_summary(l, &out);
+    return r < 0 ? r
+                 : file_write_atomic(mem_printf(mem, "%s/%s", job->scratch, EXECUTOR_SUMMARY), out.data,
+                                     out.len, 0600, err);
+}
+
+static int nix_in_child(ExecutorJob *job, void *arg, Err *err) {
+    _cleanup_talloc_ void *mem = talloc_new(NULL);
+    const ExecutorStep *step = arg;
+    const char *const *command = nix_command(mem, step->nix);
+    NixLog l = {.mem = mem, .check = *step->nix->check != '\0'};
+    _cleanup_close_ int in = -1, out = -1;
+    int fds[2], r, status = 0;
+    pid_t pid;
+
+    if (pipe2(fds, O_CLOEXEC) < 0)
+        return err_errno(err, "pipe");
+    in = fds[0];
+    out = fds[1];
+    say_command(command, step->out);
+    r = start_sandboxed(job, step, command, out, &pid, err);
+    mem_close(TAKE_FD(out));
+    if (r < 0)
+        return r;
+    r = follow(&l, in, step->out, err);
+    if (r == 0)
+        r = proc_wait(pid, &status, err);
+    if (r == 0)
+        r = keep_summary(job, &l, err);
+    return r < 0 ? r : status;
+}
+
+/* ---- the executor ---- */
+
+static int nix_start(ExecutorJob *job, const ExecutorStep *step, pid_t *ret_pid, Err *err) {
+    const char *command[] = {str_empty(step->shell) ? "/bin/sh" : step->shell, "-e", "-c", step->run, NULL};
+
+    /* bubblewrap and its init; and the child of ours that reads what nix says */
+    job->shared->above = step->nix ? 3 : 2;
+    if (step->nix)
+        return executor_fork(job, nix_in_child, (void *)step, ret_pid, err);
+    return start_sandboxed(job, step, command, step->out, ret_pid, err);
+}
+
+static void nix_ask(ExecutorJob *job, pid_t pid, int sig) {
+    tree_signal(pid, job->shared->above, sig);
+}
+
+static void nix_stop(ExecutorJob *job) {
+    tree_reap_all();
+}
+
+static void nix_finish(ExecutorJob *job) {
+    Err err;
+
+    if (file_remove_tree(job->scratch, &err) < 0)
+        log_err("executor", "remove a job's store", &err);
+}
+
+const ExecutorOps executor_nix = {
+    .name = "nix",
+    .help = "nix in the sandbox, with the host's daemon or a store of the job's own",
+    .workspace_inside = SANDBOX_FOLDER,
+    .shares = true,
+    .sandboxed = true,
+    .available = nix_available,
+    .finish = nix_finish,
+    .start = nix_start,
+    .ask = nix_ask,
+    .stop = nix_stop,
+};

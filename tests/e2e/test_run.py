@@ -1,0 +1,145 @@
+"""pelton run: the working tree's pipeline on this machine, with no server to be there."""
+
+import os
+import signal
+import subprocess
+
+import pytest
+
+from lib import processes
+from lib.server import BINARY
+from lib.wait import wait_for
+
+PIPELINE = """
+jobs:
+  make:
+    steps: [{run: 'cat note; echo "on $PELTON_BRANCH for $WHOM"'}]
+    env: {WHOM: nobody}
+    artifacts: [note]
+  check:
+    needs: make
+    steps: [test "$(cat note)" = "changed"]
+  other:
+    steps: ["echo other"]
+  long:
+    steps: ["echo began; sleep 1000"]
+deploy: {start: sleep 1000, job: make}
+"""
+
+
+def git(folder, *args):
+    return subprocess.run(["git", "-C", folder, "-c", "user.name=t", "-c", "user.email=t@example.org", *args],
+                          check=True, capture_output=True, text=True).stdout
+
+
+@pytest.fixture
+def tree(tmp_path):
+    folder = tmp_path / "tree"
+    folder.mkdir()
+    git(folder, "init", "-q", "-b", "topic")
+    (folder / ".pelton.yml").write_text(PIPELINE)
+    (folder / ".gitignore").write_text("ignored\n")
+    (folder / "note").write_text("committed\n")
+    git(folder, "add", "-A")
+    git(folder, "commit", "-q", "-m", "first")
+    return folder
+
+
+@pytest.fixture
+def scratch(tmp_path):
+    """Where everything of a run is while it lasts."""
+    folder = tmp_path / "tmp"
+    folder.mkdir()
+    for path in (tmp_path, folder):
+        path.chmod(0o755)
+    return folder
+
+
+def environment(scratch):
+    keep = {k: v for k, v in os.environ.items() if k in ("PATH", "ASAN_OPTIONS", "UBSAN_OPTIONS")}
+    return {**keep, "HOME": str(scratch), "TMPDIR": str(scratch)}
+
+
+def run(tree, scratch, *args):
+    return subprocess.run([BINARY, "run", *args], cwd=tree, env=environment(scratch), capture_output=True,
+                          text=True, timeout=120)
+
+
+def assert_nothing_left(scratch):
+    assert list(scratch.iterdir()) == []
+    assert processes.processes_of(scratch) == []
+
+
+def test_a_run_takes_the_files_as_they_are_and_leaves_no_trace(tree, scratch):
+    (tree / "note").write_text("changed\n")
+    (tree / "new").write_text("not known to git")
+    before = git(tree, "count-objects", "-v"), git(tree, "status", "--porcelain")
+    out = run(tree, scratch, "check", "--env", "WHOM=me")
+    assert out.returncode == 0, out.stderr
+    assert "changed\non topic for me\n" in out.stdout and "other" not in out.stdout
+    assert "with what is not committed" in out.stderr
+    assert (git(tree, "count-objects", "-v"), git(tree, "status", "--porcelain")) == before
+    assert_nothing_left(scratch)
+
+
+def test_a_run_of_what_is_committed_is_of_that_commit(tree, scratch):
+    out = run(tree, scratch, "make")
+    assert out.returncode == 0, out.stderr
+    assert git(tree, "rev-parse", "--short=8", "HEAD").strip() in out.stderr
+    assert "not committed" not in out.stderr
+
+
+def test_a_run_that_fails_exits_with_1(tree, scratch):
+    out = run(tree, scratch, "check")
+    assert out.returncode == 1
+    assert_nothing_left(scratch)
+
+
+def test_a_run_of_no_such_job_names_those_that_are(tree, scratch):
+    out = run(tree, scratch, "chek")
+    assert out.returncode == 2
+    assert 'no job "chek"' in out.stderr and "make, check, other, long" in out.stderr
+    assert_nothing_left(scratch)
+
+
+def test_mistakes_are_told_with_their_place(tree, scratch):
+    (tree / ".pelton.yml").write_text("jobs: {a: {stesp: [x]}}\n")
+    out = run(tree, scratch)
+    assert out.returncode == 2 and ".pelton.yml, line 1" in out.stderr and "steps" in out.stderr
+
+
+def test_a_folder_without_a_repository_runs_too(scratch, tmp_path):
+    folder = tmp_path / "plain"
+    folder.mkdir()
+    (folder / "Makefile").write_text("all:\n\techo made here\n")
+    out = run(folder, scratch)
+    assert out.returncode == 0 and "made here" in out.stdout
+    assert [path.name for path in folder.iterdir()] == ["Makefile"]
+
+
+def test_a_shallow_clone_runs_too(tree, scratch, tmp_path):
+    (tree / "note").write_text("changed\n")
+    git(tree, "commit", "-qam", "second")
+    subprocess.run(["git", "clone", "-q", "--depth", "1", f"file://{tree}", tmp_path / "shallow"], check=True)
+    out = run(tmp_path / "shallow", scratch, "check")
+    assert out.returncode == 0, out.stderr
+
+
+@pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGKILL])
+def test_what_ends_a_run_ends_its_jobs(tree, scratch, sig):
+    with subprocess.Popen([BINARY, "run", "long"], cwd=tree, env=environment(scratch), text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        wait_for("the step", lambda: "began" in process.stdout.readline())
+        process.send_signal(sig)
+        process.wait(60)
+    wait_for("nothing to be left", lambda: not processes.processes_of(scratch) and not list(scratch.iterdir()))
+
+
+def test_a_kept_state_keeps_what_was_made(tree, scratch, tmp_path):
+    state = tmp_path / "kept"
+    for number in (1, 2):
+        out = run(tree, scratch, "make", "--state", str(state))
+        assert out.returncode == 0, out.stderr
+        assert f"build {number} success" in out.stderr
+    assert list((state / "blobs").rglob("*"))
+    assert list(scratch.iterdir()) == []

@@ -1,0 +1,110 @@
+/* image, services, uses: docker, and what is refused until it works. */
+#include "support.h"
+
+#define JOB(lines) "jobs:\n  test:\n    steps: [make]\n" lines
+
+static void a_job_with_an_image_is_for_docker(void **state) {
+    _cleanup_case_ Case c = plan_fine(JOB("    image: \"node:${{ 20 }}\"\n    matrix: {v: [a]}\n"));
+    _cleanup_case_ Case d = plan_fine(JOB("    image: {name: alpine, pull: always, user: \"1000:1000\"}\n"));
+    _cleanup_json_ json_t *spec = spec_of(&c, 0), *other = spec_of(&d, 0);
+
+    assert_string_equal(c.plan->jobs[0].fit.executor, "docker");
+    expect_json(spec, "executor", "\"docker\"");
+    expect_json(spec, "image", "\"node:20\"");
+    expect_json(spec, "pull", "\"missing\"");
+    expect_json(spec, "user", "\"\"");
+    expect_json(spec, "services", "[]");
+    expect_json(other, "pull", "\"always\"");
+    expect_json(other, "user", "\"1000:1000\"");
+}
+
+static void services_are_containers_beside_it(void **state) {
+    _cleanup_case_ Case c = plan_fine(JOB("    image: a\n    services:\n      db: {image: \"postgres:16\", "
+                                          "env: {P: x}, ready: pg_isready, timeout: 9, "
+                                          "command: [postgres, -c, fsync=off]}\n      web: nginx\n"));
+    _cleanup_json_ json_t *spec = spec_of(&c, 0);
+
+    expect_json(
+        spec, "services/0",
+        "{\"name\":\"db\",\"image\":\"postgres:16\",\"env\":{\"P\":\"x\"},\"command\":[\"postgres\",\"-c\","
+        "\"fsync=off\"],\"ready\":\"pg_isready\",\"timeout\":9000000}");
+    expect_json(spec, "services/1",
+                "{\"name\":\"web\",\"image\":\"nginx\",\"env\":{},\"ready\":\"\",\"timeout\":60000000}");
+}
+
+static void a_step_may_build_an_image(void **state) {
+    _cleanup_case_ Case c = plan_fine(
+        "jobs:\n  a:\n    steps:\n      - {uses: docker, with: {build: ., tag: \"app:${{ commit.short "
+        "}}\"}}\n"
+        "      - {name: out, uses: docker, with: {build: ./x, file: D, tag: [a, b], args: {V: \"${{ branch "
+        "}}\"}, "
+        "target: t, push: true, pull: true}}\n      - {uses: docker, with: {tag: a, push: true}}\n");
+    _cleanup_json_ json_t *spec = spec_of(&c, 0);
+
+    assert_string_equal(c.plan->jobs[0].fit.executor, "docker");
+    assert_null(json_object_get(spec, "image"));
+    expect_json(spec, "steps/0/name", "\"docker\"");
+    expect_json(spec, "steps/0/run", "\"\"");
+    expect_json(spec, "steps/0/uses", "\"docker\"");
+    expect_json(spec, "steps/0/with",
+                "{\"build\":\".\",\"file\":\"Dockerfile\",\"tag\":[\"app:01234567\"],\"args\":{},\"target\":"
+                "\"\",\"push\":"
+                "false,\"pull\":false}");
+    expect_json(spec, "steps/1/with",
+                "{\"build\":\"x\",\"file\":\"D\",\"tag\":[\"a\",\"b\"],\"args\":{\"V\":\"main\"},\"target\":"
+                "\"t\",\"push\":"
+                "true,\"pull\":true}");
+    expect_json(spec, "steps/2/with/build", "\"\"");
+}
+
+static void what_does_not_fit_together_is_refused(void **state) {
+    expect_problems(JOB("    image: a\n    runs-on: {executor: sandbox}\n"),
+                    "5:25: job \"test\": an image needs the executor \"docker\"; leave \"executor\" out");
+    expect_problems(JOB("    services: {db: x}\n"),
+                    "4:15: job \"test\": services are reached from a container: the job needs an \"image\"");
+    expect_problems(
+        JOB("    image: a\n    services: [db]\n"),
+        "5:15: \"services\" of job \"test\": expected a mapping of names to services, got a list");
+    expect_problems(JOB("    image: a\n    services: {db: {}}\n"),
+                    "5:20: missing key \"image\" in service \"db\" of job \"test\"");
+    expect_problems(JOB("    image: {name: a, pull: often}\n"),
+                    "4:28: \"pull\" of image of job \"test\": expected \"missing\", \"always\" or \"never\", "
+                    "got \"often\"");
+    expect_problems("jobs: {a: {steps: [{uses: docker}]}}\n",
+                    "1:20: missing key \"with\" in step 1 of job \"a\"");
+    expect_problems("jobs: {a: {steps: [{uses: dockr, with: {tag: a, push: true}}]}}\n",
+                    "1:27: \"uses\" of step 1 of job \"a\": expected \"docker\", got \"dockr\"; did you mean "
+                    "\"docker\"?");
+    expect_problems("jobs: {a: {steps: [{uses: docker, run: x, with: {tag: a, build: b}}]}}\n",
+                    "1:27: step 1 of job \"a\": a step has \"run\" or \"uses\", not both");
+    expect_problems("jobs: {a: {steps: [{run: x, with: {tag: a, build: b}}]}}\n",
+                    "1:35: step 1 of job \"a\": \"with\" is for a step with \"uses\"");
+    expect_problems("jobs: {a: {steps: [{uses: docker, with: {tag: a}}]}}\n",
+                    "1:41: with of step 1 of job \"a\": expected \"build\", \"push\" or both");
+    expect_problems("jobs: {a: {steps: [{uses: docker, with: {build: ../x, tag: b}}]}}\n",
+                    "1:41: with of step 1 of job \"a\": expected \"build\", \"push\" or both",
+                    "1:49: \"build\" of with of step 1 of job \"a\": \"../x\" leaves the workspace; expected "
+                    "a path without \"..\"");
+    expect_problems(
+        "jobs: {a: {runs-on: {executor: shell}, steps: [{uses: docker, with: {build: x, tag: b}}]}}\n",
+        "1:32: job \"a\": `uses: docker` needs the executor \"docker\"; leave \"executor\" out");
+}
+
+static void what_does_not_work_yet_is_refused_with_the_reason(void **state) {
+    expect_problems(JOB("    cache: {key: a, paths: [b]}\n"),
+                    "4:5: \"cache\" in job \"test\" cannot be used yet: this version keeps no caches");
+    expect_problems(JOB("    secrets: [A]\n"),
+                    "4:5: \"secrets\" in job \"test\" cannot be used yet: this version keeps no secrets");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_job_with_an_image_is_for_docker),
+        cmocka_unit_test(services_are_containers_beside_it),
+        cmocka_unit_test(a_step_may_build_an_image),
+        cmocka_unit_test(what_does_not_fit_together_is_refused),
+        cmocka_unit_test(what_does_not_work_yet_is_refused_with_the_reason),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

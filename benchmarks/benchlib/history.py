@@ -54,15 +54,56 @@ def fill(database, count, model):
     connection.close()
 
 
+# Waiting builds of {projects} further repositories; {labels}: what their jobs ask of a runner.
+QUEUE = [
+    "INSERT INTO project (id, uuid, org_id, name, source, path, url, created_at, slug)"
+    " SELECT :project + n.id - :first, {uuid}, 1, 'queued' || n.id, source, path, url, created_at, 'queued' || n.id"
+    " FROM n, project WHERE project.id = 1 AND n.id < :first + :projects",
+    "INSERT INTO build (id, uuid, project_id, commit_hash, ref, branch, event, planner, author, email, subject, pusher,"
+    " env, state, jobs_left, created_at)"
+    " SELECT n.id, {uuid}, :project + n.id % :projects, commit_hash, ref, branch, event, planner, author, email, subject,"
+    " pusher, env, 'queued', 1, created_at + n.id FROM n, build WHERE build.id = :model",
+    "INSERT INTO job (id, uuid, build_id, position, name, kind, executor, arch, condition, spec, state, needs_left,"
+    " created_at, queued_at, project_id, fit_id)"
+    " SELECT n.id, {uuid}, n.id, position, name, kind, executor, arch, condition, spec, 'queued', 0, created_at + n.id,"
+    " created_at + n.id, :project + n.id % :projects, :fit FROM n, job WHERE job.build_id = :model",
+]
+
+
+def queue(database, count, model, projects=1, labels="{}"):
+    """Adds `count` builds that wait, like the build `model`. No server may be running on it."""
+    if count == 0:
+        return
+    connection = sqlite3.connect(database, isolation_level=None)
+    connection.execute("PRAGMA synchronous = OFF")
+    one = lambda sql: connection.execute(sql, names).fetchone()[0]  # noqa: E731
+    names = {"model": model, "projects": min(projects, count), "labels": labels}
+    names["first"] = 1 + one("SELECT max((SELECT max(id) FROM build), (SELECT max(id) FROM job))")
+    names["last"] = names["first"] + count - 1
+    names["project"] = 1 + one("SELECT max(id) FROM project")
+    connection.execute("BEGIN")
+    names["fit"] = one("INSERT INTO fit (executor, arch, labels, cpu, memory, disk) SELECT executor, arch, :labels, 0, 0, 0"
+                       " FROM job WHERE build_id = :model ON CONFLICT (executor, arch, labels, cpu, memory, disk)"
+                       " DO UPDATE SET cpu = excluded.cpu RETURNING id")
+    for statement in QUEUE:
+        connection.execute(_with_numbers(statement), {key: value for key, value in names.items() if f":{key}" in
+                                                      _with_numbers(statement)})
+    connection.execute("INSERT INTO lane (fit_id, priority, project_id, served_at) SELECT DISTINCT fit_id, priority, project_id,"
+                       " 0 FROM job WHERE state = 'queued' ON CONFLICT DO NOTHING")
+    connection.execute("COMMIT")
+    connection.execute("PRAGMA wal_checkpoint (TRUNCATE)")
+    connection.close()
+
+
 def _with_numbers(statement):
     insert, select, rest = statement.replace("{uuid}", UUID).partition(" SELECT ")
     return f"{insert} {NUMBERS}{select.strip()} {rest}"
 
 
-def with_history(rig, count, *flags):
+def with_history(rig, count, *flags, name=None):
     """(A server that is stopped, with `count` finished builds and the repository "noop"; the number of a build
-    that it has really run). Kept with --keep."""
-    folder = (rig.keep or rig.folder) / f"history-{count}"
+    that it has really run). Kept with --keep, unless it has a name of its own."""
+    folder = (rig.keep or rig.folder) / f"history-{count}" if name is None else rig.folder / name
     server = rig.server_in(folder, *flags)
     if not (folder / "made").exists():
         shutil.rmtree(folder, ignore_errors=True)

@@ -102,3 +102,14 @@ def test_what_a_build_prints_is_text_and_not_markup(pelton, browser):
     wait(browser, lambda: "<img src=x" in browser.find_element(By.CSS_SELECTOR, "[role=log]").text, "the log")
     assert "<b>step</b>" in text(browser)
     assert "owned" not in browser.title
+
+
+def test_what_waits_says_why(start_pelton, browser):
+    pelton = start_pelton()
+    pelton.client.post("/api/queue/pause", {"reason": "a new disk"}, expect=200)
+    _, push = pelton.push("patient", {".pelton.yml": PIPELINE})
+    log_in(browser, pelton)
+    wait_text(browser, "queue paused by admin")
+    click(browser, f'[data-build="{push.build}"]')
+    wait(browser, lambda: "a new disk" in browser.find_element(By.CSS_SELECTOR, '[data-job="slow"]').text, "the reason")
+    assert not complaints(browser)

@@ -4,6 +4,7 @@
 
 #include "base/id.h"
 #include "base/str.h"
+#include "store/pipeline.h"
 #include <inttypes.h>
 
 typedef struct Rerun {
@@ -134,6 +135,8 @@ static int insert_build(Tx *tx, Rerun *r, Err *err) {
     r->build.held = !str_empty(r->old->concurrency_group);
     r->build.rerun_of = r->old->id;
     result = store_build_insert(tx->b->db, &r->build, err);
+    if (result >= 0)
+        result = store_execution_copy(tx->b->db, r->old->id, r->build.id, err);
     return result < 0 ? result : tx_event(tx, "created", r->build.id, r->build.state, err);
 }
 

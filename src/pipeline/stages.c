@@ -8,6 +8,13 @@
 #define NOTICES_MAX 100
 #define ENV_BUDGET (8 * 1024 * 1024) /* bytes of values that were put together */
 
+/* A workspace that a job left for those after it: whole, or what the job changed. */
+typedef struct Kept {
+    size_t job;
+    bool changes;
+    bool required; /* its stage has no condition: it ran for sure */
+} Kept;
+
 typedef struct StagesPlanner {
     const void *mem;
     const PlanContext *context;
@@ -17,6 +24,8 @@ typedef struct StagesPlanner {
     StagesEnv pipeline; /* the file's environment */
     Plan *plan;
     size_t total; /* bytes of all specifications */
+    Kept *kept;   /* in the order in which they make a workspace */
+    size_t kept_count;
     size_t edges; /* of needs and workspaces */
     size_t budget;
     Problems *problems;
@@ -132,18 +141,11 @@ static void write_step(StagesPlanner *p, JsonWriter *w, const StagesEnv *stage, 
     jw_end_object(w);
 }
 
-/* A workspace that a job left for those after it: whole, or what the job changed. */
-typedef struct Kept {
-    size_t job;
-    bool changes;
-} Kept;
-
 /* What a stage stands behind. */
 typedef struct Barrier {
     size_t *needs; /* the stage before, and what that stood behind if it may run after a failure */
     size_t count;
-    Kept *kept; /* in the order in which they make the workspace */
-    size_t kept_count;
+    size_t whole; /* of the planner's kept: from here on they make the workspace, when all went well */
 } Barrier;
 
 /* A job of some steps of a stage. */
@@ -151,7 +153,8 @@ typedef struct StagesJob {
     size_t stage;
     const StagesStep *steps;
     size_t count;
-    bool last; /* nobody comes after it */
+    bool last;          /* nobody comes after it */
+    bool after_failure; /* it may run though stages before it failed, or did not run */
 } StagesJob;
 
 static bool in_parallel(const Stage *stage) {
@@ -161,18 +164,24 @@ static bool in_parallel(const Stage *stage) {
 static void write_file(JsonWriter *w, const char *key, size_t job) {
     char path[64];
 
-    snprintf(path, sizeof(path), ".pelton/workspace/%zu.tar.zst", job);
+    snprintf(path, sizeof(path), ".pelton/workspace/%zu.tar", job);
     jw_str(w, key, path);
+}
+
+/* After a failure it is not sure which stages have run: the last that did counts. */
+static size_t first_kept(const StagesJob *job, const Barrier *before) {
+    return job->after_failure ? 0 : before->whole;
 }
 
 static void write_workspace(JsonWriter *w, const StagesPlanner *p, const StagesJob *job,
                             const Barrier *before) {
     jw_object(w, "workspace");
     jw_array(w, "take");
-    for (size_t i = 0; i < before->kept_count; i++) {
+    for (size_t i = first_kept(job, before); i < p->kept_count; i++) {
         jw_object(w, NULL);
-        write_file(w, "path", before->kept[i].job);
-        jw_bool(w, "changes", before->kept[i].changes);
+        write_file(w, "path", p->kept[i].job);
+        jw_bool(w, "changes", p->kept[i].changes);
+        jw_bool(w, "required", p->kept[i].required && !job->after_failure);
         jw_end_object(w);
     }
     jw_end_array(w);
@@ -271,24 +280,19 @@ static void add_job(StagesPlanner *p, const Stage *stage, const StagesJob *job, 
                                                 .skip = !run};
 }
 
-static void keep(const StagesPlanner *p, Barrier *barrier, size_t job, bool changes) {
-    Kept kept = {job, changes};
-
-    mem_append(p->mem, barrier->kept, barrier->kept_count, kept);
-}
-
 /* The barrier behind the stage whose jobs begin at `from`. */
-static Barrier pass(const StagesPlanner *p, const Barrier *before, size_t from, const Stage *stage,
+static Barrier pass(StagesPlanner *p, const Barrier *before, size_t from, const Stage *stage,
                     const char *condition) {
-    Barrier next = {0};
+    Barrier next = {.whole = before->whole};
 
     /* a stage that runs for sure, and leaves all of its workspace, hides those before it */
-    if (in_parallel(stage) || *condition)
-        for (size_t i = 0; i < before->kept_count; i++)
-            keep(p, &next, before->kept[i].job, before->kept[i].changes);
+    if (!in_parallel(stage) && !*condition)
+        next.whole = p->kept_count;
     for (size_t i = from; i < p->plan->count; i++) {
+        Kept kept = {i, in_parallel(stage), !*condition};
+
         mem_append(p->mem, next.needs, next.count, i);
-        keep(p, &next, i, in_parallel(stage));
+        mem_append(p->mem, p->kept, p->kept_count, kept);
     }
     if (may_follow_failure(p, condition))
         for (size_t i = 0; i < before->count; i++)
@@ -303,12 +307,16 @@ static void plan_stage(StagesPlanner *p, size_t index, Barrier *barrier) {
     const char *condition = condition_of(p, &env, stage->condition);
 
     for (size_t i = 0; i < stage->count; i += per_job) {
-        StagesJob job = {index, &stage->steps[i], per_job, index + 1 == p->file->count};
+        StagesJob job = {.stage = index,
+                         .steps = &stage->steps[i],
+                         .count = per_job,
+                         .last = index + 1 == p->file->count,
+                         .after_failure = may_follow_failure(p, condition)};
         const char *name = stage->name;
 
         if (in_parallel(stage))
             name = mem_printf(p->mem, "%s / %s", stage->name, stage->steps[i].name);
-        p->edges += barrier->count + barrier->kept_count;
+        p->edges += barrier->count + p->kept_count - first_kept(&job, barrier);
         if (p->edges > EDGES_MAX) {
             problems_add(p->problems, 0, 0, "too many parallel steps behind each other");
             return;

@@ -19,6 +19,7 @@ typedef struct Upload {
     Walk walk;
     size_t stored, refused;
     int64_t bytes;
+    int workspace; /* what it leaves of it; -1: nothing */
     Err err;
     int result;
 } Upload;
@@ -189,20 +190,26 @@ static void upload_main(void *arg) {
         u->result = put_release(u, &u->err);
     if (u->result == 0)
         u->result = put_summary(u, &u->err);
+    if (u->result == 0 && u->workspace >= 0)
+        u->result = put(u, s->workspace.keep, u->workspace, &u->err);
 }
 
 int artifacts_run(JobProcess *j, Err *err) {
     const JobSpec *s = j->spec;
-    Upload u = {.j = j, .mem = talloc_new(NULL)};
+    Upload u = {.j = j, .workspace = -1};
 
-    if (!s->artifacts && !s->artifacts_of_build_server && !(s->release && !j->state) && !has_summary(j)) {
-        talloc_free(u.mem);
+    if (!s->artifacts && !s->artifacts_of_build_server && !(s->release && !j->state) && !has_summary(j) &&
+        !s->workspace.keep)
         return 0;
-    }
+    if (s->workspace.keep && workspace_pack(j, &u.workspace, err) < 0)
+        return err_wrap(err, "workspace");
+    u.mem = talloc_new(NULL);
     j->ran = false;
     uploader_run(j->uploader, upload_main, &u);
     watch_uploader(j, &j->ran);
     talloc_free(u.mem);
+    if (u.workspace >= 0)
+        mem_close(u.workspace);
     if (u.result < 0)
         *err = u.err;
     return u.result;

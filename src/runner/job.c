@@ -268,6 +268,11 @@ static void run(JobProcess *j, const char *job, size_t len, const json_t *secret
             return;
         }
     }
+    if (workspace_take(j, &err) < 0 && !j->stale && !j->cancelled) {
+        job_say(j, "workspace: %s", err.msg);
+        job_fail(j, j->timed_out ? "timeout" : "infrastructure", 0, "workspace: %s", err.msg);
+        return;
+    }
     steps_run(j);
     if (!j->stale && !j->cancelled && artifacts_run(j, &err) < 0 && !j->stale && !j->cancelled) {
         job_say(j, "artifacts: %s", err.msg);

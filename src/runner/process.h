@@ -50,7 +50,8 @@ typedef struct JobProcess {
     const char *state, *reason;
     int exit_code;
     char message[512];
-    char last; /* last byte of the log */
+    const char *taken_at; /* when the workspace was made: tar's flag for what is newer */
+    char last;            /* last byte of the log */
 } JobProcess;
 
 /* ---- watch.c ---- */
@@ -92,6 +93,10 @@ void report_send(JobProcess *j);
 
 /* ---- the parts ---- */
 _must_check_ int checkout_run(JobProcess *j, Err *err);
+/* What earlier jobs left in their workspaces becomes this one's. */
+_must_check_ int workspace_take(JobProcess *j, Err *err);
+/* What this one leaves, as a file that the caller closes. */
+_must_check_ int workspace_pack(JobProcess *j, int *ret, Err *err);
 void steps_run(JobProcess *j);
 /* Artifacts and the release, by the uploader's thread. */
 _must_check_ int artifacts_run(JobProcess *j, Err *err);

@@ -233,6 +233,38 @@ static int read_resources(const json_t *spec, CgroupLimits *limits, Err *err) {
     return r;
 }
 
+static int read_take(const json_t *from, const void *mem, JobTake *take, Err *err) {
+    int r = json_get_str(from, "path", &take->path, err);
+
+    if (r == 0)
+        r = json_opt_bool(from, "changes", &take->changes, err);
+    if (r == 0)
+        r = json_opt_bool(from, "required", &take->required, err);
+    take->path = mem_strdup(mem, r == 0 ? take->path : NULL);
+    return r;
+}
+
+static int read_workspace(const json_t *spec, const void *mem, JobWorkspace *workspace, Err *err) {
+    json_t *object = NULL, *list = NULL, *value;
+    size_t i;
+    int r = json_opt_object(spec, "workspace", &object, err);
+
+    if (r < 0 || !object)
+        return r;
+    r = json_opt_array(object, "take", &list, err);
+    if (r == 0)
+        r = opt_str(object, "keep", mem, &workspace->keep, err);
+    if (r == 0)
+        r = json_opt_bool(object, "changes", &workspace->changes, err);
+    workspace->take = mem_array(mem, JobTake, json_array_size(list));
+    json_array_foreach (list, i, value) {
+        if (r == 0)
+            r = read_take(value, mem, &workspace->take[i], err);
+    }
+    workspace->take_count = json_array_size(list);
+    return r;
+}
+
 static int read_spec(const json_t *from, const void *mem, JobSpec *job, Err *err) {
     const char *rule = NULL;
     int r;
@@ -256,6 +288,8 @@ static int read_spec(const json_t *from, const void *mem, JobSpec *job, Err *err
         r = read_words(from, "release", mem, &job->release, err);
     if (r == 0)
         r = read_resources(from, &job->limits, err);
+    if (r == 0)
+        r = read_workspace(from, mem, &job->workspace, err);
     if (r == 0)
         r = read_container(from, mem, &job->container, err);
     if (job->artifacts && !job->artifacts[0])

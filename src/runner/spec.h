@@ -18,6 +18,20 @@ typedef struct JobStep {
     bool continue_on_error;
 } JobStep;
 
+/* A workspace that an earlier job has left. */
+typedef struct JobTake {
+    const char *path; /* of the artifact */
+    bool changes;     /* only what it changed */
+    bool required;    /* it ran for sure */
+} JobTake;
+
+typedef struct JobWorkspace {
+    JobTake *take; /* in the order in which they lie over each other */
+    size_t take_count;
+    const char *keep; /* leaves its own under this path; NULL: does not */
+    bool changes;     /* only what the job changed */
+} JobWorkspace;
+
 typedef struct JobSpec {
     int64_t id, attempt, build;
     const char *name, *project, *commit, *ref, *branch, *event; /* never NULL */
@@ -36,6 +50,7 @@ typedef struct JobSpec {
     ExecutorContainer container;
     const char *const *release; /* globs, NULL-terminated; NULL: no release */
     CgroupLimits limits;
+    JobWorkspace workspace;
 } JobSpec;
 
 /* ERR_INVALID names the field. */

@@ -157,6 +157,15 @@ int store_execution_insert(Db *db, const Execution *e, Err *err) {
                    e->commit, e->branch, e->repository, e->payload);
 }
 
+int store_execution_copy(Db *db, int64_t from_build, int64_t to_build, Err *err) {
+    return db_exec(
+        db, NULL, err,
+        "INSERT INTO execution (build_id, pipeline_id, version, trigger_type, triggered_by,"
+        " commit_hash, branch, repository, payload) SELECT ?2, pipeline_id, version, trigger_type,"
+        " triggered_by, commit_hash, branch, repository, payload FROM execution WHERE build_id = ?1",
+        "ii", from_build, to_build);
+}
+
 int store_execution_of_build(Db *db, int64_t build_id, const void *mem, Execution **ret, Err *err) {
     return rows_one(db, mem, sizeof(Execution), fill_execution, "execution", ret, err,
                     "SELECT e.build_id, e.pipeline_id, e.version, p.uuid, e.trigger_type, e.triggered_by,"

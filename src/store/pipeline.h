@@ -51,6 +51,8 @@ typedef struct Execution {
     const char *payload; /* JSON, "" none */
 } Execution;
 _must_check_ int store_execution_insert(Db *db, const Execution *e, Err *err);
+/* Of a build that repeats another one; nothing when that is no execution. */
+_must_check_ int store_execution_copy(Db *db, int64_t from_build, int64_t to_build, Err *err);
 _must_check_ int store_execution_of_build(Db *db, int64_t build_id, const void *mem, Execution **ret,
                                           Err *err);
 /* ERR_NOT_FOUND "no such execution" also for a build that is none. */

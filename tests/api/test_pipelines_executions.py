@@ -245,3 +245,79 @@ def test_a_plain_request_for_the_stream_is_told_to_upgrade(ci):
     execution = ci.trigger(ci.create(simple("x")))
     ci.client.call("GET", f"/api/ci/executions/{execution}/stream", expect=426)
     ci.client.call("GET", f"/api/ci/executions/{NOBODY}/stream", expect=404)
+
+
+# ---- the workspace goes from stage to stage
+
+CARRY = """
+name: carry
+stages:
+- name: Source
+  steps: [{name: make, config: {command: 'mkdir dir; echo one > dir/a; ln -s a dir/link; echo x > x; chmod 755 x; git init -q .'}}]
+- name: Change
+  parallel: true
+  steps:
+  - {name: left, config: {command: 'echo left > left; echo changed > dir/a'}}
+  - {name: right, config: {command: 'cat dir/a; echo right > right'}}
+- name: Skipped
+  condition: ${NEVER} == 'true'
+  steps: [{name: x, config: {command: rm -r dir}}]
+- name: Look
+  steps: [{name: look, config: {command: 'cat dir/link left right; ls -ld x | cut -c1-4; ls -A'}}, {name: drop, config: {command: rm left}}]
+- name: End
+  steps: [{name: end, config: {command: 'ls -A'}}]
+"""
+
+
+def test_a_stage_begins_with_what_the_one_before_it_left(ci):
+    steps = steps_of(ci.run(CARRY))
+    assert steps["Change/right"]["stdout"] == "one\n"
+    assert steps["Look/look"]["stdout"] == "changed\nleft\nright\n-rwx\n.git\ndir\nleft\nright\nx\n"
+    assert steps["End/end"]["stdout"] == ".git\ndir\nright\nx\n"
+
+
+def test_a_checkout_keeps_its_git_folder_from_stage_to_stage(pelton):
+    _, push = pelton.push("hello", {"keep": "1\n", "gone": "2\n", "pelton-stages.yml": """
+name: carry
+stages:
+- {name: A, steps: [{name: a, config: {command: 'rm gone; echo new > new'}}]}
+- {name: B, steps: [{name: b, config: {command: 'git status --short; git log --format=%s'}}]}
+"""})
+    pelton.wait_build(push.build, "success")
+    assert " D gone\n?? new\nchange\n" in pelton.client.get(f"/api/builds/{push.build}/logs")["logs"]
+
+
+def test_what_a_failed_stage_left_is_there_for_the_one_that_cleans_up(ci):
+    view = ci.run("""
+name: clean
+stages:
+- {name: A, steps: [{name: a, config: {command: 'echo report > report; exit 1'}}]}
+- {name: B, condition: failure(), steps: [{name: b, config: {command: cat report}}]}
+""", "failed")
+    assert steps_of(view)["B/b"]["stdout"] == "report\n"
+
+
+def test_a_clean_up_sees_what_the_last_stage_that_ran_left(ci):
+    view = ci.run("""
+name: clean
+stages:
+- {name: A, steps: [{name: a, config: {command: 'echo report > report; exit 1'}}]}
+- {name: B, steps: [{name: b, config: {command: rm report}}]}
+- {name: C, condition: always(), steps: [{name: c, config: {command: cat report}}]}
+""", "failed")
+    assert steps_of(view)["C/c"]["stdout"] == "report\n"
+
+
+def test_an_execution_that_is_run_again_goes_on_with_the_workspace(ci):
+    first = ci.run("""
+name: again
+stages:
+- {name: A, steps: [{name: a, config: {command: 'echo made > made'}}]}
+- {name: B, steps: [{name: b, config: {command: 'cat made; test "$PELTON_BUILD" != 1'}}]}
+""", "failed")
+    assert first["build"] == 1
+    ci.client.post(f"/api/builds/{first['build']}/rerun", {"failed": True})
+    again = ci.client.get("/api/ci/executions")[0]
+    view = ci.wait(again["id"], "success")
+    assert view["id"] != first["id"] and view["pipeline_id"] == first["pipeline_id"]
+    assert steps_of(view)["B/b"]["stdout"] == "made\n"

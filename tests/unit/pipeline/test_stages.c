@@ -114,18 +114,17 @@ static void a_workspace_goes_from_stage_to_stage(void **state) {
     json_t *first = job_spec(&s, 0), *parallel = job_spec(&s, 2), *third = job_spec(&s, 3),
            *last = job_spec(&s, 4);
 
-    expect_json(first, "workspace",
-                "{\"take\":[],\"keep\":\".pelton/workspace/0.tar.zst\",\"changes\":false}");
+    expect_json(first, "workspace", "{\"take\":[],\"keep\":\".pelton/workspace/0.tar\",\"changes\":false}");
     expect_json(parallel, "workspace",
-                "{\"take\":[{\"path\":\".pelton/workspace/0.tar.zst\",\"changes\":false}],"
-                "\"keep\":\".pelton/workspace/2.tar.zst\",\"changes\":true}");
+                "{\"take\":[{\"path\":\".pelton/workspace/0.tar\",\"changes\":false,\"required\":true}],"
+                "\"keep\":\".pelton/workspace/2.tar\",\"changes\":true}");
     expect_json(third, "workspace/take",
-                "[{\"path\":\".pelton/workspace/0.tar.zst\",\"changes\":false},"
-                "{\"path\":\".pelton/workspace/1.tar.zst\",\"changes\":true},"
-                "{\"path\":\".pelton/workspace/2.tar.zst\",\"changes\":true}]");
-    expect_json(
-        last, "workspace",
-        "{\"take\":[{\"path\":\".pelton/workspace/3.tar.zst\",\"changes\":false}],\"changes\":false}");
+                "[{\"path\":\".pelton/workspace/0.tar\",\"changes\":false,\"required\":true},"
+                "{\"path\":\".pelton/workspace/1.tar\",\"changes\":true,\"required\":true},"
+                "{\"path\":\".pelton/workspace/2.tar\",\"changes\":true,\"required\":true}]");
+    expect_json(last, "workspace",
+                "{\"take\":[{\"path\":\".pelton/workspace/"
+                "3.tar\",\"changes\":false,\"required\":true}],\"changes\":false}");
     json_decref(first);
     json_decref(parallel);
     json_decref(third);

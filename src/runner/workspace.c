@@ -1,0 +1,227 @@
+/* Workspaces that go from job to job, for pipelines whose stages work on one: what a job leaves is an
+ * artifact, a tar that tar(1) makes and unpacks as the job's own user. */
+#include "base/file.h"
+#include "base/proc.h"
+#include "base/str.h"
+#include "executor/tree.h"
+#include "runner/process.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+static int temporary(const JobProcess *j, int *ret, Err *err) {
+    char path[PATH_MAX];
+
+    snprintf(path, sizeof(path), "%s/jobs", j->host->o.dir);
+    *ret = open(path, O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+    return *ret < 0 ? err_errno(err, "make a file in %s", path) : 0;
+}
+
+/* ---- tar ---- */
+
+static void ask_tree(ExecutorJob *job, pid_t pid, int sig) {
+    tree_signal(getpid(), 1, sig);
+}
+
+static void stop_tree(ExecutorJob *job) {
+    tree_reap_all();
+}
+
+static int end_of_tar(WatchEnd end, const Watch *w, Err *err) {
+    if (end == WATCH_EXITED && w->status == 0)
+        return 0;
+    if (end == WATCH_EXITED)
+        return err_set(err, ERR_IO, "tar ended with status %d", w->status);
+    if (end == WATCH_BROKEN) {
+        *err = w->err;
+        return -(int)err->code;
+    }
+    return err_set(err, end == WATCH_TIMEOUT ? ERR_TIMEOUT : ERR_CANCELLED, "%s",
+                   end == WATCH_TIMEOUT ? "the job's time is over" : "cancelled");
+}
+
+/* tar in the workspace; what it complains of is in the job's log. in, out: 0 none. */
+static int run_tar(JobProcess *j, const char *const *argv, int in, int out, Err *err) {
+    static const char *const env[] = {"PATH=/usr/local/bin:/usr/bin:/bin", "LC_ALL=C", NULL};
+    Watch w = {.ask = ask_tree, .stop = stop_tree};
+    _cleanup_close_ int log_in = -1, log_out = -1;
+    ProcOptions options = {.argv = argv,
+                           .envp = env,
+                           .cwd = j->workspace,
+                           .in = in,
+                           .out = out ? out : -1,
+                           .drop_user = j->run.drop_user,
+                           .uid = j->run.uid,
+                           .gid = j->run.gid};
+    int r = watch_pipe(&log_in, &log_out, err);
+
+    options.err = log_out;
+    if (r >= 0)
+        r = proc_start(&options, &w.pid, NULL, err);
+    if (r < 0)
+        return r;
+    mem_close(TAKE_FD(log_out));
+    w.out = log_in;
+    return end_of_tar(watch_process(j, &w), &w, err);
+}
+
+/* ---- taking ---- */
+
+typedef struct Fetch {
+    JobProcess *j;
+    int *fds; /* of each that was there; -1 */
+    void *mem;
+    Err err;
+    int result;
+} Fetch;
+
+static int write_piece(void *arg, const void *data, size_t len) {
+    const char *at = data;
+
+    while (len) {
+        ssize_t n = write(*(int *)arg, at, len);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -1;
+        at += n;
+        len -= (size_t)n;
+    }
+    return 0;
+}
+
+static void rewind_file(void *arg) {
+    if (ftruncate(*(int *)arg, 0) < 0 || lseek(*(int *)arg, 0, SEEK_SET) < 0) {
+        /* what is too much is found when it is unpacked */
+    }
+}
+
+/* *ret -1: a stage that did not run has left nothing. */
+static int fetch(Fetch *f, const char *path, int *ret, Err *err) {
+    _cleanup_close_ int fd = -1;
+    HttpCall call = {
+        .method = "GET", .on_data = write_piece, .arg = &fd, .timeout_us = INT64_C(600) * 1000000};
+    int r = temporary(f->j, &fd, err);
+
+    if (r < 0)
+        return r;
+    call.path = mem_printf(f->mem, "/api/runner/jobs/%lld/artifacts/%s?attempt=%lld", (long long)f->j->id,
+                           path, (long long)f->j->attempt);
+    r = uploader_call(f->j->uploader, &call, rewind_file, err);
+    if (r == 0 && call.status != 404)
+        r = http_call_check(&call, err);
+    buf_done(&call.answer);
+    if (r == 0 && call.status == 200)
+        *ret = TAKE_FD(fd);
+    return r;
+}
+
+/* From the last one back to the first that is whole: what is before that does not count. */
+static void fetch_main(void *arg) {
+    Fetch *f = arg;
+    const JobWorkspace *w = &f->j->spec->workspace;
+    bool whole = false;
+
+    for (size_t i = w->take_count; i > 0 && !whole && f->result == 0; i--) {
+        const JobTake *take = &w->take[i - 1];
+
+        f->result = fetch(f, take->path, &f->fds[i - 1], &f->err);
+        whole = f->fds[i - 1] >= 0 && !take->changes;
+        if (f->result == 0 && f->fds[i - 1] < 0 && take->required)
+            f->result =
+                err_set(&f->err, ERR_NOT_FOUND,
+                        "the workspace of an earlier stage is not kept any more: run all of it again");
+    }
+}
+
+/* A whole workspace takes the place of what is there; git's own folder is the checkout's. */
+static int clear(const JobProcess *j, Err *err) {
+    DIR *dir = opendir(j->workspace);
+    struct dirent *entry;
+    int r = 0;
+
+    if (!dir)
+        return err_errno(err, "open the workspace");
+    while (r == 0 && (entry = readdir(dir))) {
+        char path[PATH_MAX];
+        bool keep = str_eq(entry->d_name, ".") || str_eq(entry->d_name, "..") ||
+                    (j->spec->checkout && str_eq(entry->d_name, ".git"));
+
+        snprintf(path, sizeof(path), "%s/%s", j->workspace, entry->d_name);
+        if (!keep)
+            r = file_remove_tree(path, err);
+    }
+    closedir(dir);
+    return r;
+}
+
+static int unpack(JobProcess *j, int fd, bool changes, Err *err) {
+    static const char *const argv[] = {"tar", "-x", "-p", "-f", "-", NULL};
+    int r = changes ? 0 : clear(j, err);
+
+    if (r < 0)
+        return r;
+    if (lseek(fd, 0, SEEK_SET) < 0)
+        return err_errno(err, "read a workspace");
+    return run_tar(j, argv, fd, 0, err);
+}
+
+/* By the clock that files are dated by: what changes from now on is not older. */
+static void note_time(JobProcess *j) {
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME_COARSE, &now);
+    j->taken_at = mem_printf(j->mem, "--newer=@%lld.%09ld", (long long)now.tv_sec, now.tv_nsec);
+}
+
+int workspace_take(JobProcess *j, Err *err) {
+    const JobWorkspace *w = &j->spec->workspace;
+    Fetch f = {.j = j, .mem = talloc_new(NULL)};
+
+    f.fds = mem_array(f.mem, int, w->take_count + 1);
+    for (size_t i = 0; i < w->take_count; i++)
+        f.fds[i] = -1;
+    if (w->take_count) {
+        j->ran = false;
+        uploader_run(j->uploader, fetch_main, &f);
+        watch_uploader(j, &j->ran);
+    }
+    for (size_t i = 0; i < w->take_count; i++) {
+        if (f.fds[i] < 0)
+            continue;
+        if (f.result == 0)
+            f.result = unpack(j, f.fds[i], w->take[i].changes, &f.err);
+        mem_close(f.fds[i]);
+    }
+    if (f.result < 0)
+        *err = f.err;
+    note_time(j);
+    talloc_free(f.mem);
+    return f.result;
+}
+
+/* ---- leaving ---- */
+
+int workspace_pack(JobProcess *j, int *ret, Err *err) {
+    /* the label: no two workspaces are the same bytes, so that one can be removed without a look at others */
+    const char *argv[12] = {"tar", "-c", "-f", "-", "--warning=no-file-unchanged", "--label"};
+    size_t count = 6;
+    _cleanup_close_ int fd = -1;
+    int r = temporary(j, &fd, err);
+
+    argv[count++] = mem_printf(j->mem, "%lld-%lld", (long long)j->id, (long long)j->attempt);
+    if (j->spec->workspace.changes)
+        argv[count++] = j->taken_at;
+    if (j->spec->checkout)
+        argv[count++] = "--exclude=./.git";
+    argv[count++] = ".";
+    if (r >= 0)
+        r = run_tar(j, argv, 0, fd, err);
+    if (r >= 0)
+        *ret = TAKE_FD(fd);
+    return r;
+}

@@ -22,13 +22,16 @@ static int give_workspace(const ExecutorJob *job, Err *err) {
     return file_chown_tree(job->workspace, job->shared->uid, job->shared->gid, err);
 }
 
+/* Nobody else enters the outer folder; whoever the container's user is reads the inner one, by its mount. */
 static int make_scratch(const ExecutorJob *job, Err *err) {
-    int r = file_remove_tree(job->scratch, err);
+    _cleanup_talloc_ void *mem = talloc_new(NULL);
+    const char *scripts = mem_printf(mem, "%s" DOCKER_SCRIPTS, job->scratch);
+    int r = file_mkdirs(job->scratch, 0700, err);
 
     if (r == 0)
-        r = file_mkdirs(job->scratch, 0711, err);
-    if (r == 0 && chmod(job->scratch, 0711) < 0)
-        r = err_errno(err, "chmod %s", job->scratch);
+        r = file_mkdirs(scripts, 0711, err);
+    if (r == 0 && (chmod(job->scratch, 0700) < 0 || chmod(scripts, 0711) < 0))
+        r = err_errno(err, "chmod %s", scripts);
     return r;
 }
 
@@ -81,7 +84,7 @@ static int step_in_child(ExecutorJob *job, void *arg, Err *err) {
     if (r < 0)
         return r;
     if (step->build) {
-        r = access(job->scratch, F_OK) == 0 ? 0 : make_scratch(job, err);
+        r = make_scratch(job, err);
         return r < 0 ? r : docker_build(c, job, step->build, step->out, err);
     }
     r = container_run(c, job, step, err);
@@ -133,7 +136,7 @@ static void docker_stop(ExecutorJob *job) {
         return;
     r = tell_container(job, "kill?signal=9", &err);
     if (r == -ERR_CONFLICT) {
-        snprintf(path, sizeof(path), "%s/" DOCKER_STEP, job->scratch);
+        snprintf(path, sizeof(path), "%s" DOCKER_SCRIPTS "/" DOCKER_STEP, job->scratch);
         unlink(path);
         r = tell_container(job, "start", &err);
         if (r == 0 || err.sys == 304)

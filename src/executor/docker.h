@@ -9,7 +9,8 @@
 #include "http/client.h"
 
 #define ENGINE_SHORT_US (10 * INT64_C(1000000)) /* for calls from the job process or the runner */
-#define DOCKER_SCRIPTS "/.pelton"               /* where a container sees the script of its step */
+#define DOCKER_SCRIPTS                                                                                       \
+    "/.pelton" /* where a container sees the script of its step; the same beneath `scratch` */
 #define DOCKER_STEP "step"
 
 /* ---- docker_engine.c: calls ---- */

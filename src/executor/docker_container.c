@@ -25,6 +25,9 @@ static void write_mount(JsonWriter *w, const char *source, const char *target, b
 }
 
 static void write_host_config(JsonWriter *w, const ExecutorJob *job, const char *network) {
+    char scripts[PATH_MAX];
+
+    snprintf(scripts, sizeof(scripts), "%s" DOCKER_SCRIPTS, job->scratch);
     jw_object(w, "HostConfig");
     jw_str(w, "NetworkMode", *network ? network : job->network ? "default" : "none");
     jw_bool(w, "Init", true);
@@ -40,7 +43,7 @@ static void write_host_config(JsonWriter *w, const ExecutorJob *job, const char 
     jw_end_object(w);
     jw_array(w, "Mounts");
     write_mount(w, job->workspace, SANDBOX_FOLDER, false);
-    write_mount(w, job->scratch, DOCKER_SCRIPTS, true);
+    write_mount(w, scripts, DOCKER_SCRIPTS, true);
     for (const char *const *path = job->read_only; path && *path; path++)
         write_mount(w, *path, *path, true);
     jw_end_array(w);
@@ -244,7 +247,7 @@ static int keep_script(const ExecutorJob *job, const Buf *script, Err *err) {
     char path[PATH_MAX];
     _cleanup_close_ int fd = -1;
 
-    snprintf(path, sizeof(path), "%s/" DOCKER_STEP, job->scratch);
+    snprintf(path, sizeof(path), "%s" DOCKER_SCRIPTS "/" DOCKER_STEP, job->scratch);
     unlink(path);
     fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0400);
     if (fd < 0 || (geteuid() == 0 && fchown(fd, job->shared->uid, job->shared->gid) < 0))

@@ -93,6 +93,16 @@ static bool workspace_is_good(const JobProcess *j, uid_t uid, gid_t gid) {
            st.st_uid == uid && st.st_gid == gid && listxattr(j->workspace, NULL, 0) == 0;
 }
 
+/* A container's root is the machine's as far as files go: what it makes in the workspace (a program that is
+ * set-uid, say) is in a folder that no other user enters. */
+static int make_parent(const JobProcess *j, Err *err) {
+    if (!str_after(j->workspace, j->run.scratch))
+        return 0;
+    if ((mkdir(j->run.scratch, 0700) < 0 && errno != EEXIST) || chmod(j->run.scratch, 0700) < 0)
+        return err_errno(err, "create %s", j->run.scratch);
+    return 0;
+}
+
 static int make_workspace(JobProcess *j, Err *err) {
     uid_t uid = j->run.drop_user ? j->run.uid : geteuid();
     gid_t gid = j->run.drop_user ? j->run.gid : getegid();
@@ -101,6 +111,9 @@ static int make_workspace(JobProcess *j, Err *err) {
     if (workspace_is_good(j, uid, gid))
         return 0;
     r = file_remove_tree(j->workspace, err);
+    if (r < 0)
+        return r;
+    r = make_parent(j, err);
     if (r < 0)
         return r;
     if (mkdir(j->workspace, 0755) < 0 || chmod(j->workspace, 0755) < 0)
@@ -192,6 +205,8 @@ static void fill_run(JobProcess *j) {
 
     scratch_path(j->host, j->slot, scratch);
     j->sandboxed = j->ops->sandboxed || (j->ops == &executor_docker && !*j->spec->container.image);
+    if (!j->sandboxed && j->ops->prepare)
+        j->workspace = mem_printf(j->mem, "%s/workspace", scratch);
     j->run = (ExecutorJob){
         .id = j->id,
         .attempt = j->attempt,

@@ -228,6 +228,25 @@ static void another_user_may_write_the_workspace(void **state) {
     logged(job, "700\n701\nx\n");
 }
 
+/* A container's root can make programs that are set-uid: no user of the machine gets to them. */
+static void nobody_else_enters_a_container_s_workspace(void **state) {
+    char path[128];
+    struct stat st;
+    int id;
+
+    engine_need();
+    world_start_runner();
+    id = world_job(
+        "docker", "[{\"name\":\"one\",\"run\":\"echo ready; until [ -e go ]; do sleep 0.05; done\"}]", IMAGE);
+    world_wait(strstr(buf_str(&fake_job(id)->log), "ready") != NULL);
+    snprintf(path, sizeof(path), "%s/work/slot-0.scratch", world.dir);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0700);
+    snprintf(path, sizeof(path), "%s/work/slot-0.scratch/workspace/go", world.dir);
+    close(open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
+    reported(world_finish(id), "\"state\":\"success\"");
+}
+
 static void an_image_that_is_not_there_is_the_pipeline_s_fault(void **state) {
     FakeJob *job;
 
@@ -372,6 +391,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test_setup_teardown(an_image_s_own_health_check_is_waited_for, setup, teardown),
         cmocka_unit_test_setup_teardown(a_job_without_a_network_has_none, setup, teardown),
         cmocka_unit_test_setup_teardown(another_user_may_write_the_workspace, setup, teardown),
+        cmocka_unit_test_setup_teardown(nobody_else_enters_a_container_s_workspace, setup, teardown),
         cmocka_unit_test_setup_teardown(an_image_that_is_not_there_is_the_pipeline_s_fault, setup, teardown),
         cmocka_unit_test_setup_teardown(containers_of_a_killed_job_process_are_removed_and_no_others, setup,
                                         teardown),

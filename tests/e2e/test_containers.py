@@ -1,0 +1,92 @@
+"""Jobs in containers: from a push to a real engine and back."""
+
+import pytest
+
+from lib.engine import IMAGE, Engine, missing
+from lib.wait import wait_for
+
+pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
+
+
+@pytest.fixture(scope="module")
+def engine():
+    with Engine() as running:
+        yield running
+
+
+@pytest.fixture
+def server(start_pelton, engine):
+    yield start_pelton(env=engine.env)
+    assert wait_for("no containers, no networks", lambda: not engine.ours())
+
+
+def test_a_push_runs_in_its_image_beside_its_services(server, engine):
+    pipeline = f"""
+jobs:
+  test:
+    image: {IMAGE}
+    services:
+      db: {{image: "{IMAGE}", command: [nc, -ll, -p, "5000", -e, cat], ready: "netstat -ltn | grep -q :5000"}}
+    steps:
+      - cat greeting; pwd; id -u
+      - run: echo "$WORD" | nc -w 2 db 5000 | tee answer
+        env: {{WORD: "it's there"}}
+    artifacts: [answer]
+"""
+    _, push = server.push("hello", {".pelton.yml": pipeline, "greeting": "from the commit\n"})
+    build = server.wait_build(push.build, "success")
+    log = server.log(push.build)
+    assert "from the commit\n/workspace\n0\n" in log
+    assert "it's there\n" in log
+    assert build["jobs"][0]["executor"] == "docker"
+
+
+def test_a_failing_container_fails_the_build(server):
+    _, push = server.push("hello", {".pelton.yml": f"jobs: {{a: {{image: '{IMAGE}', steps: [exit 7]}}}}\n"})
+    build = server.wait_build(push.build, "failed")
+    assert build["jobs"][0]["exit_code"] == 7
+
+
+def test_an_image_is_built_from_the_commit_and_runs_the_next_job(server):
+    pipeline = """
+jobs:
+  image:
+    network: false
+    steps:
+      - echo made > made
+      - uses: docker
+        with: {build: ., tag: "app:${{ commit.short }}", args: {WORD: hello}}
+  use:
+    needs: image
+    image: {name: "app:${{ commit.short }}", pull: never}
+    steps: [cat /app/made /said]
+"""
+    dockerfile = f"FROM {IMAGE}\nARG WORD\nRUN echo $WORD > /said\nCOPY made /app/made\n"
+    _, push = server.push("hello", {".pelton.yml": pipeline, "Dockerfile": dockerfile})
+    server.wait_build(push.build, "success")
+    assert "made\nhello\n" in server.log(push.build)
+
+
+def test_a_container_s_job_outlives_a_restart_of_the_server(server, engine):
+    _, push = server.push("hello", {".pelton.yml": f"""
+jobs:
+  a:
+    image: {IMAGE}
+    steps:
+      - "echo begun; until [ -e /go ]; do sleep 0.1; done; echo went on"
+"""})
+    wait_for("its first line", lambda: "begun" in server.log(push.build))
+    server.restart()
+    container = next(name for name in engine.ours() if name.endswith("slot-0"))
+    engine.run("exec", container, "touch", "/go")
+    server.wait_build(push.build, "success")
+    assert "went on" in server.log(push.build)
+
+
+def test_without_an_engine_the_job_waits_and_both_sides_say_why(start_pelton, tmp_path):
+    server = start_pelton(env={"DOCKER_HOST": f"unix://{tmp_path}/none.sock"})
+    wait_for("what the runner says", lambda: "no executor docker: the container engine does not answer" in server.server_log())
+    wait_for("what it offers", lambda: "sandbox" in server.client.get("/api/runners")["runners"][0]["executors"])
+    assert "docker" not in server.client.get("/api/runners")["runners"][0]["executors"]
+    _, push = server.push("hello", {".pelton.yml": f"jobs: {{a: {{image: '{IMAGE}', steps: [echo]}}}}\n"})
+    wait_for("why it waits", lambda: "docker" in str(server.build(push.build)["jobs"][0].get("waiting")))

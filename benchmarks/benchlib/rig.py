@@ -43,8 +43,8 @@ def quantile(values, q):
 class Server(Pelton):
     """A Pelton of the benchmark's own, its pipelines allowed the shell."""
 
-    def __init__(self, folder, *flags, binary):
-        super().__init__(folder, "--allow-executor", "shell", *flags, binary=binary)
+    def __init__(self, folder, *flags, binary, env=None):
+        super().__init__(folder, "--allow-executor", "shell", *flags, binary=binary, env=env)
 
     def pipeline(self, name, step="echo hi", executor="shell", checkout=False):
         """A repository whose builds are one job with one step; what its push started has ended."""
@@ -149,8 +149,8 @@ class Rig:
         assert path.exists(), f"{path} is missing: ./bench builds it"
         return str(path)
 
-    def server(self, name="server", *flags):
-        server = Server(self.folder / name, *flags, binary=self.binary)
+    def server(self, name="server", *flags, env=None):
+        server = Server(self.folder / name, *flags, binary=self.binary, env=env)
         self.open.append(server)
         return server.start()
 

@@ -25,6 +25,7 @@ typedef struct YamlPair {
 struct YamlNode {
     YamlKind kind;
     int line, column; /* from 1, of the node's first character */
+    uint16_t source;  /* 0; free for who reads several files, to tell their nodes apart */
     bool quoted;      /* a scalar in quotes or a block: always a string */
     const char *tag;  /* as written ("!!str", "!x"), or NULL */
     const char *text; /* scalar; zero-terminated, holds no zero byte */

@@ -43,9 +43,9 @@ static const char *all_problems(const PlanProblems *problems, const char *file, 
         if (i)
             buf_addc(&text, '\n');
         if (p->line)
-            buf_addf(&text, "%s, line %d, column %d: ", file, p->line, p->column);
+            buf_addf(&text, "%s, line %d, column %d: ", p->file ? p->file : file, p->line, p->column);
         else
-            buf_addf(&text, "%s: ", file);
+            buf_addf(&text, "%s: ", p->file ? p->file : file);
         buf_adds(&text, p->message);
     }
     return buf_dup(&text, mem);
@@ -65,15 +65,45 @@ static int choose_jobs(Draft *d, Err *err) {
     return r;
 }
 
+/* ---- what a pipeline file asks of the rest of the commit ---- */
+
+static int file_of_commit(void *data, const char *path, const void *mem, const char **ret, size_t *ret_len,
+                          Err *err) {
+    const BuildRequest *request = data;
+    const char *const paths[] = {path, NULL};
+    GitCommit *commit;
+    GitFile *files;
+    int r =
+        git_commit_read(request->project->path, request->commit, paths, MAX_FILE, mem, &commit, &files, err);
+
+    if (r < 0)
+        return r;
+    if (!files[0].content)
+        return err_set(err, ERR_NOT_FOUND, "there is no file %s", path);
+    *ret = files[0].content;
+    *ret_len = files[0].len;
+    return 0;
+}
+
+static int changed_by_push(void *data, const void *mem, const char ***ret, size_t *ret_count, Err *err) {
+    const BuildRequest *request = data;
+
+    if (!request->old_rev)
+        return err_set(err, ERR_NOT_FOUND, "there is nothing to compare with");
+    return git_changed(request->project->path, request->old_rev, request->commit, mem, ret, ret_count, err);
+}
+
 static int plan_files_of(Draft *d, const GitFile *files, Err *err) {
     const char *contents[MAX_FILES];
     size_t lens[MAX_FILES];
+    PlanSource source = {.data = (void *)d->request, .file = file_of_commit, .changed = changed_by_push};
     PlanContext context = {.project = d->request->project->name,
                            .branch = branch_of(d->request->ref),
                            .ref = d->request->ref,
                            .commit = d->request->commit,
                            .event = d->request->event,
                            .env = d->request->env,
+                           .source = &source,
                            .message = d->commit->message,
                            .author = d->commit->author,
                            .inputs = d->request->inputs,
@@ -99,6 +129,8 @@ static int plan_files_of(Draft *d, const GitFile *files, Err *err) {
         d->nothing = mem_strdup(d->mem, err->msg);
     else if (r < 0)
         return r;
+    else if (d->plan->why)
+        d->nothing = mem_printf(d->mem, "nothing to build: %s: %s", d->plan->file, d->plan->why);
     else if (d->plan->nothing)
         d->nothing = mem_printf(d->mem, "nothing to build: %s has no job for this %s", d->plan->file,
                                 d->request->event);

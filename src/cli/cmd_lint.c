@@ -80,10 +80,11 @@ static int read_files(Cli *cli, const char *path, Files *files, Err *err) {
     return 0;
 }
 
-static void problems_json(JsonWriter *w, const PlanProblems *problems) {
+static void problems_json(JsonWriter *w, const PlanProblems *problems, const char *file) {
     jw_array(w, "problems");
     for (size_t i = 0; problems && i < problems->count; i++) {
         jw_object(w, NULL);
+        jw_str(w, "file", problems->items[i].file ? problems->items[i].file : file);
         jw_int(w, "line", problems->items[i].line);
         jw_int(w, "column", problems->items[i].column);
         jw_str(w, "message", problems->items[i].message);
@@ -135,7 +136,7 @@ static int report(Cli *cli, const char *file, const Files *files, const Plan *pl
         jw_object(&w, NULL);
         jw_str(&w, "file", file);
         jw_bool(&w, "ok", plan != NULL);
-        problems_json(&w, problems);
+        problems_json(&w, problems, file);
         plan_json(&w, plan);
         jw_end_object(&w);
         buf_addc(&out, '\n');
@@ -149,6 +150,21 @@ static int report(Cli *cli, const char *file, const Files *files, const Plan *pl
     return r < 0 ? r : plan ? CLI_DONE : CLI_FAILED;
 }
 
+/* What is included lies where the command runs, as at the root of a commit. */
+static int file_here(void *data, const char *path, const void *mem, const char **ret, size_t *ret_len,
+                     Err *err) {
+    _cleanup_buf_ Buf text = BUF_INIT;
+    int r = file_read(path, YAML_MAX_BYTES, &text, err);
+
+    if (r < 0)
+        return r;
+    *ret = mem_strndup(mem, buf_str(&text), text.len);
+    *ret_len = text.len;
+    return 0;
+}
+
+static const PlanSource source_here = {.file = file_here};
+
 static int lint_run(Cli *cli, void *arg, Err *err) {
     const LintOptions *options = arg;
     PlanContext context = {
@@ -157,6 +173,7 @@ static int lint_run(Cli *cli, void *arg, Err *err) {
         .ref = mem_printf(cli->mem, "refs/heads/%s", options->branch),
         .commit = "here",
         .event = "push",
+        .source = &source_here,
         .allow_shell = true, /* whether the server allows it is the server's to say */
     };
     const char *path = cli->arg_count > 0 ? cli->args[0] : NULL, *file;

@@ -154,7 +154,7 @@ static const char *const run_examples[] = {
 const Command command_run = {
     .name = "run",
     .brief = "run the pipeline of the working tree here, without a server",
-    .usage = "run [--env K=V] [--input K=V] [--folder DIR] [--state DIR] [JOB …]",
+    .usage = "run [--env K=V] [--input K=V] [--folder DIR] [--slots N] [--state DIR] [JOB …]",
     .about =
         "Takes the files as they are, committed or not (but for ignored ones), and runs what a push of them "
         "would: the same planner, the same runner, the same executors. Nothing is deployed. Ctrl-C cancels.",

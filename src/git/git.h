@@ -56,6 +56,10 @@ _must_check_ int git_resolve(const char *repo, const char *ref, const void *mem,
  * newest few hundred are kept in memory by (repo, commit). Any thread. */
 _must_check_ int git_commit_read(const char *repo, const char *commit, const char *const *paths, size_t max,
                                  const void *mem, GitCommit **ret_commit, GitFile **ret_files, Err *err);
+/* The paths of files that differ between two commits, in mem; a moved file is two. ERR_NOT_FOUND: old_commit
+ * is forty zeros; ERR_IO: a commit is not there (any more). */
+_must_check_ int git_changed(const char *repo, const char *old_commit, const char *new_commit,
+                             const void *mem, const char ***ret, size_t *ret_count, Err *err);
 /* Forgets what is kept of a repository: call it when one is deleted. */
 void git_forget(const char *repo);
 /* The repository's default branch as in HEAD ("main"), and setting it. */

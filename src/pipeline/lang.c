@@ -15,7 +15,77 @@ static const char *const retry_reasons[] = {"exit", "timeout", "oom", "infrastru
 
 #define ENV_ALSO "environment variables vars"
 
+static const LangKey filter_keys[] = {
+    {"branches", LANG_NAMES, offsetof(PipeFilter, branches), .expected = "a pattern or a list of them",
+     .unset = "all", .also = "branch refs only",
+     .help = "Branches that it is for, as patterns: `[main, \"release/*\"]`. Of a pull request: the one "
+             "that it is from."},
+    {"paths", LANG_PATTERNS, offsetof(PipeFilter, paths), .unset = "all", .also = "files changes",
+     .help = "Only when one of these files has changed: `[\"src/**\"]`."},
+    {"ignore", LANG_PATTERNS, offsetof(PipeFilter, ignore), .unset = "none",
+     .also = "paths-ignore paths_ignore except", .help = "Changes of these files do not count."},
+};
+
+const LangLevel lang_filter = {
+    .heading = "`on.push`, `on.pull_request`",
+    .help = "`push: [main]` is `push: {branches: [main]}`. What has changed is what differs from the commit "
+            "before the push; of a "
+            "new branch, where that is not known, everything.",
+    .expected = "a mapping or a list of branches",
+    .short_key = "branches",
+    KEYS(filter_keys),
+    .size = sizeof(PipeFilter),
+};
+
+static const LangKey tags_keys[] = {
+    {"names", LANG_NAMES, offsetof(PipeTags, names), .expected = "a pattern or a list of them",
+     .unset = "all", .also = "tags patterns", .help = "Tags that it is for, as patterns: `[\"v*\"]`."},
+};
+
+const LangLevel lang_tags = {
+    .heading = "`on.tag`",
+    .help = "`tag: [\"v*\"]` is `tag: {names: [\"v*\"]}`.",
+    .expected = "a mapping or a list of tags",
+    .short_key = "names",
+    KEYS(tags_keys),
+    .size = sizeof(PipeTags),
+};
+
+static const LangKey on_keys[] = {
+    {"push", LANG_PART, offsetof(PipeOn, push), .level = &lang_filter,
+     .expected = "a mapping or a list of branches", .unset = "no push", .help = "Pushes to branches."},
+    {"pull_request", LANG_PART, offsetof(PipeOn, pull_request), .level = &lang_filter,
+     .expected = "a mapping or a list of branches", .unset = "no pull request",
+     .also = "pull-request merge_request pr", .help = "Pull requests."},
+    {"tag", LANG_PART, offsetof(PipeOn, tag), .level = &lang_tags, .expected = "a mapping or a list of tags",
+     .unset = "no tag", .also = "tags release", .help = "Tags that are pushed."},
+    {"manual", LANG_NODE, offsetof(PipeOn, manual), .unset = "always possible",
+     .also = "workflow_dispatch web api dispatch",
+     .help = "A build can always be started by hand; this only says so."},
+    {"schedule", LANG_NODE, offsetof(PipeOn, schedule), .unset = "none", .also = "cron schedules",
+     .help = "Times, by name.", .later = "no build is started by the clock in this version"},
+};
+
+const LangLevel lang_on = {
+    .noun = "on",
+    .heading = "`on`",
+    .help = "`on: [push, tag]` is `on: {push: {}, tag: {}}`.",
+    .expected = "an event, a list of events or a mapping of them",
+    KEYS(on_keys),
+    .size = sizeof(PipeOn),
+};
+
 static const LangKey file_keys[] = {
+    {"on", LANG_EVENTS, offsetof(PipeFile, on), .level = &lang_on,
+     .expected = "an event, a list of events or a mapping of them", .unset = "pushes, pull requests and tags",
+     .also = "trigger triggers when event workflow",
+     .help = "What the pipeline is for. By hand it can always be started."},
+    {"include", LANG_NODE, offsetof(PipeFile, include), .expected = "a file or a list of files",
+     .unset = "nothing", .also = "includes import",
+     .help =
+         "Files of the same commit that hold parts of this one, as `[{file: ci/common.yml}]`: the file is "
+         "over them as a job is over its templates. They may include others, five levels deep, twenty in "
+         "all."},
     {"env", LANG_ENV, offsetof(PipeFile, env), .unset = "none", .also = ENV_ALSO,
      .help = "Environment of every step of every job. A deploy has its own."},
     {"concurrency", LANG_MAPPING, offsetof(PipeFile, concurrency), .level = &lang_concurrency,
@@ -210,8 +280,7 @@ static const LangKey job_keys[] = {
     {"secrets", LANG_NAMES, offsetof(PipeJob, secrets), .expected = "a secret's name or a list of them",
      .unset = "none", .also = "secret",
      .help = "Secrets of the project that the steps find in their environment, by name, and that "
-             "no log shows.",
-     .later = "this version keeps no secrets"},
+             "no log shows."},
     {"needs", LANG_NEEDS, offsetof(PipeJob, needs), .level = &lang_need,
      .expected = "a job's name or a list of them", .unset = "none",
      .also = "depends_on depends-on dependsOn depends dependencies requires after",
@@ -535,23 +604,11 @@ const LangLevel lang_health = {
     .size = sizeof(PipeHealth),
 };
 
-const LangLevel *const lang_levels[] = {&lang_file,
-                                        &lang_input,
-                                        &lang_concurrency,
-                                        &lang_job,
-                                        &lang_need,
-                                        &lang_step,
-                                        &lang_docker,
-                                        &lang_image,
-                                        &lang_service,
-                                        &lang_cache,
-                                        &lang_artifacts,
-                                        &lang_runs_on,
-                                        &lang_resources,
-                                        &lang_retry,
-                                        &lang_deploy,
-                                        &lang_health,
-                                        &lang_deploy_resources,
+const LangLevel *const lang_levels[] = {&lang_file,  &lang_on,          &lang_filter,  &lang_tags,
+                                        &lang_input, &lang_concurrency, &lang_job,     &lang_need,
+                                        &lang_step,  &lang_docker,      &lang_image,   &lang_service,
+                                        &lang_cache, &lang_artifacts,   &lang_runs_on, &lang_resources,
+                                        &lang_retry, &lang_deploy,      &lang_health,  &lang_deploy_resources,
                                         NULL};
 
 const LangKey *lang_key(const LangLevel *level, const char *name) {

@@ -20,6 +20,8 @@
 #define LANG_MAX_MATRIX_VALUE 1000 /* bytes */
 #define LANG_MAX_EXTENDS 20        /* templates of one job */
 #define LANG_MAX_SERVICES 50       /* of one job */
+#define LANG_MAX_INCLUDES 20       /* files, all levels together */
+#define LANG_MAX_INCLUDE_DEPTH 5
 #define LANG_MAX_INPUTS 100
 #define LANG_MAX_INPUT 4096 /* bytes of what is given for one */
 /* values of the file with its templates and matrices written out */
@@ -45,6 +47,7 @@ typedef enum LangType {
     LANG_LABELS,    /* const YamlNode *: a mapping of names to scalars that say something */
     LANG_NODE,      /* const YamlNode *: anything; whoever uses it reads it */
     LANG_NEEDS,     /* LangItems: of PipeNeed */
+    LANG_EVENTS,    /* like PART; also a name or a list of names, and names of nothing */
     LANG_TEMPLATES, /* const YamlNode *: a mapping; read first */
     LANG_INPUTS,    /* LangItems: structs of key->level by name; read first */
     LANG_NAMES,     /* LangNodes: one name or a list of them */
@@ -222,19 +225,38 @@ typedef struct PipeDeploy {
     size_t job_index; /* whose workspace becomes the release (graph.c) */
 } PipeDeploy;
 
+typedef struct PipeFilter {
+    const YamlNode *node;
+    LangNodes branches;
+    LangPaths paths, ignore;
+} PipeFilter;
+
+typedef struct PipeTags {
+    const YamlNode *node;
+    LangNodes names;
+} PipeTags;
+
+typedef struct PipeOn {
+    const YamlNode *node;
+    PipeFilter *push, *pull_request;
+    PipeTags *tag;
+    const YamlNode *manual, *schedule;
+} PipeOn;
+
 typedef struct PipeFile {
     const YamlNode *env;
     PipeConcurrency concurrency;
     int64_t timeout, queue_timeout;
-    const YamlNode *templates;
+    const YamlNode *templates, *include;
+    PipeOn *on;
     LangItems inputs; /* of PipeInput */
     LangItems jobs;   /* of PipeJob */
     PipeDeploy *deploy;
 } PipeFile;
 
-extern const LangLevel lang_file, lang_input, lang_template, lang_need, lang_image, lang_service, lang_docker,
-    lang_cache, lang_job, lang_step, lang_artifacts, lang_runs_on, lang_resources, lang_concurrency,
-    lang_retry, lang_deploy, lang_health, lang_deploy_resources;
+extern const LangLevel lang_file, lang_on, lang_filter, lang_tags, lang_input, lang_template, lang_need,
+    lang_image, lang_service, lang_docker, lang_cache, lang_job, lang_step, lang_artifacts, lang_runs_on,
+    lang_resources, lang_concurrency, lang_retry, lang_deploy, lang_health, lang_deploy_resources;
 
 /* Every level, in the order of the reference; NULL-terminated. */
 extern const LangLevel *const lang_levels[];

@@ -15,11 +15,21 @@ typedef struct PlanNeed {
     const char *outputs; /* JSON object of texts, or NULL */
 } PlanNeed;
 
+/* The rest of the commit, for what a pipeline file asks of it. */
+typedef struct PlanSource {
+    void *data;
+    /* A file by its path from the root, in mem. ERR_NOT_FOUND; ERR_TOO_LARGE. */
+    int (*file)(void *data, const char *path, const void *mem, const char **ret, size_t *ret_len, Err *err);
+    /* The paths of the files that the event has changed, in mem. Any error: it is not known. */
+    int (*changed)(void *data, const void *mem, const char ***ret, size_t *ret_count, Err *err);
+} PlanSource;
+
 typedef struct PlanContext {
     const char *project, *branch, *ref, *commit;
     const char *event;            /* "push", "tag", "manual", "pull_request", "schedule" */
     bool allow_shell;             /* the server lets pipelines use the shell executor */
     bool no_deploy;               /* nothing is deployed, whatever the file says */
+    const PlanSource *source;     /* NULL: there is only the pipeline file */
     const char *message, *author; /* of the commit; NULL: unknown */
     const char *inputs;           /* given by hand: JSON object of texts, numbers and truths; NULL: nothing */
     const PlanNeed *needs;        /* later only: not known to the planner */
@@ -79,12 +89,16 @@ typedef struct Plan {
     size_t count;
     PlanNotice *notices;
     size_t notice_count;
-    bool nothing; /* the pipeline is fine, and no job is for this event or branch: none, or all skip */
+    const char *why; /* there is nothing to do: NULL: no job is for this event or branch */
+    bool nothing;    /* the pipeline is fine, and no job is for this event or branch: none, or all skip */
 } Plan;
 
 typedef struct PlanProblem {
     int line, column;    /* from 1; 0: of the whole file */
     const char *message; /* `unknown key "stesp" in job "test"; did you mean "steps"?` */
+    const char *file;    /* NULL: the pipeline file itself, else one that it includes … */
+    const char *text;    /* … and what is in that */
+    size_t len;
 } PlanProblem;
 
 typedef struct PlanProblems {

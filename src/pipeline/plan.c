@@ -1,7 +1,8 @@
 #include "pipeline/pipeline.h"
 
 #include "base/str.h"
-#include "pipeline/read.h"
+#include "pipeline/include.h"
+#include "pipeline/on.h"
 #include "pipeline/spec.h"
 #include "pipeline/stages.h"
 
@@ -34,12 +35,15 @@ static const char *without_place(const char *msg) {
 
 static void read_file(const char *text, size_t len, const PlanContext *context, const void *mem,
                       PipeFile *file, Problems *problems) {
-    LangReader r = {.mem = mem, .context = context, .problems = problems, .text = text, .len = len};
+    LangReader r = {.mem = mem, .context = context, .problems = problems};
+    ProblemSource source = {.text = text, .len = len};
     LangPlace top = {.level = &lang_file};
     int line = 0, column = 0;
+    const YamlNode *whole;
     YamlNode *root = NULL;
     Err err;
 
+    mem_append(mem, problems->sources, problems->source_count, source);
     if (len > YAML_MAX_BYTES) {
         problems_add(problems, 0, 0, "the file has %zu bytes; at most %d are read", len, YAML_MAX_BYTES);
         return;
@@ -54,8 +58,11 @@ static void read_file(const char *text, size_t len, const PlanContext *context, 
     }
     r.scope.context = context;
     r.place = &top;
-    lang_read(&r, &lang_file, root, file);
-    if (root->kind == YAML_MAPPING && !yaml_get(root, "jobs") && !yaml_get(root, "deploy"))
+    whole = include_all(&r, root);
+    if (!whole)
+        return;
+    lang_read(&r, &lang_file, whole, file);
+    if (root->kind == YAML_MAPPING && !yaml_get(whole, "jobs") && !yaml_get(whole, "deploy"))
         problems_at(problems, root, "nothing to do; expected \"jobs\" or \"deploy\"");
     check_executors(file, context, problems);
     graph_link(file, mem, problems);
@@ -190,6 +197,8 @@ static void plan_jobs(const PipeFile *file, const PlanContext *context, SpecWrit
 static int fail_first(const char *file, const PlanProblems *all, Err *err) {
     const PlanProblem *first = &all->items[0];
 
+    if (first->file)
+        file = first->file;
     if (first->line > 0)
         return err_set(err, ERR_INVALID, "%s:%d:%d: %s", file, first->line, first->column, first->message);
     return err_set(err, ERR_INVALID, "%s: %s", file, first->message);
@@ -220,7 +229,9 @@ static int plan_pelton(const char *name, const char *text, size_t len, const Pla
     plan->timeout_us = file.timeout;
     plan->concurrency = plan_concurrency(&file.concurrency);
     spec_init(&w, &file, mem);
-    plan_jobs(&file, context, &w, plan);
+    if (on_wants(&file, context, mem, &plan->why))
+        plan_jobs(&file, context, &w, plan);
+    plan->nothing |= plan->why != NULL;
     spec_done(&w);
     if (w.total > SPEC_MAX_TOTAL) {
         problems_add(&problems, 0, 0,

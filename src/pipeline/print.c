@@ -167,8 +167,12 @@ void plan_problems_print(const PlanProblems *problems, const char *file, const c
                          bool colour, Buf *out) {
     size_t shown = MIN(problems->count, (size_t)PRINTED_MAX);
 
-    for (size_t i = 0; i < shown; i++)
-        print_problem(&problems->items[i], file, text, len, colour, out);
+    for (size_t i = 0; i < shown; i++) {
+        const PlanProblem *p = &problems->items[i];
+
+        print_problem(p, p->file ? p->file : file, p->file ? p->text : text, p->file ? p->len : len, colour,
+                      out);
+    }
     if (shown < problems->count)
         buf_addf(out, "%s: and %zu more\n", file, problems->count - shown);
 }

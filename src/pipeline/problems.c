@@ -5,11 +5,17 @@
 
 #define SHOWN_MAX 60
 
-static _printf_(4, 0) void add(Problems *p, int line, int column, const char *fmt, va_list ap) {
+static _printf_(5, 0) void add(Problems *p, size_t source, int line, int column, const char *fmt,
+                               va_list ap) {
     PlanProblem problem = {.line = line, .column = column};
 
     if (p->count >= PROBLEMS_MAX)
         return;
+    if (source > 0 && source < p->source_count) {
+        problem.file = p->sources[source].file;
+        problem.text = p->sources[source].text;
+        problem.len = p->sources[source].len;
+    }
     problem.message = talloc_vasprintf(p->mem, fmt, ap);
     if (!problem.message)
         abort();
@@ -20,7 +26,15 @@ void problems_add(Problems *p, int line, int column, const char *fmt, ...) {
     va_list ap;
 
     va_start(ap, fmt);
-    add(p, line, column, fmt, ap);
+    add(p, 0, line, column, fmt, ap);
+    va_end(ap);
+}
+
+void problems_in(Problems *p, const YamlNode *node, int column, const char *fmt, ...) {
+    va_list ap;
+
+    va_start(ap, fmt);
+    add(p, node->source, node->line, column, fmt, ap);
     va_end(ap);
 }
 
@@ -28,13 +42,16 @@ void problems_at(Problems *p, const YamlNode *node, const char *fmt, ...) {
     va_list ap;
 
     va_start(ap, fmt);
-    add(p, node ? node->line : 0, node ? node->column : 0, fmt, ap);
+    add(p, node ? node->source : 0, node ? node->line : 0, node ? node->column : 0, fmt, ap);
     va_end(ap);
 }
 
 static int by_place(const void *left, const void *right) {
     const PlanProblem *a = left, *b = right;
+    int files = strcmp(a->file ? a->file : "", b->file ? b->file : "");
 
+    if (files)
+        return files;
     if (a->line != b->line)
         return a->line < b->line ? -1 : 1;
     if (a->column != b->column)

@@ -6,17 +6,27 @@
 
 #define PROBLEMS_MAX 1000 /* kept; what comes after is dropped */
 
+/* A file whose nodes have its number as their source. */
+typedef struct ProblemSource {
+    const char *file, *text;
+    size_t len;
+} ProblemSource;
+
 typedef struct Problems {
     const void *mem;
     PlanProblem *items;
     size_t count;
-    bool given;          /* one is not of the file, but of what was given to the build */
+    bool given;             /* one is not of the file, but of what was given to the build */
+    ProblemSource *sources; /* the first one is the pipeline file */
+    size_t source_count;
     size_t nearest_left; /* how much may still be spent on looking for near words (bytes × bytes) */
 } Problems;
 
 #define PROBLEMS(context) ((Problems){.mem = (context), .nearest_left = 20 * 1000 * 1000})
 
 void problems_add(Problems *p, int line, int column, const char *fmt, ...) _printf_(4, 5);
+/* At a column of the node's line. */
+void problems_in(Problems *p, const YamlNode *node, int column, const char *fmt, ...) _printf_(4, 5);
 /* At the node's place; of the whole file when node is NULL. */
 void problems_at(Problems *p, const YamlNode *node, const char *fmt, ...) _printf_(3, 4);
 /* In the order of the file, as the caller gets them. */

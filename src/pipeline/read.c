@@ -119,7 +119,8 @@ static bool is_short(const LangLevel *level, const YamlNode *node) {
 
     if (!key)
         return false;
-    return node->kind == YAML_SCALAR || (node->kind == YAML_SEQUENCE && key->type == LANG_PATTERNS);
+    return node->kind == YAML_SCALAR ||
+           (node->kind == YAML_SEQUENCE && (key->type == LANG_PATTERNS || key->type == LANG_NAMES));
 }
 
 void lang_read(LangReader *r, const LangLevel *level, const YamlNode *node, void *target) {

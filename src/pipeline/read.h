@@ -17,8 +17,6 @@ typedef struct LangReader {
     const PlanContext *context;
     Problems *problems;
     const LangPlace *place;
-    const char *text; /* the file, for the column of a mistake inside a value */
-    size_t len;
     size_t listed;               /* items of lists so far */
     size_t work;                 /* values so far, with templates and matrices written out */
     struct Templates *templates; /* NULL: none */

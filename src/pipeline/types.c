@@ -57,7 +57,9 @@ static int column_of(const LangReader *r, const YamlNode *node, size_t at) {
     size_t len, skip = 0;
     int column = 1;
 
-    if (!problems_line(r->text, r->len, node->line, &line, &len))
+    const ProblemSource *source = &r->problems->sources[node->source];
+
+    if (!problems_line(source->text, source->len, node->line, &line, &len))
         return node->column;
     for (size_t i = 0; i < len && column < node->column; skip = ++i)
         if (i + 1 >= len || ((unsigned char)line[i + 1] & 0xC0) != 0x80)
@@ -84,8 +86,8 @@ bool lang_is_late(const YamlNode *node) {
 static void mistake_in(LangReader *r, const LangKey *key, const YamlNode *node, size_t at, const Err *err) {
     const char *place = lang_place(r);
 
-    problems_add(r->problems, node->line, column_of(r, node, at), "\"%s\"%s%s: %s", key->name,
-                 *place ? " of " : "", place, err->msg);
+    problems_in(r->problems, node, column_of(r, node, at), "\"%s\"%s%s: %s", key->name, *place ? " of " : "",
+                place, err->msg);
 }
 
 const YamlNode *lang_fill(LangReader *r, const LangKey *key, const YamlNode *node) {
@@ -112,7 +114,8 @@ const YamlNode *lang_fill(LangReader *r, const LangKey *key, const YamlNode *nod
 
 /* Their own readers do it, each in its way. */
 static bool fills_itself(LangType type) {
-    return type == LANG_CONDITION || type == LANG_SCRIPT || type == LANG_NODE || type >= LANG_MAPPING;
+    return type == LANG_CONDITION || type == LANG_SCRIPT || type == LANG_NODE || type == LANG_EVENTS ||
+           type >= LANG_MAPPING;
 }
 
 void lang_value(LangReader *r, const LangKey *key, const YamlNode *node, void *field) {
@@ -135,8 +138,7 @@ static void read_condition(LangReader *r, const LangKey *key, const YamlNode *no
     }
     r->scope.uses = key->uses;
     if (expr_condition(node->text, &r->scope, r->mem, &unused, &folded, &at, &err) < 0) {
-        problems_add(r->problems, node->line, column_of(r, node, at), "condition of %s: %s", lang_place(r),
-                     err.msg);
+        problems_in(r->problems, node, column_of(r, node, at), "condition of %s: %s", lang_place(r), err.msg);
         return;
     }
     condition = mem_new(r->mem, YamlNode);
@@ -542,6 +544,41 @@ static void read_templates(LangReader *r, const LangKey *key, const YamlNode *no
     *(const YamlNode **)field = node;
 }
 
+/* `push`, `[push, tag]`, `{push: }`: as a mapping of events to mappings. */
+static const YamlNode *events_of(LangReader *r, const LangKey *key, const YamlNode *node) {
+    static const YamlNode none = {.kind = YAML_MAPPING};
+    YamlNode *events = mem_new(r->mem, YamlNode), *const *items = (YamlNode *const *)&node;
+    size_t count = 1;
+
+    if (node->kind == YAML_SEQUENCE) {
+        items = node->items;
+        count = node->count;
+    }
+    *events = *node;
+    events->kind = YAML_MAPPING;
+    events->count = node->kind == YAML_MAPPING ? node->count : count;
+    events->pairs = mem_array(r->mem, YamlPair, events->count);
+    for (size_t i = 0; i < events->count; i++) {
+        YamlPair pair = node->kind == YAML_MAPPING ? node->pairs[i] : (YamlPair){items[i], (YamlNode *)&none};
+
+        if (!is_text(pair.key)) {
+            lang_expected(r, key, pair.key);
+            return NULL;
+        }
+        if (yaml_is_null(pair.value))
+            pair.value = (YamlNode *)&none;
+        events->pairs[i] = pair;
+    }
+    return events;
+}
+
+static void read_events(LangReader *r, const LangKey *key, const YamlNode *node, void *field) {
+    const YamlNode *events = events_of(r, key, node);
+
+    if (events)
+        read_part(r, key, events, field);
+}
+
 static void read_input(LangReader *r, const LangKey *key, const YamlPair *pair, PipeInput *input) {
     LangPlace place = {.up = r->place, .level = key->level, .name = pair->key->text};
     static const YamlNode nothing = {.kind = YAML_MAPPING};
@@ -623,6 +660,7 @@ const LangTypeInfo lang_types[LANG_TYPES] = {
     [LANG_LABELS] = {"mapping", "a mapping of names to texts", read_labels},
     [LANG_NODE] = {"mapping", "a mapping", read_node},
     [LANG_NEEDS] = {"name or list", "a name or a list of names", read_needs},
+    [LANG_EVENTS] = {"event, list or mapping", "a mapping", read_events},
     [LANG_TEMPLATES] = {"mapping", "a mapping", read_templates},
     [LANG_INPUTS] = {"mapping", "a mapping", read_inputs},
     [LANG_NAMES] = {"name or list", "a name or a list of names", read_names},

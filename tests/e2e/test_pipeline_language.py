@@ -111,3 +111,36 @@ jobs:
 """})
     pelton.wait_build(push.build, "success")
     assert "base one\n" in pelton.log(push.build)
+
+
+def test_only_changes_of_the_chosen_paths_are_built(pelton):
+    work = pelton.work("paths", {
+        ".pelton.yml": "on: {push: {branches: [main], paths: ['src/**'], ignore: ['**/*.md']}}\n"
+                       "jobs: {a: {steps: [echo built]}}\n",
+        "src/a.c": "1", "docs/a": "1"})
+    pelton.wait_build(work.push().build, "success")  # a new branch: all of it is new
+    work.commit({"docs/a": "2", "src/a.md": "2"})
+    assert "no file that it is for has changed" in work.push().text
+    work.commit({"src/b/c.c": "3"})
+    build = work.push().build
+    pelton.wait_build(build, "success")
+    work.git("checkout", "-q", "-b", "other")
+    work.commit({"src/a.c": "4"})
+    assert "it is not for branch other" in work.push("other").text
+    assert len(pelton.client.get("/api/builds?repo=paths")["builds"]) == 2
+    by_hand = start(pelton, "paths", ref="other")["id"]
+    pelton.wait_build(by_hand, "success")
+
+
+def test_a_file_of_the_same_commit_is_included(pelton):
+    work = pelton.work("include", {
+        ".pelton.yml": "include: [{file: ci/common.yml}]\njobs: {a: {extends: base, steps: ['echo \"$WHO\"']}}\n",
+        "ci/common.yml": "templates: {base: {env: {WHO: included}}}\n"})
+    build = work.push().build
+    pelton.wait_build(build, "success")
+    assert "included\n" in pelton.log(build)
+    work.commit({"ci/common.yml": "templates: {base: {env: {WHO: [x]}}}\n"})
+    build = work.push().build
+    told = pelton.wait_build(build, "failed")
+    assert told["reason"] == "invalid"
+    assert told["message"].startswith("ci/common.yml, line 1, column 31: ")

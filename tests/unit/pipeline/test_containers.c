@@ -93,8 +93,15 @@ static void what_does_not_fit_together_is_refused(void **state) {
 static void what_does_not_work_yet_is_refused_with_the_reason(void **state) {
     expect_problems(JOB("    cache: {key: a, paths: [b]}\n"),
                     "4:5: \"cache\" in job \"test\" cannot be used yet: this version keeps no caches");
-    expect_problems(JOB("    secrets: [A]\n"),
-                    "4:5: \"secrets\" in job \"test\" cannot be used yet: this version keeps no secrets");
+}
+
+static void secrets_are_named_in_the_spec(void **state) {
+    _cleanup_case_ Case c = plan_fine(JOB("    secrets: [NPM_TOKEN, B]\n"));
+    _cleanup_json_ json_t *spec = spec_of(&c, 0);
+
+    expect_json(spec, "secrets", "[\"NPM_TOKEN\",\"B\"]");
+    expect_problems(JOB("    secrets: [a-b]\n"),
+                    "4:15: job \"test\": a secret's name has letters, digits and _, not a digit first");
 }
 
 int main(void) {
@@ -103,6 +110,7 @@ int main(void) {
         cmocka_unit_test(services_are_containers_beside_it),
         cmocka_unit_test(a_step_may_build_an_image),
         cmocka_unit_test(what_does_not_fit_together_is_refused),
+        cmocka_unit_test(secrets_are_named_in_the_spec),
         cmocka_unit_test(what_does_not_work_yet_is_refused_with_the_reason),
     };
 

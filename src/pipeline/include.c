@@ -1,0 +1,120 @@
+#include "pipeline/include.h"
+
+#include "base/file.h"
+#include "base/str.h"
+
+static const YamlNode *with_includes(LangReader *r, const YamlNode *root, int depth);
+
+/* Aliases are shared nodes: each is seen as often as it is used, at most YAML_MAX_NODES in all. */
+static void mark(YamlNode *node, uint16_t source) {
+    node->source = source;
+    for (size_t i = 0; node->kind == YAML_SEQUENCE && i < node->count; i++)
+        mark(node->items[i], source);
+    for (size_t i = 0; node->kind == YAML_MAPPING && i < node->count; i++) {
+        node->pairs[i].key->source = source;
+        mark(node->pairs[i].value, source);
+    }
+}
+
+static const YamlNode *path_of(LangReader *r, const YamlNode *entry) {
+    const YamlNode *path = entry;
+    Err err;
+
+    if (entry->kind == YAML_MAPPING)
+        path = yaml_get(entry, "file");
+    if (!path || path->kind != YAML_SCALAR || path->len == 0 ||
+        (entry->kind == YAML_MAPPING && entry->count > 1)) {
+        problems_at(r->problems, entry, "\"include\": expected a file or a mapping with \"file\" alone");
+        return NULL;
+    }
+    if (file_check_path(path->text, &err) < 0) {
+        problems_at(r->problems, path, "\"include\": %s; expected a path from the root of the commit",
+                    err.msg);
+        return NULL;
+    }
+    return path;
+}
+
+/* What is in the file; NULL: it cannot be read. */
+static const char *content_of(LangReader *r, const YamlNode *path, size_t *ret_len) {
+    const PlanSource *source = r->context->source;
+    const char *text, *shown = problems_show(r->problems, path->text);
+    Err err;
+
+    if (r->problems->source_count > LANG_MAX_INCLUDES) {
+        problems_at(r->problems, path, "\"include\": more than %d files", LANG_MAX_INCLUDES);
+        return NULL;
+    }
+    if (!source || !source->file) {
+        problems_at(r->problems, path, "\"include\": \"%s\" cannot be read here", shown);
+        return NULL;
+    }
+    if (source->file(source->data, path->text, r->mem, &text, ret_len, &err) < 0) {
+        problems_at(r->problems, path, "\"include\": %s",
+                    err.code == ERR_NOT_FOUND
+                        ? mem_printf(r->mem, "there is no file \"%s\" in the commit", shown)
+                        : problems_show(r->problems, err.msg));
+        return NULL;
+    }
+    return text;
+}
+
+static const char *without_place(const char *msg) {
+    const char *colon = str_after(msg, "line ") ? strstr(msg, ": ") : NULL;
+
+    return colon ? colon + 2 : msg;
+}
+
+static const YamlNode *read_file(LangReader *r, const YamlNode *path, int depth) {
+    YamlNode place = {.source = (uint16_t)r->problems->source_count, .line = 1, .column = 1}, *root = NULL;
+    ProblemSource source = {.file = path->text};
+    size_t work;
+    Err err;
+
+    source.text = content_of(r, path, &source.len);
+    if (!source.text)
+        return NULL;
+    mem_append(r->mem, r->problems->sources, r->problems->source_count, source);
+    if (yaml_read(source.text, source.len, r->mem, &root, &place.line, &place.column, &err) < 0) {
+        problems_at(r->problems, &place, "%s", without_place(err.msg));
+        return NULL;
+    }
+    if (!root || root->kind != YAML_MAPPING) {
+        problems_at(r->problems, path, "\"include\": \"%s\": expected a mapping, got %s",
+                    problems_show(r->problems, path->text), yaml_kind_word(root));
+        return NULL;
+    }
+    work = r->work + root->weight;
+    r->work = MIN(work, (size_t)LANG_MAX_WORK);
+    mark(root, place.source);
+    return with_includes(r, root, depth + 1);
+}
+
+static const YamlNode *with_includes(LangReader *r, const YamlNode *root, int depth) {
+    const YamlNode *list = yaml_get(root, "include"), *under = NULL, *const *items = &list;
+    size_t count = 1;
+
+    if (!list)
+        return root;
+    if (list->kind == YAML_SEQUENCE) {
+        items = (const YamlNode *const *)list->items;
+        count = list->count;
+    }
+    if (depth > LANG_MAX_INCLUDE_DEPTH) {
+        problems_at(r->problems, list, "files include each other deeper than %d levels",
+                    LANG_MAX_INCLUDE_DEPTH);
+        return NULL;
+    }
+    for (size_t i = 0; i < count; i++) {
+        const YamlNode *path = path_of(r, items[i]), *file = path ? read_file(r, path, depth) : NULL;
+
+        if (!file)
+            return NULL;
+        under = under ? templates_join(r, under, file) : file;
+    }
+    return under ? templates_join(r, under, root) : root;
+}
+
+const YamlNode *include_all(LangReader *r, const YamlNode *root) {
+    return root->kind == YAML_MAPPING ? with_includes(r, root, 0) : root;
+}

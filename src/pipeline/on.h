@@ -1,0 +1,7 @@
+/* `on`: which events a pipeline is for. Within the room. */
+#pragma once
+
+#include "pipeline/lang.h"
+
+/* Whether the file is for what happened. false: *ret_why says why not. */
+bool on_wants(const PipeFile *file, const PlanContext *context, const void *mem, const char **ret_why);

@@ -1,0 +1,197 @@
+/* on, and include. */
+#include "support.h"
+
+#define JOB "jobs:\n  test:\n    steps: [make]\n"
+
+typedef struct World {
+    const char *files[16]; /* path, content, …, NULL */
+    const char *changed[8];
+} World;
+
+static int file_of(void *data, const char *path, const void *mem, const char **ret, size_t *ret_len,
+                   Err *err) {
+    const World *world = data;
+
+    for (size_t i = 0; world->files[i]; i += 2)
+        if (str_eq(world->files[i], path)) {
+            *ret = world->files[i + 1];
+            *ret_len = strlen(*ret);
+            return 0;
+        }
+    return err_set(err, ERR_NOT_FOUND, "no %s", path);
+}
+
+static int changed_of(void *data, const void *mem, const char ***ret, size_t *ret_count, Err *err) {
+    World *world = data;
+    size_t count = 0;
+
+    while (world->changed[count])
+        count++;
+    if (count == 0)
+        return err_set(err, ERR_NOT_FOUND, "unknown");
+    *ret = world->changed;
+    *ret_count = count;
+    return 0;
+}
+
+static Case plan_world(const char *text, const World *world, const char *event, const char *branch,
+                       const char *ref) {
+    PlanSource source = {.data = (void *)world, .file = file_of, .changed = changed_of};
+    PlanContext context = on_main;
+
+    context.source = &source;
+    context.event = event;
+    context.branch = branch;
+    context.ref = ref;
+    return plan_in(text, &context);
+}
+
+/* Whether a push to the branch that changed the files (NULL: unknown) builds it. */
+static bool wants(const char *on, const char *event, const char *name, const char *first,
+                  const char *second) {
+    World world = {.changed = {first, second}};
+    bool tag = strcmp(event, "tag") == 0;
+    _cleanup_talloc_ char *text = mem_printf(NULL, "on: %s\n" JOB, on);
+    _cleanup_talloc_ char *ref = mem_printf(NULL, "refs/%s/%s", tag ? "tags" : "heads", name);
+    _cleanup_case_ Case c = plan_world(text, &world, event, tag ? ref : name, ref);
+
+    if (c.result < 0)
+        fail_msg("%s: %s", on, c.err.msg);
+    assert_int_equal(c.plan->nothing, c.plan->why != NULL);
+    return !c.plan->nothing;
+}
+
+static void events_are_chosen(void **state) {
+    assert_true(wants("push", "push", "main", NULL, NULL));
+    assert_false(wants("push", "tag", "v1", NULL, NULL));
+    assert_true(wants("[push, tag]", "tag", "v1", NULL, NULL));
+    assert_false(wants("[tag]", "push", "main", NULL, NULL));
+    assert_false(wants("push", "pull_request", "main", NULL, NULL));
+    assert_true(wants("{pull_request: }", "pull_request", "main", NULL, NULL));
+    assert_true(wants("{push: , tag: {}}", "push", "main", NULL, NULL));
+    assert_true(wants("tag", "manual", "main", NULL, NULL));
+    assert_true(wants("[tag, manual]", "manual", "main", NULL, NULL));
+}
+
+static void branches_and_tags_are_patterns(void **state) {
+    assert_true(wants("{push: {branches: [main, \"release/*\"]}}", "push", "release/1", NULL, NULL));
+    assert_true(wants("{push: [main, \"release/*\"]}", "push", "main", NULL, NULL));
+    assert_false(wants("{push: {branches: main}}", "push", "dev", NULL, NULL));
+    assert_true(wants("{tag: [\"v*\"]}", "tag", "v1.0", NULL, NULL));
+    assert_false(wants("{tag: [\"v*\"]}", "tag", "x1.0", NULL, NULL));
+    assert_true(wants("{tag: {names: x*}}", "tag", "x1.0", NULL, NULL));
+}
+
+static void paths_ask_what_has_changed(void **state) {
+    assert_true(wants("{push: {paths: [\"src/**\"]}}", "push", "main", "docs/a", "src/a/b.c"));
+    assert_false(wants("{push: {paths: [\"src/**\"]}}", "push", "main", "docs/a", "b.c"));
+    assert_false(wants("{push: {ignore: [\"docs/**\"]}}", "push", "main", "docs/a", NULL));
+    assert_true(wants("{push: {ignore: [\"docs/**\"]}}", "push", "main", "docs/a", "b"));
+    assert_false(
+        wants("{push: {paths: [\"src/**\"], ignore: [\"**/*.md\"]}}", "push", "main", "src/a.md", "b"));
+    assert_true(wants("{push: {paths: [\"src/**\"]}}", "push", "main", NULL, NULL)); /* unknown */
+}
+
+static void why_nothing_is_built_is_told(void **state) {
+    World world = {.changed = {"docs/a"}};
+    _cleanup_case_ Case a = plan_world("on: {push: main}\n" JOB, &world, "push", "dev", "refs/heads/dev");
+    _cleanup_case_ Case b =
+        plan_world("on: {push: {paths: src/**}}\n" JOB, &world, "push", "dev", "refs/heads/dev");
+    _cleanup_case_ Case c = plan_world("on: push\n" JOB, &world, "tag", "", "refs/tags/v1");
+
+    assert_string_equal(a.plan->why, "it is not for branch dev");
+    assert_string_equal(b.plan->why, "no file that it is for has changed");
+    assert_string_equal(c.plan->why, "it is not for a tag");
+    assert_int_equal(a.plan->count, 0);
+}
+
+static void bad_events_are_refused(void **state) {
+    expect_problems("on: psuh\n" JOB, "1:5: unknown key \"psuh\" in on; did you mean \"push\"?");
+    expect_problems("on: [push, [tag]]\n" JOB,
+                    "1:12: \"on\": expected an event, a list of events or a mapping of them, got a list");
+    expect_problems("on: {push: {branch: x}}\n" JOB,
+                    "1:13: unknown key \"branch\" in push of on; did you mean \"branches\"?");
+    expect_problems(
+        "on: {push: {paths: [/etc]}}\n" JOB,
+        "1:21: \"paths\" of push of on: \"/etc\" is absolute; expected a path inside the workspace");
+    expect_problems(
+        "on: {schedule: {nightly: \"0 3 * * *\"}}\n" JOB,
+        "1:6: \"schedule\" in on cannot be used yet: no build is started by the clock in this version");
+}
+
+/* ---- include ---- */
+
+static void a_file_is_over_what_it_includes(void **state) {
+    World world = {
+        .files = {"ci/a.yml",
+                  "env: {A: a, B: a}\ntemplates: {t: {timeout: 5}}\njobs: {x: {steps: [x], env: {X: 1}}}\n",
+                  "ci/b.yml", "include: ci/c.yml\nenv: {B: b}\n", "ci/c.yml", "env: {C: c, B: c}\n"}};
+    _cleanup_case_ Case c = plan_world("include: [{file: ci/a.yml}, ci/b.yml]\nenv: {D: d}\n"
+                                       "jobs: {y: {steps: [y], extends: t}, x: {env: {Y: 2}}}\n",
+                                       &world, "push", "main", "refs/heads/main");
+
+    assert_int_equal(c.result, 0);
+    assert_string_equal(c.plan->jobs[0].name, "x");
+    assert_string_equal(c.plan->jobs[1].name, "y");
+    _cleanup_json_ json_t *x = spec_of(&c, 0), *y = spec_of(&c, 1);
+    expect_json(x, "env", "{\"A\":\"a\",\"B\":\"b\",\"C\":\"c\",\"D\":\"d\",\"X\":\"1\",\"Y\":\"2\"}");
+    expect_json(y, "timeout", "5000000");
+}
+
+static void expect_included(const char *included, const char *file, int line, int column,
+                            const char *message) {
+    World world = {.files = {"a.yml", included}};
+    _cleanup_case_ Case c = plan_world("include: a.yml\n" JOB, &world, "push", "main", "refs/heads/main");
+
+    assert_int_equal(c.result, -ERR_INVALID);
+    assert_string_equal(c.problems->items[0].message, message);
+    assert_int_equal(c.problems->items[0].line, line);
+    assert_int_equal(c.problems->items[0].column, column);
+    if (file)
+        assert_string_equal(c.problems->items[0].file, file);
+    else
+        assert_null(c.problems->items[0].file);
+}
+
+static void a_mistake_is_in_the_file_that_has_it(void **state) {
+    _cleanup_buf_ Buf out = BUF_INIT;
+    World world = {.files = {"ci/a.yml", "env: {A: x}\njobs: {z: {stesp: [x]}}\n"}};
+    _cleanup_case_ Case c = plan_world("include: ci/a.yml\n" JOB, &world, "push", "main", "refs/heads/main");
+
+    expect_included("env: {A: \"${{ brnch }}\"}\n", "a.yml", 1, 15,
+                    "\"env\": unknown name \"brnch\"; did you mean \"branch\"?");
+    expect_included("a: [\n", "a.yml", 2, 1, "while parsing a flow node: did not find expected node content");
+    expect_included("- a\n", NULL, 1, 10, "\"include\": \"a.yml\": expected a mapping, got a list");
+    expect_included("include: b.yml\n", "a.yml", 1, 10,
+                    "\"include\": there is no file \"b.yml\" in the commit");
+    assert_string_equal(c.err.msg, "ci/a.yml:2:11: missing key \"steps\" in job \"z\"");
+    plan_problems_print(c.problems, ".pelton.yml", JOB, strlen(JOB), false, &out);
+    assert_non_null(strstr(buf_str(&out),
+                           "ci/a.yml:2:12: error: unknown key \"stesp\" in job \"z\"; did you mean "
+                           "\"steps\"?\n    2 | jobs: {z: {stesp: [x]}}\n      |            ^\n"));
+}
+
+static void includes_end(void **state) {
+    expect_included("include: a.yml\n", "a.yml", 1, 10, "files include each other deeper than 5 levels");
+    expect_problems("include: a.yml\n" JOB, "1:10: \"include\": \"a.yml\" cannot be read here");
+    expect_problems("include: ../a.yml\n" JOB,
+                    "1:10: \"include\": path \"../a.yml\": \"..\" is not allowed in it; "
+                    "expected a path from the root of the commit");
+    expect_problems("include: {url: x}\n" JOB,
+                    "1:10: \"include\": expected a file or a mapping with \"file\" alone");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(events_are_chosen),
+        cmocka_unit_test(branches_and_tags_are_patterns),
+        cmocka_unit_test(paths_ask_what_has_changed),
+        cmocka_unit_test(why_nothing_is_built_is_told),
+        cmocka_unit_test(bad_events_are_refused),
+        cmocka_unit_test(a_file_is_over_what_it_includes),
+        cmocka_unit_test(a_mistake_is_in_the_file_that_has_it),
+        cmocka_unit_test(includes_end),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -216,6 +216,8 @@ static int webhook(HttpRequest *req, Err *err) {
     if (r >= 0)
         r = authenticate(req, p, &body, err);
     if (r >= 0)
+        r = disk_check(&api_of(req)->builds->disk, err);
+    if (r >= 0)
         r = json_read(body.len ? body.data : "", body.len, &payload, err);
     if (r < 0)
         return r;

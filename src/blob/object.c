@@ -120,29 +120,28 @@ static int object_put(BlobUpload *u, const char *name, Err *err) {
     return 0;
 }
 
-/* Its bytes are on the disk before its name says what they are. */
-static int object_new(BlobUpload *u, const char *name, Err *err) {
+/* Its bytes are on the disk before its name says what they are. ret_folder: the folder of its name, to be
+ * synced. */
+static int object_new(BlobUpload *u, const char *name, int *ret_folder, Err *err) {
     Blob *b = u->blob;
-    _cleanup_close_ int folder = -1;
     int r = b->sync == BLOB_SYNC_NEVER || fdatasync(u->fd) == 0
                 ? 0
                 : err_errno(err, "bring an object to the disk");
 
     if (r == 0)
-        r = open_parent(b, b->objects, name, &folder, err);
-    if (r == 0)
-        r = object_put(u, name, err);
-    return r == 0 ? blob_sync_folder(b, folder, err) : r;
+        r = open_parent(b, b->objects, name, ret_folder, err);
+    return r == 0 ? object_put(u, name, err) : r;
 }
 
-/* Files the upload as an object. One that is there stays, unless its size shows that it is damaged. */
-static int object_file(BlobUpload *u, const char *name, Err *err) {
+/* Files the upload as an object. One that is there stays, unless its size shows that it is damaged; then
+ * ret_folder is left alone. */
+static int object_file(BlobUpload *u, const char *name, int *ret_folder, Err *err) {
     struct stat st;
 
     if (fstatat(u->blob->objects, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
         (uint64_t)st.st_size == u->size)
         return 0;
-    return object_new(u, name, err);
+    return object_new(u, name, ret_folder, err);
 }
 
 /* ---- names ---- */
@@ -197,6 +196,7 @@ int blob_upload_finish(BlobUpload *u, const char *commit, const char *path, cons
                        uint64_t *ret_size, Err *err) {
     _cleanup_(mem_blob_upload_abort_p) _unused_ BlobUpload *end = u;
     _cleanup_talloc_ char *full = NULL;
+    _cleanup_close_ int folder = -1;
     char name[OBJECT_NAME_MAX], sha[SHA_HEX];
     int r;
 
@@ -211,9 +211,12 @@ int blob_upload_finish(BlobUpload *u, const char *commit, const char *path, cons
         return r;
     object_name(name, sha);
     full = mem_printf(NULL, "%s/%s", commit, path);
-    r = object_file(u, name, err);
+    r = object_file(u, name, &folder, err);
     if (r == 0)
         r = artifact_link(u, name, full, err);
+    if (r == 0 &&
+        folder >= 0) /* after both names were made: one write of the file system's journal has both */
+        r = blob_sync_folder(u->blob, folder, err);
     if (r < 0)
         return r;
     memcpy(ret_sha, sha, sizeof(sha));

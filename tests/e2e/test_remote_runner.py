@@ -66,3 +66,22 @@ def test_a_runner_without_any_token_says_what_it_needs(start_pelton, start_runne
     runner = start_runner(start_pelton("--runners", "0"))
     assert wait_for("its end", lambda: runner.poll() is not None) and runner.returncode == 2
     assert "registration token" in (tmp_path / "far.log").read_text()
+
+
+def test_jobs_come_by_label_and_a_drained_runner_ends_and_says_how_to_go_on(start_pelton, start_runner, tmp_path):
+    server = start_pelton("--runners", "0")
+    runner = start_runner(server, "--token", registration_token(server), "--label", "zone=eu", "--memory", "4G", "--cpu", "3")
+    labelled = PIPELINE.replace("a:\n", "a:\n    runs-on: {labels: {zone: eu}}\n    resources: {memory: 1G, cpu: 1}\n")
+    _, push = server.push("hello", {".pelton.yml": labelled, "greeting": "hi\n"})
+    assert server.wait_build(push.build, "success")["jobs"][0]["runner"] == "far"
+    row = next(row for row in server.client.get("/api/runners")["runners"] if row["name"] == "far")
+    assert (row["labels"], row["cpu"], row["memory"]) == ({"zone": "eu"}, 3000, 4 << 30) and row["disk"] > 0
+
+    server.run("runner", "drain", "far")
+    assert runner.wait(30) == 0
+    assert "pelton runner resume far" in (tmp_path / "far.log").read_text()
+    again = start_runner(server)  # still drained
+    assert again.wait(30) == 0
+    server.run("runner", "resume", "far")
+    start_runner(server, "--label", "zone=eu")
+    server.wait_build(server.client.post("/api/repos/hello/builds", {}, expect=202)["id"], "success")

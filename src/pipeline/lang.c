@@ -1,12 +1,13 @@
 #include "pipeline/read.h"
 
 #include "base/str.h"
+#include "pipeline/spec.h"
 
 #define KEYS(table) .keys = (table), .count = sizeof(table) / sizeof((table)[0])
 
-static const char *const executors[] = {"sandbox", "shell", "docker", NULL};
+static const char *const executors[] = {"sandbox", "shell", "docker", "nix", NULL};
 static const char *const pulls[] = {"missing", "always", "never", NULL};
-static const char *const uses[] = {"docker", NULL};
+static const char *const uses[] = {"docker", "nix", NULL};
 static const char *const shells[] = {"sh", "bash", "dash", "zsh", "ksh", NULL};
 static const char *const cancels[] = {"queued", "running", "none", NULL};
 static const char *const retry_reasons[] = {"exit", "timeout", "oom", "infrastructure", "lost", NULL};
@@ -206,13 +207,26 @@ const LangLevel lang_service = {
     .size = sizeof(PipeService),
 };
 
-static bool uses_docker(const PipeJob *job) {
+/* What a step `uses` needs the executor of that name, and a job has one. */
+static void check_uses(struct LangReader *r, const PipeJob *job) {
+    const YamlNode *executor = job->runs_on.executor;
     const PipeStep *steps = job->steps.items;
 
-    for (size_t i = 0; i < job->steps.count; i++)
-        if (steps[i].uses)
-            return true;
-    return false;
+    for (size_t i = 0; i < job->steps.count; i++) {
+        const YamlNode *word = steps[i].uses;
+
+        if (!word || str_eq(spec_executor(job), word->text))
+            continue;
+        if (executor)
+            lang_refuse(r, executor,
+                        str_eq(word->text, "nix")
+                            ? "`uses: nix` needs the executor \"nix\"; leave \"executor\" out"
+                            : "`uses: docker` needs the executor \"docker\"; leave \"executor\" out");
+        else
+            lang_refuse(
+                r, word,
+                "needs another executor than the job's image or steps before; make it a job of its own");
+    }
 }
 
 static const LangKey cache_keys[] = {
@@ -246,8 +260,7 @@ static void check_job(struct LangReader *r, const YamlNode *node, const void *ta
 
     if (job->image.name && executor && !str_eq(executor->text, "docker"))
         lang_refuse(r, executor, "an image needs the executor \"docker\"; leave \"executor\" out");
-    if (executor && !str_eq(executor->text, "docker") && uses_docker(job))
-        lang_refuse(r, executor, "`uses: docker` needs the executor \"docker\"; leave \"executor\" out");
+    check_uses(r, job);
     for (size_t i = 0; i < job->secrets.count; i++)
         if (!lang_is_variable(job->secrets.items[i]))
             lang_refuse(r, job->secrets.items[i],
@@ -341,38 +354,52 @@ const LangLevel lang_job = {
     .check = check_job,
 };
 
-static const LangKey docker_keys[] = {
-    {"build", LANG_FOLDER, offsetof(PipeDocker, build), .unset = "nothing is built", .also = "context dir",
+static const LangKey with_keys[] = {
+    {"build", LANG_FOLDER, offsetof(PipeWith, build), .unset = "nothing is built", .also = "context dir",
      .help = "The folder of the workspace that an image is built from."},
-    {"file", LANG_FOLDER, offsetof(PipeDocker, file), .unset = "`Dockerfile`", .also = "dockerfile",
+    {"file", LANG_FOLDER, offsetof(PipeWith, file), .unset = "`Dockerfile`", .also = "dockerfile",
      .expected = "a file", .help = "The Dockerfile in that folder."},
-    {"tag", LANG_NAMES, offsetof(PipeDocker, tag), .required = true, .expected = "a name or a list of them",
-     .also = "tags image", .help = "What the image is called: `app:${{ commit.short }}`."},
-    {"args", LANG_ENV, offsetof(PipeDocker, args), .unset = "none", .also = "build-args build_args",
+    {"tag", LANG_NAMES, offsetof(PipeWith, tag), .expected = "a name or a list of them",
+     .unset = "required for `docker`", .also = "tags image",
+     .help = "What the image is called: `app:${{ commit.short }}`."},
+    {"args", LANG_ENV, offsetof(PipeWith, args), .unset = "none", .also = "build-args build_args",
      .help = "Values of the Dockerfile's `ARG`s."},
-    {"target", LANG_TEXT, offsetof(PipeDocker, target), .unset = "the last", .also = "stage",
+    {"target", LANG_TEXT, offsetof(PipeWith, target), .unset = "the last", .also = "stage",
      .help = "The stage of the Dockerfile to build."},
-    {"push", LANG_BOOL, offsetof(PipeDocker, push), .fallback = "false",
+    {"push", LANG_BOOL, offsetof(PipeWith, push), .fallback = "false",
      .help = "Whether it is pushed; credentials come as a secret `DOCKER_AUTH_CONFIG`."},
-    {"pull", LANG_BOOL, offsetof(PipeDocker, pull), .fallback = "false",
+    {"pull", LANG_BOOL, offsetof(PipeWith, pull), .fallback = "false",
      .help = "Whether to look for newer base images."},
+    {"check", LANG_TEXT, offsetof(PipeWith, check), .expected = "a flake", .unset = "none", .also = "flake",
+     .help = "For `nix`: a flake whose checks are run, as `nix flake check` does: `.`."},
+    {"packages", LANG_NAMES, offsetof(PipeWith, packages), .expected = "what nix builds, or a list of it",
+     .unset = "none", .also = "package installables attributes",
+     .help = "For `nix`: what is built, as `nix build` takes it: `.#hello`."},
 };
 
-static void check_docker(struct LangReader *r, const YamlNode *node, const void *target) {
-    const PipeDocker *docker = target;
+const LangLevel lang_with = {
+    .heading = "`jobs.NAME.steps`: `with`",
+    .help = "`docker` takes all but `check` and `packages`, `nix` one of these two.",
+    .expected = "a mapping",
+    KEYS(with_keys),
+    .size = sizeof(PipeWith),
+};
 
-    if (!docker->build && !docker->push)
-        lang_refuse(r, node, "expected \"build\", \"push\" or both");
+static void check_docker(struct LangReader *r, const PipeWith *with) {
+    if (with->tag.count == 0)
+        lang_missing(r, with->node, "tag");
+    else if (!with->build && !with->push)
+        lang_refuse(r, with->node, "expected \"build\", \"push\" or both");
+    if (with->check || with->packages.count)
+        lang_refuse(r, with->node, "\"check\" and \"packages\" are for `uses: nix`");
 }
 
-const LangLevel lang_docker = {
-    .heading = "`jobs.NAME.steps`: `with` of `uses: docker`",
-    .help = "Builds an image with the runner's engine, and pushes it.",
-    .expected = "a mapping with \"tag\"",
-    KEYS(docker_keys),
-    .size = sizeof(PipeDocker),
-    .check = check_docker,
-};
+static void check_nix(struct LangReader *r, const PipeWith *with) {
+    if (with->tag.count || with->build || with->push)
+        lang_refuse(r, with->node, "`uses: nix` takes \"check\" or \"packages\" only");
+    else if ((with->check != NULL) == (with->packages.count > 0))
+        lang_refuse(r, with->node, "expected either \"check\" or \"packages\"");
+}
 
 static void check_step(struct LangReader *r, const YamlNode *node, const void *target) {
     const PipeStep *step = target;
@@ -385,6 +412,10 @@ static void check_step(struct LangReader *r, const YamlNode *node, const void *t
         lang_missing(r, node, "with");
     if (step->with && !yaml_get(node, "uses"))
         lang_refuse(r, step->with->node, "\"with\" is for a step with \"uses\"");
+    else if (step->with && str_eq(lang_text(step->uses), "docker"))
+        check_docker(r, step->with);
+    else if (step->with && step->uses)
+        check_nix(r, step->with);
 }
 
 static const LangKey step_keys[] = {
@@ -399,8 +430,9 @@ static const LangKey step_keys[] = {
                 "`sh -e`: the first command that fails ends the step.",
     },
     {"uses", LANG_WORD, offsetof(PipeStep, uses), .words = uses, .unset = "`run`", .also = "plugin action",
-     .help = "What the step does instead of a command: `docker` builds and pushes an image."},
-    {"with", LANG_PART, offsetof(PipeStep, with), .level = &lang_docker, .expected = "a mapping with \"tag\"",
+     .help = "What the step does instead of a command: `docker` builds and pushes an image, `nix` checks or "
+             "builds a flake."},
+    {"with", LANG_PART, offsetof(PipeStep, with), .level = &lang_with, .expected = "a mapping",
      .unset = "none", .also = "settings args", .help = "What `uses` is to do."},
     {"name", LANG_TEXT, offsetof(PipeStep, name), .unset = "the first line of `run`",
      .also = "title label displayName", .help = "What the step is called in logs and messages."},
@@ -502,7 +534,7 @@ const LangLevel lang_retry = {
 
 static const LangKey runs_on_keys[] = {
     {"executor", LANG_WORD, offsetof(PipeRunsOn, executor), .words = executors,
-     .unset = "`docker` with an `image` or `uses: docker`, else `sandbox`", .also = "type kind",
+     .unset = "`docker` with an `image`, what a step `uses`, else `sandbox`", .also = "type kind",
      .help = "How the steps run: `sandbox` isolated from the machine and from other jobs; `docker` in "
              "containers; "
              "`shell` directly on the machine, where the server allows it."},
@@ -606,7 +638,7 @@ const LangLevel lang_health = {
 
 const LangLevel *const lang_levels[] = {&lang_file,  &lang_on,          &lang_filter,  &lang_tags,
                                         &lang_input, &lang_concurrency, &lang_job,     &lang_need,
-                                        &lang_step,  &lang_docker,      &lang_image,   &lang_service,
+                                        &lang_step,  &lang_with,        &lang_image,   &lang_service,
                                         &lang_cache, &lang_artifacts,   &lang_runs_on, &lang_resources,
                                         &lang_retry, &lang_deploy,      &lang_health,  &lang_deploy_resources,
                                         NULL};

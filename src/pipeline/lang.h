@@ -117,13 +117,16 @@ typedef struct LangItems {
     size_t count;
 } LangItems;
 
-typedef struct PipeDocker {
+/* Of `uses: docker`, but for the last two: of `uses: nix`. */
+typedef struct PipeWith {
     const YamlNode *node;
     const char *build, *file; /* NULL: not said */
     LangNodes tag;
     const YamlNode *args, *target;
     bool push, pull;
-} PipeDocker;
+    const YamlNode *check;
+    LangNodes packages;
+} PipeWith;
 
 typedef struct PipeStep {
     LangScript run;
@@ -132,7 +135,7 @@ typedef struct PipeStep {
     const char *folder;
     bool go_on;
     const YamlNode *uses;
-    PipeDocker *with;
+    PipeWith *with;
 } PipeStep;
 
 typedef struct PipeCache {
@@ -255,7 +258,7 @@ typedef struct PipeFile {
 } PipeFile;
 
 extern const LangLevel lang_file, lang_on, lang_filter, lang_tags, lang_input, lang_template, lang_need,
-    lang_image, lang_service, lang_docker, lang_cache, lang_job, lang_step, lang_artifacts, lang_runs_on,
+    lang_image, lang_service, lang_with, lang_cache, lang_job, lang_step, lang_artifacts, lang_runs_on,
     lang_resources, lang_concurrency, lang_retry, lang_deploy, lang_health, lang_deploy_resources;
 
 /* Every level, in the order of the reference; NULL-terminated. */

@@ -6,11 +6,11 @@
 #include "pipeline/spec.h"
 #include "pipeline/stages.h"
 
-enum { FILE_YML, FILE_YAML, FILE_STAGES, FILE_MAKE_FIRST };
+enum { FILE_YML, FILE_YAML, FILE_STAGES, FILE_MAKE_FIRST, FILE_MAKE_LAST = FILE_MAKE_FIRST + 2, FILE_FLAKE };
 
 /* make takes the first of its three names that is there (GNU make manual, 3.2). */
 const char *const plan_files[] = {".pelton.yml", ".pelton.yaml", STAGES_FILE, "GNUmakefile",
-                                  "makefile",    "Makefile",     NULL};
+                                  "makefile",    "Makefile",     "flake.nix", NULL};
 
 /* ---- reading ---- */
 
@@ -243,19 +243,20 @@ static int plan_pelton(const char *name, const char *text, size_t len, const Pla
     return 0;
 }
 
-static int plan_makefile(const char *name, const void *mem, Plan **ret) {
-    SpecWriter w = {.mem = mem};
+/* One job, for a file that has no jobs in it. */
+static int plan_detected(const char *planner, const char *file, const char *executor, const char *spec,
+                         const void *mem, Plan **ret) {
     Plan *plan = mem_new(mem, Plan);
 
-    plan->planner = "make";
-    plan->file = name;
+    plan->planner = planner;
+    plan->file = file;
     plan->jobs = mem_new(mem, PlanJob);
     plan->count = 1;
-    plan->jobs[0] = (PlanJob){.name = "make",
+    plan->jobs[0] = (PlanJob){.name = planner,
                               .kind = "steps",
-                              .fit = {.executor = "sandbox", .arch = ""},
+                              .fit = {.executor = executor, .arch = ""},
                               .condition = "",
-                              .spec = spec_make(&w)};
+                              .spec = spec};
     *ret = plan;
     return 0;
 }
@@ -274,6 +275,7 @@ static int plan_stages(const char *text, size_t len, const PlanContext *context,
 int plan_make(const char *const *contents, const size_t *lens, const PlanContext *context, const void *mem,
               Plan **ret, PlanProblems **ret_problems, Err *err) {
     size_t file = contents[FILE_YML] ? FILE_YML : FILE_YAML;
+    SpecWriter w = {.mem = mem};
 
     if (contents[FILE_YML] && contents[FILE_YAML]) {
         Problems problems = PROBLEMS(mem);
@@ -286,11 +288,13 @@ int plan_make(const char *const *contents, const size_t *lens, const PlanContext
                            err);
     if (contents[FILE_STAGES])
         return plan_stages(contents[FILE_STAGES], lens[FILE_STAGES], context, mem, ret, ret_problems, err);
-    for (file = FILE_MAKE_FIRST; plan_files[file]; file++)
+    for (file = FILE_MAKE_FIRST; file <= FILE_MAKE_LAST; file++)
         if (contents[file])
-            return plan_makefile(plan_files[file], mem, ret);
+            return plan_detected("make", plan_files[file], "sandbox", spec_make(&w), mem, ret);
+    if (contents[FILE_FLAKE])
+        return plan_detected("flake", plan_files[FILE_FLAKE], "nix", spec_flake(&w), mem, ret);
     return err_set(
         err, ERR_NOT_FOUND,
-        "nothing to build: no .pelton.yml and no Makefile at the root of %.8s; see docs/pipeline.md",
+        "nothing to build: no .pelton.yml, Makefile or flake.nix at the root of %.8s; see docs/pipeline.md",
         context->commit ? context->commit : "the commit");
 }

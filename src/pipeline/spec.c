@@ -122,9 +122,7 @@ static void write_paths(JsonWriter *jw, const char *key, const LangPaths *paths)
     jw_end_array(jw);
 }
 
-static void write_docker(JsonWriter *jw, const PipeDocker *docker) {
-    jw_str(jw, "uses", "docker");
-    jw_object(jw, "with");
+static void write_docker(JsonWriter *jw, const PipeWith *docker) {
     /* the workspace itself is "." here: "" means that nothing is built */
     jw_str(jw, "build", !docker->build ? "" : *docker->build ? docker->build : ".");
     jw_str(jw, "file", docker->file && *docker->file ? docker->file : "Dockerfile");
@@ -135,6 +133,17 @@ static void write_docker(JsonWriter *jw, const PipeDocker *docker) {
     jw_str(jw, "target", lang_text(docker->target));
     jw_bool(jw, "push", docker->push);
     jw_bool(jw, "pull", docker->pull);
+}
+
+static void write_uses(JsonWriter *jw, const PipeStep *step) {
+    jw_str(jw, "uses", step->uses->text);
+    jw_object(jw, "with");
+    if (str_eq(step->uses->text, "docker"))
+        write_docker(jw, step->with);
+    else if (step->with->check)
+        jw_str(jw, "check", step->with->check->text);
+    else
+        write_names(jw, "build", &step->with->packages);
     jw_end_object(jw);
 }
 
@@ -185,10 +194,12 @@ const char *spec_executor(const PipeJob *job) {
 
     if (job->runs_on.executor)
         return job->runs_on.executor->text;
+    if (job->image.name)
+        return "docker";
     for (size_t i = 0; i < job->steps.count; i++)
         if (steps[i].uses)
-            return "docker";
-    return job->image.name ? "docker" : "sandbox";
+            return steps[i].uses->text;
+    return "sandbox";
 }
 
 static void write_step(JsonWriter *jw, const PipeStep *step) {
@@ -204,7 +215,7 @@ static void write_step(JsonWriter *jw, const PipeStep *step) {
     jw_str(jw, "working_directory", step->folder ? step->folder : "");
     jw_str(jw, "if", lang_text(step->condition));
     if (step->uses)
-        write_docker(jw, step->with);
+        write_uses(jw, step);
     jw_end_object(jw);
 }
 
@@ -282,6 +293,18 @@ const char *spec_make(SpecWriter *w) {
                                "\"working_directory\":\"\",\"if\":\"\"}],"
                                "\"artifacts\":[],\"artifacts_rule\":\"build-server\",\"release\":null,"
                                "\"resources\":{\"memory\":0,\"cpu\":0,\"processes\":0}}";
+
+    return mem_strdup(w->mem, spec);
+}
+
+const char *spec_flake(SpecWriter *w) {
+    static const char spec[] =
+        "{\"kind\":\"steps\",\"executor\":\"nix\",\"checkout\":true,\"network\":"
+        "true,\"env\":{},\"timeout\":0,"
+        "\"steps\":[{\"name\":\"nix flake check\",\"run\":\"\",\"uses\":\"nix\",\"with\":{"
+        "\"check\":\".\"},\"env\":{},\"timeout\":0,\"working_directory\":\"\",\"if\":\"\"}],"
+        "\"artifacts\":[],\"artifacts_rule\":\"patterns\",\"release\":null,"
+        "\"resources\":{\"memory\":0,\"cpu\":0,\"processes\":0}}";
 
     return mem_strdup(w->mem, spec);
 }

@@ -28,6 +28,8 @@ const char *spec_job(SpecWriter *w, const PipeJob *job, const LangPaths *release
 const char *spec_deploy(SpecWriter *w, const PipeDeploy *deploy, const char *job);
 /* One step `make`, whose artifacts are document 0's. */
 const char *spec_make(SpecWriter *w);
+/* A flake alone: its checks. */
+const char *spec_flake(SpecWriter *w);
 /* `labels` with sorted keys; NULL when there are none. */
 const char *spec_labels(SpecWriter *w, const YamlNode *labels);
 /* PlanJob.retry; NULL: never. */

@@ -72,22 +72,43 @@ static void what_does_not_fit_together_is_refused(void **state) {
                     "got \"often\"");
     expect_problems("jobs: {a: {steps: [{uses: docker}]}}\n",
                     "1:20: missing key \"with\" in step 1 of job \"a\"");
-    expect_problems("jobs: {a: {steps: [{uses: dockr, with: {tag: a, push: true}}]}}\n",
-                    "1:27: \"uses\" of step 1 of job \"a\": expected \"docker\", got \"dockr\"; did you mean "
-                    "\"docker\"?");
+    expect_problems(
+        "jobs: {a: {steps: [{uses: dockr, with: {tag: a, push: true}}]}}\n",
+        "1:27: \"uses\" of step 1 of job \"a\": expected \"docker\" or \"nix\", got \"dockr\"; did you mean "
+        "\"docker\"?");
     expect_problems("jobs: {a: {steps: [{uses: docker, run: x, with: {tag: a, build: b}}]}}\n",
                     "1:27: step 1 of job \"a\": a step has \"run\" or \"uses\", not both");
     expect_problems("jobs: {a: {steps: [{run: x, with: {tag: a, build: b}}]}}\n",
                     "1:35: step 1 of job \"a\": \"with\" is for a step with \"uses\"");
     expect_problems("jobs: {a: {steps: [{uses: docker, with: {tag: a}}]}}\n",
-                    "1:41: with of step 1 of job \"a\": expected \"build\", \"push\" or both");
+                    "1:41: step 1 of job \"a\": expected \"build\", \"push\" or both");
     expect_problems("jobs: {a: {steps: [{uses: docker, with: {build: ../x, tag: b}}]}}\n",
-                    "1:41: with of step 1 of job \"a\": expected \"build\", \"push\" or both",
+                    "1:41: step 1 of job \"a\": expected \"build\", \"push\" or both",
                     "1:49: \"build\" of with of step 1 of job \"a\": \"../x\" leaves the workspace; expected "
                     "a path without \"..\"");
     expect_problems(
         "jobs: {a: {runs-on: {executor: shell}, steps: [{uses: docker, with: {build: x, tag: b}}]}}\n",
         "1:32: job \"a\": `uses: docker` needs the executor \"docker\"; leave \"executor\" out");
+}
+
+static void a_step_may_check_or_build_a_flake(void **state) {
+    _cleanup_case_ Case c = plan_fine("jobs:\n  a:\n    steps:\n      - {uses: nix, with: {check: .}}\n"
+                                      "      - {uses: nix, with: {packages: [\".#a\", \"nixpkgs#b\"]}}\n");
+    _cleanup_json_ json_t *spec = spec_of(&c, 0);
+
+    assert_string_equal(c.plan->jobs[0].fit.executor, "nix");
+    expect_json(spec, "steps/0/uses", "\"nix\"");
+    expect_json(spec, "steps/0/with", "{\"check\":\".\"}");
+    expect_json(spec, "steps/1/with", "{\"build\":[\".#a\",\"nixpkgs#b\"]}");
+    expect_problems("jobs: {a: {steps: [{uses: nix, with: {check: a, packages: b}}]}}\n",
+                    "1:38: step 1 of job \"a\": expected either \"check\" or \"packages\"");
+    expect_problems("jobs: {a: {steps: [{uses: nix, with: {check: a, tag: b}}]}}\n",
+                    "1:38: step 1 of job \"a\": `uses: nix` takes \"check\" or \"packages\" only");
+    expect_problems("jobs: {a: {steps: [{uses: docker, with: {tag: a, push: true, check: b}}]}}\n",
+                    "1:41: step 1 of job \"a\": \"check\" and \"packages\" are for `uses: nix`");
+    expect_problems("jobs: {a: {image: x, steps: [{uses: nix, with: {check: .}}]}}\n",
+                    "1:37: job \"a\": needs another executor than the job's image or steps before; make it a "
+                    "job of its own");
 }
 
 static void what_does_not_work_yet_is_refused_with_the_reason(void **state) {
@@ -109,6 +130,7 @@ int main(void) {
         cmocka_unit_test(a_job_with_an_image_is_for_docker),
         cmocka_unit_test(services_are_containers_beside_it),
         cmocka_unit_test(a_step_may_build_an_image),
+        cmocka_unit_test(a_step_may_check_or_build_a_flake),
         cmocka_unit_test(what_does_not_fit_together_is_refused),
         cmocka_unit_test(secrets_are_named_in_the_spec),
         cmocka_unit_test(what_does_not_work_yet_is_refused_with_the_reason),

@@ -29,6 +29,18 @@ static void the_makes_spec_has_the_fields_of_any_other(void **state) {
     assert_true(json_equal(make, steps));
 }
 
+static void a_flake_alone_is_checked(void **state) {
+    _cleanup_case_ Case c = plan_bytes("flake.nix", "{}", 2, &on_main);
+    _cleanup_case_ Case d =
+        plan_fine("jobs: {flake: {steps: [{name: nix flake check, uses: nix, with: {check: .}}]}}");
+    _cleanup_json_ json_t *flake = spec_of(&c, 0), *steps = spec_of(&d, 0);
+
+    assert_string_equal(c.plan->planner, "flake");
+    assert_string_equal(c.plan->jobs[0].fit.executor, "nix");
+    assert_string_equal(d.plan->jobs[0].fit.executor, "nix");
+    assert_true(json_equal(flake, steps));
+}
+
 static void our_own_file_goes_before_a_makefile(void **state) {
     const char *contents[16] = {NULL};
     size_t lens[16] = {0};
@@ -67,9 +79,9 @@ static void nothing_at_all_says_what_was_looked_for(void **state) {
     _cleanup_case_ Case c = plan_bytes("README.md", "", 0, &on_main);
 
     assert_int_equal(c.result, -ERR_NOT_FOUND);
-    assert_string_equal(c.err.msg,
-                        "nothing to build: no .pelton.yml and no Makefile at the root of 01234567; see "
-                        "docs/pipeline.md");
+    assert_string_equal(
+        c.err.msg, "nothing to build: no .pelton.yml, Makefile or flake.nix at the root of 01234567; see "
+                   "docs/pipeline.md");
     assert_null(c.plan);
     assert_null(c.problems);
 }
@@ -78,6 +90,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_makefile_is_built_with_make),
         cmocka_unit_test(the_makes_spec_has_the_fields_of_any_other),
+        cmocka_unit_test(a_flake_alone_is_checked),
         cmocka_unit_test(our_own_file_goes_before_a_makefile),
         cmocka_unit_test(both_spellings_are_refused),
         cmocka_unit_test(nothing_at_all_says_what_was_looked_for),

@@ -128,14 +128,14 @@ static void values_are_checked(void **state) {
                     "4:28: \"processes\" of resources of job \"test\": expected a whole number, got \"1.5\"");
     expect_problems(JOB("    resources: {processes: 0}\n"),
                     "4:28: \"processes\" of resources of job \"test\": expected a whole number, got \"0\"");
-    expect_problems(
-        JOB("    runs-on: {executor: sandbx}\n"),
-        "4:25: \"executor\" of runs-on of job \"test\": expected \"sandbox\", \"shell\" or \"docker\", "
-        "got \"sandbx\"; did "
-        "you mean \"sandbox\"?");
+    expect_problems(JOB("    runs-on: {executor: sandbx}\n"),
+                    "4:25: \"executor\" of runs-on of job \"test\": expected \"sandbox\", \"shell\", "
+                    "\"docker\" or \"nix\", "
+                    "got \"sandbx\"; did "
+                    "you mean \"sandbox\"?");
     expect_problems(JOB("    runs-on: {executor: [shell]}\n"),
-                    "4:25: \"executor\" of runs-on of job \"test\": expected \"sandbox\", \"shell\" or "
-                    "\"docker\", got a list");
+                    "4:25: \"executor\" of runs-on of job \"test\": expected \"sandbox\", \"shell\", "
+                    "\"docker\" or \"nix\", got a list");
     expect_problems(JOB("    runs-on: {arch: a/b}\n"),
                     "4:21: \"arch\" of runs-on of job \"test\": expected an architecture, got \"a/b\"");
     expect_problems("jobs: {\"a b\": {steps: [x]}}\n",

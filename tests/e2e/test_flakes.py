@@ -1,0 +1,45 @@
+"""Flakes: from a push to nix and its summary."""
+
+import json
+import platform
+import shutil
+
+import pytest
+
+FLAKE = """{
+  outputs = { self }: let
+    make = name: script: derivation {
+      inherit name; system = "x86_64-linux"; builder = "/bin/sh"; args = [ "-c" script ];
+    };
+  in {
+    packages.x86_64-linux.hello = make "hello" "echo building; echo hello > $out";
+    checks.x86_64-linux.good = make "good" "echo checking; echo ok > $out";
+  };
+}
+"""
+
+pytestmark = pytest.mark.skipif(shutil.which("nix") is None or platform.machine() != "x86_64", reason="no nix here")
+
+
+def test_a_repository_with_only_a_flake_has_its_checks_run(pelton):
+    _, push = pelton.push("flaky", {"flake.nix": FLAKE})
+    build = pelton.wait_build(push.build, "success")
+    assert [(job["name"], job["executor"]) for job in build["jobs"]] == [("flake", "nix")]
+    log = pelton.log(push.build)
+    assert "$ nix flake check .\n" in log and "good> checking\n" in log and "@nix" not in log
+    summary = json.loads(pelton.api("GET", f"/api/builds/{push.build}/artifacts/.pelton/nix-summary.json").body)
+    assert summary["total_steps"] > 0 and "good" in summary["checks_run"]
+
+
+def test_a_flake_s_package_is_built_for_the_steps_behind_it(pelton):
+    pipeline = """
+jobs:
+  a:
+    network: false
+    steps:
+      - {uses: nix, with: {packages: [".#hello"]}}
+      - cat result
+"""
+    _, push = pelton.push("flaky", {"flake.nix": FLAKE, ".pelton.yml": pipeline})
+    pelton.wait_build(push.build, "success")
+    assert "hello> building\n" in pelton.log(push.build) and "cat result\nhello\n" in pelton.log(push.build)

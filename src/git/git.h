@@ -99,7 +99,7 @@ typedef struct GitCheckout {
     const char *commit;    /* exactly this one */
     bool drop_user;        /* run the checkout as uid/gid, which owns the workspace */
     uid_t uid;
-    gid_t gid;
+    gid_t gid;  /* as root also the mirror's, drop_user or not */
     int log_fd; /* progress and errors for the job's log; -1: none */
 } GitCheckout;
 /* Writes .git by hand (objects borrowed by alternates), checks out the commit, then the submodules when

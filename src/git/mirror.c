@@ -81,6 +81,8 @@ bool git_mirror_exists(const char *mirror) {
     return access(head, F_OK) == 0;
 }
 
+/* The mirror's group is the jobs', whoever makes it: the first job may be one that keeps the runner's own
+ * rights. */
 static int create(const GitCheckout *c, Err *err) {
     _cleanup_talloc_ char *fresh = mem_printf(NULL, "%s.new", c->mirror);
     const GitLayout layout = {
@@ -89,7 +91,7 @@ static int create(const GitCheckout *c, Err *err) {
         .dir = S_ISGID | 0750,
         .file = 0640,
         .uid = (uid_t)-1,
-        .gid = c->drop_user ? c->gid : (gid_t)-1,
+        .gid = geteuid() == 0 ? c->gid : (gid_t)-1,
     };
     _cleanup_close_ int fd = -1;
     int r;

@@ -145,6 +145,25 @@ static void the_dropped_user_may_read_the_mirror_and_not_write_it(void **state) 
     assert_exact(f, two);
 }
 
+static void a_mirror_that_a_job_with_the_runners_rights_made_serves_the_dropped_user(void **state) {
+    Fixture *f = *state;
+    char *one;
+    GitCheckout c;
+
+    if (geteuid() != 0)
+        skip();
+    assert_int_equal(chmod(f->dir, 0711), 0);
+    one = push_commit(f, "one");
+    c = checkout_of(f, one);
+    c.uid = JOB_UID;
+    c.gid = JOB_GID;
+    assert_ok(f, git_checkout(&c, &f->err));
+    c.workspace = checkout_of(f, one).workspace;
+    c.drop_user = true;
+    assert_ok(f, git_checkout(&c, &f->err));
+    assert_exact(f, one);
+}
+
 /* ---- submodules ---- */
 
 static char *push_with_submodule(Fixture *f, const char *url) {
@@ -235,6 +254,7 @@ int main(void) {
         SERVED(what_goes_wrong_has_its_code_and_is_in_the_log),
         SERVED(two_jobs_at_once_share_a_new_mirror),
         SERVED(the_dropped_user_may_read_the_mirror_and_not_write_it),
+        SERVED(a_mirror_that_a_job_with_the_runners_rights_made_serves_the_dropped_user),
         SERVED(submodules_by_relative_address_come_from_the_server_with_the_token),
         SERVED(submodules_as_the_dropped_user),
         SERVED(submodules_from_elsewhere_than_the_web_are_refused),

@@ -18,11 +18,18 @@ struct Reaper {
     bool stop;
     int64_t next;  /* when it looks again; INT64_MAX: when it is woken */
     int64_t asked; /* to look at, since it last began to */
+    /* the thread's own, while leases are due: */
+    int64_t tick;         /* when it wants to be awake next; 0: none is due */
+    int64_t steady_until; /* they are ended then, if it was awake all the time */
+    int late;             /* how often it was not */
 };
 
 #define BATCH 100
 /* Who could not reach the server tries again every 5 s at the latest. */
 #define RETURN_US (10 * US_PER_S)
+#define STEADY_US (500 * US_PER_MS)
+#define STEADY_TICKS 5
+#define LATE_MAX 20 /* then the machine is so busy that it is like this for ever */
 
 /* One lease, in a transaction of its own: one that cannot be ended does not keep the others. */
 static int end_lease(Builds *b, const Job *lease, Err *err) {
@@ -41,7 +48,7 @@ static int end_lease(Builds *b, const Job *lease, Err *err) {
     return tx_end(&tx, r, err);
 }
 
-static int reap(Builds *b, Err *err) {
+static int reap_some(Builds *b, size_t *ret_count, Err *err) {
     _cleanup_talloc_ TALLOC_CTX *mem = talloc_new(NULL);
     size_t count = 0;
     int result = 0;
@@ -54,7 +61,18 @@ static int reap(Builds *b, Err *err) {
         if (one < 0)
             result = one;
     }
+    *ret_count = count;
     return r < 0 ? r : result;
+}
+
+static int reap(Builds *b, Err *err) {
+    size_t count;
+    int r;
+
+    do
+        r = reap_some(b, &count, err);
+    while (r == 0 && count == BATCH);
+    return r;
 }
 
 static int extend_all(Builds *b, Err *err) {
@@ -69,6 +87,26 @@ static int extend_all(Builds *b, Err *err) {
     return r;
 }
 
+/* Runners renew while we are awake: a lease that ends right after the process was stopped, or the machine
+ * suspended, is no sign of its runner. So a lease is ended when we have been awake for a while after it was
+ * due, and were late for none of the moments in between. Gives the next of them, or 0: end them now. */
+static int64_t become_steady(Reaper *reaper) {
+    int64_t now = clock_now(), length = MIN(STEADY_US, reaper->b->options.lease_us / 4),
+            pause = length / STEADY_TICKS;
+    bool late = reaper->tick && now - reaper->tick > pause && reaper->late++ < LATE_MAX;
+
+    if (reaper->tick == 0 || late) {
+        reaper->steady_until = now + length;
+    } else if (now < reaper->tick) { /* woken for something else */
+        return reaper->tick;
+    } else if (now >= reaper->steady_until) {
+        reaper->tick = reaper->late = 0;
+        return 0;
+    }
+    reaper->tick = now + pause;
+    return reaper->tick;
+}
+
 /* We look when a lease ends. One that has ended long ago means that it was us who slept: the process was
  * stopped, the machine suspended, its clock set. Nobody could renew then. */
 static bool overslept(const Builds *b, int64_t due) {
@@ -76,8 +114,10 @@ static bool overslept(const Builds *b, int64_t due) {
 }
 
 /* When to look again; INT64_MAX: when somebody wakes us. */
-static int64_t look_at_leases(Builds *b) {
-    int64_t next = 0;
+static int64_t look_at_leases(Reaper *reaper) {
+    Builds *b = reaper->b;
+    int64_t next = 0, tick;
+    bool slept;
     Err err;
     int r;
 
@@ -85,9 +125,15 @@ static int64_t look_at_leases(Builds *b) {
         log_err("build", "look for lost leases", &err);
         return clock_now() + b->options.lease_us;
     }
-    if (next == 0 || next > clock_now())
+    if (next == 0 || next > clock_now()) {
+        reaper->tick = reaper->late = 0;
         return next ? next + US_PER_MS : INT64_MAX;
-    r = overslept(b, next) ? extend_all(b, &err) : reap(b, &err);
+    }
+    slept = overslept(b, next);
+    tick = slept ? 0 : become_steady(reaper);
+    if (tick)
+        return tick;
+    r = slept ? extend_all(b, &err) : reap(b, &err);
     if (r < 0) {
         log_err("build", "end lost leases", &err);
         return clock_now() + US_PER_S;
@@ -130,7 +176,7 @@ static void *run(void *arg) {
 
         reaper->asked = INT64_MAX;
         pthread_mutex_unlock(&reaper->lock);
-        leases = look_at_leases(reaper->b);
+        leases = look_at_leases(reaper);
         timers = look_at_timers(reaper->b);
         pthread_mutex_lock(&reaper->lock);
         reaper->next = MIN(leases, timers);

@@ -1,8 +1,10 @@
 """The server and its runner die at any time, and nothing of a build is lost."""
 
+import contextlib
 import http.client
 import os
 import signal
+import sqlite3
 import subprocess
 import time
 from pathlib import Path
@@ -149,6 +151,27 @@ def test_a_killed_job_process_is_a_lost_attempt_and_leaves_nothing_behind(start_
     stop.touch()
     real.wait_build(number, "success")
     assert_no_hole(real.log(number))
+
+
+def lease_of(server):
+    """Until when the one running job is leased, in seconds since 1970."""
+    with contextlib.closing(sqlite3.connect(f"file:{server.state}/pelton.db?mode=ro", uri=True)) as database:
+        return database.execute("SELECT lease_until FROM job WHERE state = 'running'").fetchone()[0] / 1e6
+
+
+def test_a_server_that_was_stopped_until_after_the_leases_end_loses_none(start_pelton, tmp_path):
+    real = start_pelton("--allow-executor", "shell", "--lease", "3s")
+    stop = tmp_path / "stop"
+    quiet = f"while [ ! -e {stop} ]; do sleep 0.05; done"
+    number = real.push("long", {".pelton.yml": "jobs:\n  quiet:\n    runs-on: {executor: shell}\n    checkout: false\n"
+                                f"    steps: ['{quiet}']\n"})[1].build
+    wait_for("its step", lambda: [c for c in real.processes().values() if quiet in c])
+    real.process.send_signal(signal.SIGSTOP)
+    wait_for("end of the lease", lambda: time.time() > lease_of(real) + 0.2)
+    real.process.send_signal(signal.SIGCONT)
+    wait_for("a new lease", lambda: lease_of(real) > time.time() + 1)
+    stop.touch()
+    assert real.wait_build(number, "success")["jobs"][0]["attempt"] == 1
 
 
 def test_a_cancel_during_a_restart_still_stops_the_job(real, tmp_path):

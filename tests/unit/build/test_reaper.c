@@ -77,6 +77,35 @@ static void a_server_that_slept_loses_no_lease(void **state) {
     assert_job(f, id, "a", "running");
 }
 
+static void until(int64_t time) {
+    while (clock_now() < time)
+        sched_yield();
+}
+
+/* As of a runner that could not reach a server that was stopped for a moment. */
+static void a_lease_that_is_renewed_right_after_its_end_is_not_lost(void **state) {
+    Fixture *f = *state;
+    int64_t end = clock_now() + 100 * US_PER_MS, id;
+    StopOrder *stops;
+    size_t count;
+    ClaimedJob a, b;
+    Attempt attempt;
+
+    id = leased(f, &a, &b);
+    f->builds.options.lease_us = 4 * US_PER_S;
+    attempt = (Attempt){.job = a.job.id, .attempt = a.job.attempt};
+    OK(build_reaper_start(&f->builds, &err));
+    OK(db_begin(f->builds.db, &err));
+    OK(db_exec(f->builds.db, NULL, &err, "UPDATE job SET lease_until = ?1 WHERE state = 'running'", "i",
+               end));
+    OK(db_commit(f->builds.db, &err));
+    build_reaper_wake(&f->builds, 0);
+    until(end + 50 * US_PER_MS);
+    OK(build_renew(&f->builds, 1, &attempt, 1, f->mem, &stops, &count, &err));
+    until_state(f, id, "b", "queued");
+    assert_job(f, id, "a", "running");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, teardown)
 
 int main(void) {
@@ -84,6 +113,7 @@ int main(void) {
         TEST(a_lease_that_has_ended_is_lost),
         TEST(a_lease_that_cannot_be_ended_does_not_keep_the_others),
         TEST(a_server_that_slept_loses_no_lease),
+        TEST(a_lease_that_is_renewed_right_after_its_end_is_not_lost),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

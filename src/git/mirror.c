@@ -4,10 +4,13 @@
 #include "base/str.h"
 #include "git/layout.h"
 #include "git/run.h"
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+
+#define REFS_DEPTH_MAX 64
 
 /* gc waits for its end: a job's processes are killed with it, and gc would never be done. */
 static const char config[] = "[core]\n"
@@ -37,6 +40,8 @@ static const struct {
     {"unable to access", ERR_UNAVAILABLE},
     {"RPC failed", ERR_UNAVAILABLE},
     {"early EOF", ERR_UNAVAILABLE},
+    {"expected '", ERR_UNAVAILABLE}, /* 'acknowledgments', 'packfile': the answer ended before it */
+    {"invalid index-pack output", ERR_UNAVAILABLE},
     {"hung up", ERR_UNAVAILABLE},
 };
 
@@ -110,7 +115,27 @@ static int create(const GitCheckout *c, Err *err) {
     return rename(fresh, c->mirror) < 0 ? err_errno(err, "create %s", c->mirror) : 0;
 }
 
-/* The commit is asked for by its hash too: it may be on no branch any more. */
+/* Whoever is killed in a fetch leaves the lock of the ref that he was at, and nobody could write that one
+ * again. The mirror's own lock says that no git works on it now. */
+static void remove_locks(int parent, const char *name, int depth) {
+    int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    const struct dirent *entry;
+
+    while (dir && (entry = readdir(dir))) {
+        if (entry->d_type == DT_DIR && entry->d_name[0] != '.' && depth > 0)
+            remove_locks(fd, entry->d_name, depth - 1);
+        else if (entry->d_type == DT_REG && str_ends(entry->d_name, ".lock"))
+            unlinkat(fd, entry->d_name, 0);
+    }
+    if (dir)
+        closedir(dir);
+    else if (fd >= 0)
+        mem_close(fd);
+}
+
+/* The commit is asked for by its hash too: it may be on no branch any more. Objects come as one pack, which
+ * is there whole or not at all: a commit that is there has all its files. */
 static int fetch(const GitCheckout *c, Err *err) {
     const char *const argv[] = {"git",
                                 "fetch",
@@ -132,12 +157,14 @@ static int fetch(const GitCheckout *c, Err *err) {
     if (r < 0)
         return r;
     git_env_add(env, "GIT_DIR=%s", c->mirror);
+    git_env_config(env, "fetch.unpackLimit", "1");
     options.envp = git_env_vector(env);
     r = git_run_logged(&options, c->log_fd, &tail, err);
     return r < 0 ? git_transfer_error(&tail, "fetch", err) : 0;
 }
 
 static int update(const GitCheckout *c, Err *err) {
+    _cleanup_talloc_ char *refs = mem_printf(NULL, "%s/refs", c->mirror);
     int r = 0;
 
     if (!git_mirror_exists(c->mirror))
@@ -146,6 +173,8 @@ static int update(const GitCheckout *c, Err *err) {
         r = git_has_commit(c->mirror, c->commit, err);
     if (r != 0)
         return r < 0 ? r : 0;
+    remove_locks(AT_FDCWD, c->mirror, 0);
+    remove_locks(AT_FDCWD, refs, REFS_DEPTH_MAX);
     return fetch(c, err);
 }
 

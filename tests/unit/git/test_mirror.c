@@ -164,6 +164,30 @@ static void a_mirror_that_a_job_with_the_runners_rights_made_serves_the_dropped_
     assert_exact(f, one);
 }
 
+static void a_fetch_that_was_killed_keeps_no_later_one(void **state) {
+    Fixture *f = *state;
+    GitCheckout c = checkout_of(f, push_commit(f, "one"));
+    char *two;
+
+    assert_ok(f, git_checkout(&c, &f->err));
+    run(f, "touch mirror.git/refs/heads/main.lock mirror.git/packed-refs.lock");
+    two = push_commit(f, "two");
+    c = checkout_of(f, two);
+    assert_ok(f, git_checkout(&c, &f->err));
+    assert_exact(f, two);
+}
+
+/* A file an object could be cut off between a commit and its tree, and then nobody would fetch the rest. */
+static void what_is_fetched_comes_as_one_pack(void **state) {
+    Fixture *f = *state;
+    GitCheckout c = checkout_of(f, push_commit(f, "one"));
+
+    assert_ok(f, git_checkout(&c, &f->err));
+    assert_string_equal(run(f, "find mirror.git/objects -name '*.pack' | wc -l; "
+                               "find mirror.git/objects/?? -type f 2>/dev/null | wc -l"),
+                        "1\n0");
+}
+
 /* ---- submodules ---- */
 
 static char *push_with_submodule(Fixture *f, const char *url) {
@@ -254,6 +278,8 @@ int main(void) {
         SERVED(what_goes_wrong_has_its_code_and_is_in_the_log),
         SERVED(two_jobs_at_once_share_a_new_mirror),
         SERVED(the_dropped_user_may_read_the_mirror_and_not_write_it),
+        SERVED(a_fetch_that_was_killed_keeps_no_later_one),
+        SERVED(what_is_fetched_comes_as_one_pack),
         SERVED(a_mirror_that_a_job_with_the_runners_rights_made_serves_the_dropped_user),
         SERVED(submodules_by_relative_address_come_from_the_server_with_the_token),
         SERVED(submodules_as_the_dropped_user),

@@ -7,6 +7,7 @@
 #include "executor/tree.h"
 #include "git/git.h"
 #include "runner/process.h"
+#include "runner/server.h"
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -85,6 +86,58 @@ static int follow(JobProcess *j, GitCheckout *checkout, Err *shared, Err *err) {
     return end_of_checkout(j, end, &w, shared, err);
 }
 
+/* How often it is tried after an error that may be the network's or the server's, but does not say so. */
+#define UNCLEAR_TRIES 3
+
+/* Whether another try may go well. A server that is out of reach comes back: a job waits for it as long as it
+ * has time, here as anywhere. */
+static bool may_pass(int r, int *unclear) {
+    switch (-r) {
+    case ERR_UNAVAILABLE:
+        return true;
+    case ERR_INVALID:
+    case ERR_NOT_FOUND:
+    case ERR_UNAUTHORIZED:
+    case ERR_FORBIDDEN:
+    case ERR_NO_SPACE:
+    case ERR_TIMEOUT:
+    case ERR_CANCELLED:
+        return false;
+    default:
+        return ++*unclear < UNCLEAR_TRIES;
+    }
+}
+
+/* The repository is where the server is: it may have moved since it gave the job. */
+static void find_server(JobProcess *j, GitCheckout *checkout) {
+    const char *before = j->host->o.server, *rest = str_after(checkout->url, before), *now;
+
+    now = rest ? server_address(j->host->o.server_file, j->mem) : NULL;
+    if (now)
+        checkout->url = mem_printf(j->mem, "%s%s", now, rest);
+}
+
+static int follow_to_success(JobProcess *j, const GitCheckout *wanted, Err *shared, Err *err) {
+    ServerRetry retry = {0};
+    int unclear = 0, r;
+
+    for (;;) {
+        GitCheckout checkout = *wanted;
+
+        *shared = (Err){0};
+        find_server(j, &checkout);
+        r = follow(j, &checkout, shared, err);
+        if (r >= 0 || !may_pass(r, &unclear))
+            return r;
+        job_say(j, "checkout: %s; trying again", err->msg);
+        if (!watch_pause(j, server_retry_pause(&retry)))
+            return r;
+        r = job_empty_workspace(j, err);
+        if (r < 0)
+            return r;
+    }
+}
+
 int checkout_run(JobProcess *j, Err *err) {
     const char *borrow = borrowable(j);
     const char **read_only = mem_array(j->mem, const char *, 2);
@@ -107,7 +160,7 @@ int checkout_run(JobProcess *j, Err *err) {
     shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (shared == MAP_FAILED)
         return err_errno(err, "mmap");
-    r = follow(j, &checkout, shared, err);
+    r = follow_to_success(j, &checkout, shared, err);
     munmap(shared, sizeof(*shared));
     /* the workspace's .git borrows objects: steps that call git must see them, at their own place */
     read_only[0] = borrow ? borrow : checkout.mirror;

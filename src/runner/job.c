@@ -103,14 +103,11 @@ static int make_parent(const JobProcess *j, Err *err) {
     return 0;
 }
 
-static int make_workspace(JobProcess *j, Err *err) {
+int job_empty_workspace(JobProcess *j, Err *err) {
     uid_t uid = j->run.drop_user ? j->run.uid : geteuid();
     gid_t gid = j->run.drop_user ? j->run.gid : getegid();
-    int r;
+    int r = file_remove_tree(j->workspace, err);
 
-    if (workspace_is_good(j, uid, gid))
-        return 0;
-    r = file_remove_tree(j->workspace, err);
     if (r < 0)
         return r;
     r = make_parent(j, err);
@@ -121,6 +118,13 @@ static int make_workspace(JobProcess *j, Err *err) {
     if (j->run.drop_user && chown(j->workspace, uid, gid) < 0)
         return err_errno(err, "chown %s", j->workspace);
     return 0;
+}
+
+static int make_workspace(JobProcess *j, Err *err) {
+    uid_t uid = j->run.drop_user ? j->run.uid : geteuid();
+    gid_t gid = j->run.drop_user ? j->run.gid : getegid();
+
+    return workspace_is_good(j, uid, gid) ? 0 : job_empty_workspace(j, err);
 }
 
 static bool is_empty(const char *path) {

@@ -11,6 +11,8 @@
 #include <sys/eventfd.h>
 
 #define WAIT_S 10
+/* A server that is back counts the leases of all that runs here from then on. */
+#define PAUSE_MAX_US US_PER_S
 #define CALL_TIMEOUT_US ((WAIT_S + 10) * US_PER_S)
 
 struct Lease {
@@ -105,6 +107,7 @@ int lease_start(const RunnerHost *host, void (*body)(void *arg, Buf *out), void 
     l->body = body;
     l->arg = arg;
     l->server = mem_strdup(l, host->o.server);
+    l->retry.longest_us = PAUSE_MAX_US;
     sem_init(&l->go_on, 0, 0);
     pthread_mutex_init(&l->lock, NULL);
     pthread_cond_init(&l->pause, NULL);
@@ -134,6 +137,10 @@ const Buf *lease_answer(Lease *l) {
     eventfd_t count;
 
     return eventfd_read(l->event_fd, &count) < 0 ? NULL : &l->answer;
+}
+
+const char *lease_server(const Lease *l) {
+    return l->server;
 }
 
 void lease_go_on(Lease *l) {

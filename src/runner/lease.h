@@ -16,5 +16,7 @@ int lease_fd(const Lease *l);
 /* The answer (JSON text), valid until lease_go_on; NULL: there is none. */
 const Buf *lease_answer(Lease *l);
 void lease_go_on(Lease *l);
+/* Where it came from, valid until lease_go_on. */
+const char *lease_server(const Lease *l);
 /* Ends the thread and frees. */
 void lease_stop(Lease *l);

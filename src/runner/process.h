@@ -78,6 +78,8 @@ typedef struct Watch {
 WatchEnd watch_process(JobProcess *j, Watch *w);
 /* Waits for an event of the uploader that makes `done` (delivered, ran) true; false: stale. */
 bool watch_uploader(JobProcess *j, const bool *done);
+/* Sleeps; false: the job shall stop, or its time is over. */
+bool watch_pause(JobProcess *j, int64_t us);
 /* A pipe for a step's output. */
 _must_check_ int watch_pipe(int *ret_read, int *ret_write, Err *err);
 
@@ -92,6 +94,8 @@ void report_write(const JobProcess *j, bool final, Buf *out);
 void report_send(JobProcess *j);
 
 /* ---- the parts ---- */
+/* A fresh folder instead of whatever is there. */
+_must_check_ int job_empty_workspace(JobProcess *j, Err *err);
 _must_check_ int checkout_run(JobProcess *j, Err *err);
 /* What earlier jobs left in their workspaces becomes this one's. */
 _must_check_ int workspace_take(JobProcess *j, Err *err);

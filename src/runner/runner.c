@@ -253,6 +253,14 @@ static int start(Runner *r, const RunnerOptions *options, const void *mem, Err *
 
 /* ---- work ---- */
 
+/* A job process begins with where the server is now, not with where it was when the runner started. */
+static void note_server(Runner *r) {
+    const char *server = lease_server(r->lease);
+
+    if (!str_eq(server, r->host.o.server))
+        r->host.o.server = mem_strdup(r, server);
+}
+
 static void take_answer(Runner *r) {
     const Buf *answer = lease_answer(r->lease);
     _cleanup_json_ json_t *root = NULL;
@@ -262,6 +270,7 @@ static void take_answer(Runner *r) {
 
     if (!answer)
         return;
+    note_server(r);
     if (json_read(buf_str(answer), answer->len, &root, &err) < 0 ||
         json_opt_array(root, "stop", &stops, &err) < 0 || json_opt_array(root, "jobs", &jobs, &err) < 0 ||
         json_opt_bool(root, "drain", &r->drained, &err) < 0)

@@ -16,28 +16,39 @@ int64_t server_retry_pause(ServerRetry *r) {
     uint32_t random;
 
     r->failures++;
-    pause = MIN(pause, PAUSE_MAX_US);
+    pause = MIN(pause, r->longest_us ? r->longest_us : PAUSE_MAX_US);
     id_bytes(&random, sizeof(random));
     return pause / 2 + (int64_t)(random % (uint64_t)(pause / 2));
 }
 
-void server_refresh(const char *server_file, char **server, const char *token, HttpClient **client) {
+char *server_address(const char *server_file, const void *mem) {
     _cleanup_buf_ Buf text = BUF_INIT;
     _cleanup_json_ json_t *root = NULL;
     const char *url = NULL;
-    HttpClient *fresh = NULL;
-    void *mem = talloc_parent(*server);
     Err err;
 
     if (!server_file || file_read(server_file, 65536, &text, &err) < 0 ||
         json_read(buf_str(&text), text.len, &root, &err) < 0 || json_opt_str(root, "url", &url, &err) < 0 ||
-        !url || (str_eq(url, *server) && *client) || http_client_new(mem, url, token, &fresh, &err) < 0)
+        !url)
+        return NULL;
+    return mem_strdup(mem, url);
+}
+
+void server_refresh(const char *server_file, char **server, const char *token, HttpClient **client) {
+    void *mem = talloc_parent(*server);
+    char *url = server_address(server_file, mem);
+    HttpClient *fresh = NULL;
+    Err err;
+
+    if (!url || (str_eq(url, *server) && *client) || http_client_new(mem, url, token, &fresh, &err) < 0) {
+        talloc_free(url);
         return;
+    }
     log_info("runner", "the server is at %s now", url);
     talloc_free(*client);
     *client = fresh;
     talloc_free(*server);
-    *server = mem_strdup(mem, url);
+    *server = url;
 }
 
 const char *server_error_word(const Buf *answer) {

@@ -216,3 +216,13 @@ bool watch_uploader(JobProcess *j, const bool *done) {
         uploader_abort(j->uploader, false);
     return !j->stale;
 }
+
+bool watch_pause(JobProcess *j, int64_t us) {
+    int64_t until = clock_mono() + us;
+    struct pollfd fds[3];
+
+    while (!j->stale && !j->cancelled && clock_mono() < MIN(until, j->deadline))
+        wait_for_something(j, NULL, false, MIN(until, j->deadline), fds);
+    j->timed_out = j->timed_out || clock_mono() >= j->deadline;
+    return !j->stale && !j->cancelled && !j->timed_out;
+}

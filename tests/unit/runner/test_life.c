@@ -99,6 +99,22 @@ static void an_adopted_job_can_be_cancelled(void **state) {
     world_clean();
 }
 
+/* Port 1 is nobody's. */
+static void a_checkout_waits_for_a_server_that_is_out_of_reach_and_can_be_cancelled(void **state) {
+    int id;
+    FakeJob *job;
+
+    world_start_runner();
+    id = world_checkout_job("http://127.0.0.1:1/git/hello.git");
+    world_wait(fake_job(id)->log.len > 0 &&
+               strstr(strstr(buf_str(&fake_job(id)->log), "trying again") ?: "", "unable to access") != NULL);
+    assert_int_equal(fake_job(id)->finals, 0);
+    world_stop_job(id, "user");
+    job = world_finish(id);
+    assert_non_null(strstr(buf_str(&job->report), "\"state\":\"cancelled\",\"reason\":\"user\""));
+    world_clean();
+}
+
 static void a_result_reaches_a_server_that_was_away(void **state) {
     char address[64];
     int id;
@@ -250,6 +266,7 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         TEST(a_job_outlives_its_runner_and_the_next_one_adopts_it),
         TEST(an_adopted_job_can_be_cancelled),
+        TEST(a_checkout_waits_for_a_server_that_is_out_of_reach_and_can_be_cancelled),
         TEST(a_result_reaches_a_server_that_was_away),
         TEST(a_result_whose_process_was_killed_is_delivered_by_another),
         TEST(a_killed_job_process_takes_its_steps_along_and_is_not_listed),

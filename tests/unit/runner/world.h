@@ -354,10 +354,38 @@ static inline int world_setup(void **state) {
             fail_msg("waited in vain for: %s", #condition);                                                  \
     } while (0)
 
+/* The runner gets it next; takes the text. */
+static inline int world_add(Buf *text) {
+    int id;
+
+    pthread_mutex_lock(&world.lock);
+    world.jobs[world.count].text = TAKE_PTR(text->data);
+    id = ++world.count;
+    wake_lease();
+    pthread_mutex_unlock(&world.lock);
+    buf_done(text);
+    return id;
+}
+
+/* A job of the shell executor that checks a commit out first. */
+static inline int world_checkout_job(const char *url) {
+    Buf text = BUF_INIT;
+
+    buf_addf(
+        &text,
+        "{\"id\":%d,\"uuid\":\"u\",\"attempt\":1,\"lease\":30,\"build\":3,\"name\":\"test\","
+        "\"project\":{\"id\":1,\"uuid\":\"p\",\"name\":\"hello\"},"
+        "\"commit\":\"0123456789012345678901234567890123456789\",\"ref\":\"refs/heads/main\","
+        "\"branch\":\"main\",\"event\":\"push\",\"env\":{},\"repository\":{\"url\":\"%s\",\"path\":null},"
+        "\"spec\":{\"kind\":\"steps\",\"executor\":\"shell\",\"checkout\":true,\"steps\":[{\"name\":\"one\","
+        "\"run\":\"true\"}]}}",
+        world.count + 1, url);
+    return world_add(&text);
+}
+
 /* steps: JSON of the array; more: further fields of the specification, each with a comma before it, or "". */
 static inline int world_job(const char *executor, const char *steps, const char *more) {
     Buf text = BUF_INIT;
-    int id = world.count + 1;
 
     buf_addf(&text,
              "{\"id\":%d,\"uuid\":\"u\",\"attempt\":1,\"lease\":30,\"build\":3,\"name\":\"test\","
@@ -365,14 +393,8 @@ static inline int world_job(const char *executor, const char *steps, const char 
              "main\","
              "\"branch\":\"main\",\"event\":\"push\",\"env\":{\"FROM_JOB\":\"yes\"},"
              "\"spec\":{\"kind\":\"steps\",\"executor\":\"%s\",\"checkout\":false,\"steps\":%s%s}}",
-             id, executor, steps, more);
-    pthread_mutex_lock(&world.lock);
-    world.jobs[id - 1].text = TAKE_PTR(text.data);
-    world.count++;
-    wake_lease();
-    pthread_mutex_unlock(&world.lock);
-    buf_done(&text);
-    return id;
+             world.count + 1, executor, steps, more);
+    return world_add(&text);
 }
 
 static inline FakeJob *world_finish(int id) {

@@ -318,8 +318,9 @@ static int answer_or_wait(HttpRequest *req, const LeaseCall *call, const Claimed
     Api *api = api_of(req);
     int64_t until = clock_mono() + MIN(call->wait * US_PER_S, api->runner_wait_us);
 
-    if (!claimed->count || dies_with_us(api, call->runner.id))
-        http_set_promise(req, HTTP_PROMISE_NONE);
+    /* said each time: a call that has waited comes here again, and then it may have something to promise */
+    http_set_promise(req, !claimed->count || dies_with_us(api, call->runner.id) ? HTTP_PROMISE_NONE
+                                                                                : HTTP_PROMISE_URGENT);
     if (claimed->count || stop_count || claimed->drained || !call->wait || http_timed_out(req))
         reply_lease(req, claimed, stops, stop_count);
     else

@@ -133,6 +133,21 @@ def test_a_lease_that_was_given_is_not_given_again(machine, server):
     assert server.wait_build(number, "success")["jobs"][0]["attempt"] == job["attempt"]
 
 
+def test_a_lease_that_was_waited_for_is_not_given_again_either(machine, server):
+    runner = FakeRunner(server)
+    number = server.push("hello", JOB)[1].build
+    runner.finish(runner.take(), b"hi\n")
+    for _ in range(5):
+        call = runner.lease_later()
+        assert not call.done
+        number = server.client.post("/api/repos/hello/builds", {}, expect=202)["id"]
+        job = call.result()["jobs"][0]
+        machine.power_cut()
+        runner.moved()
+        assert server.build(number)["status"] == "running", server.build(number)
+        runner.finish(job, b"hi\n")
+
+
 @pytest.mark.parametrize("size", [1, 3000, 5_000_000])
 def test_a_result_that_was_taken_is_kept_with_all_of_its_log(machine, server, size):
     runner = FakeRunner(server)

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/str.h"
+#include "store/notice.h"
 
 #define MAX_LIST 1000
 #define OUTPUT_MAX (64 * 1024)        /* of a step: its last bytes; the stream has all */
@@ -361,6 +362,29 @@ static int render_artifacts(View *v, Err *err) {
     return 0;
 }
 
+static int render_notices(View *v, Err *err) {
+    Notice *all;
+    size_t count;
+    int r = store_notices_of_build(v->b->db, v->build->id, http_mem(v->req), &all, &count, err);
+
+    if (r < 0)
+        return r;
+    jw_array(v->w, "notifications");
+    for (size_t i = 0; i < count; i++) {
+        if (str_eq(all[i].moment, "end"))
+            continue;
+        jw_object(v->w, NULL);
+        jw_str(v->w, "target_type", all[i].kind);
+        jw_str(v->w, "moment", all[i].moment);
+        jw_str(v->w, "status", all[i].state);
+        jw_int(v->w, "attempts", all[i].attempts);
+        jw_str(v->w, "error", str_empty(all[i].error) ? NULL : all[i].error);
+        jw_end_object(v->w);
+    }
+    jw_end_array(v->w);
+    return 0;
+}
+
 static int render_execution(View *v, Err *err) {
     const Build *b = v->build;
     int r;
@@ -375,6 +399,8 @@ static int render_execution(View *v, Err *err) {
     render_logs(v);
     if (r >= 0)
         r = render_artifacts(v, err);
+    if (r >= 0)
+        r = render_notices(v, err);
     render_times(v->w, b->started_at, b->finished_at);
     jw_time(v->w, "created_at", b->created_at);
     jw_time(v->w, "updated_at",

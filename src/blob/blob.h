@@ -69,3 +69,7 @@ void blob_upload_abort(BlobUpload *u);
 _must_check_ int blob_object_open(Blob *b, const char *sha256, uint64_t size, int *ret_fd, Err *err);
 /* Reads the whole object and compares its sha256. */
 _must_check_ int blob_object_check(Blob *b, const char *sha256, Err *err);
+/* Forgets the object and its name artifacts/<commit>/<path>; fine when they are gone. For objects that nobody
+ * else can have made: the bytes of another upload may be the same ones. */
+_must_check_ int blob_object_remove(Blob *b, const char *sha256, const char *commit, const char *path,
+                                    Err *err);

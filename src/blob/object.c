@@ -300,3 +300,32 @@ int blob_object_check(Blob *b, const char *sha256, Err *err) {
         return err_set(err, ERR_IO, "object %s: its sha256 is %s: it is damaged", sha256, sha);
     return 0;
 }
+
+/* A name beneath a folder, no link followed on the way. */
+static int remove_name(int root, const char *path, Err *err) {
+    const char *slash = strrchr(path, '/');
+    _cleanup_talloc_ char *parent = mem_strndup(NULL, path, (size_t)(slash - path));
+    _cleanup_close_ int fd = -1;
+    int r = file_open_beneath(root, parent, O_RDONLY | O_DIRECTORY, 0, &fd, err);
+
+    if (r < 0)
+        return r == -ERR_NOT_FOUND ? 0 : r;
+    if (unlinkat(fd, slash + 1, 0) < 0 && errno != ENOENT)
+        return err_errno(err, "remove %s", path);
+    return 0;
+}
+
+int blob_object_remove(Blob *b, const char *sha256, const char *commit, const char *path, Err *err) {
+    _cleanup_talloc_ char *full = mem_printf(NULL, "%s/%s", commit, path);
+    unsigned char sha[SHA_SIZE];
+    char name[OBJECT_NAME_MAX];
+    int r;
+
+    if (strlen(sha256) != 2 * SHA_SIZE || !str_unhex(sha256, sha, sizeof(sha)) || !str_is_name(commit, 64))
+        return err_set(err, ERR_INVALID, "sha256 or commit: not what an object has");
+    r = remove_name(b->artifacts, full, err);
+    if (r < 0)
+        return r;
+    object_name(name, sha256);
+    return remove_name(b->objects, name, err);
+}

@@ -222,6 +222,12 @@ _must_check_ int build_why(Why *w, const Job *job, const void *mem, const char *
 /* The runner, which calls every 10 s, has not called for some time. Never the server's own. */
 bool build_runner_away(const Runner *runner, int64_t now);
 
+/* What jobs of the build left for each other, which has ended, is removed. */
+_must_check_ int build_workspaces_remove(Builds *b, int64_t build_id, Err *err);
+
+/* What notices' configurations are sealed for. */
+#define NOTICE_PLACE "notice"
+
 /* ---- cancel ---- */
 /* Jobs that wait are cancelled at once; running ones are asked to stop and end when they have. by: who wants
  * it, for the build's message; "" nobody. Once more changes nothing. ERR_CONFLICT when finished. */

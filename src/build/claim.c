@@ -126,6 +126,8 @@ static int claim_one(Tx *tx, const BuildClaim *claim, int64_t id, const void *me
     if (r >= 0)
         r = store_build_start(b->db, job->build_id, tx->now, &started, err);
     if (r >= 0 && started)
+        r = notice_begun(tx, job->build_id, err);
+    if (r >= 0 && started)
         r = store_deployment_building(b->db, job->build_id, tx->now, err);
     if (r >= 0)
         r = tx_event(tx, "updated", job->build_id, "running", err);

@@ -404,6 +404,8 @@ static int insert_all(Tx *tx, Draft *d, const void *mem, BuildOutcome *ret, Err 
         if (r >= 0 && request->run)
             r = insert_execution(tx, d, &build, err);
         if (r >= 0 && d->plan)
+            r = notice_insert_all(tx, d->plan, &build, err);
+        if (r >= 0 && d->plan)
             r = insert_jobs(tx, d, &build, err);
     }
     if (r >= 0 && push && !state->late)

@@ -4,6 +4,7 @@
 
 #include "base/id.h"
 #include "base/str.h"
+#include "store/notice.h"
 #include "store/pipeline.h"
 #include <inttypes.h>
 
@@ -137,6 +138,8 @@ static int insert_build(Tx *tx, Rerun *r, Err *err) {
     result = store_build_insert(tx->b->db, &r->build, err);
     if (result >= 0)
         result = store_execution_copy(tx->b->db, r->old->id, r->build.id, err);
+    if (result >= 0)
+        result = store_notices_copy(tx->b->db, r->old->id, r->build.id, err);
     return result < 0 ? result : tx_event(tx, "created", r->build.id, r->build.state, err);
 }
 

@@ -238,7 +238,8 @@ static int finish(Tx *tx, const Build *build, Err *err) {
     if (r < 0)
         return r;
     group_left(tx, build);
-    return tx_event(tx, "completed", build->id, state, err);
+    r = notice_ended(tx, build->id, state, err);
+    return r < 0 ? r : tx_event(tx, "completed", build->id, state, err);
 }
 
 static int count_down(Tx *tx, const Build *build, size_t ended, Err *err) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "build/build.h"
+#include "pipeline/pipeline.h"
 
 typedef struct Tx {
     Builds *b;
@@ -18,7 +19,8 @@ typedef struct Tx {
     size_t runner_count;
     Attempt *ended; /* whose logs are whole */
     size_t ended_count;
-    int64_t due; /* the earliest timer that was set; INT64_MAX: none */
+    int64_t due;  /* the earliest timer that was set; INT64_MAX: none */
+    bool notices; /* the outbox has grown */
     struct Group {
         int64_t project_id;
         const char *name;
@@ -108,6 +110,11 @@ _must_check_ int create_in(Tx *tx, const BuildRequest *request, BuildOutcome *re
 _must_check_ int pipelines_cron_due(Tx *tx, int64_t trigger_id, Err *err);
 /* A ref of a repository of ours changed: runs the pipelines that wait for that. Failures are logged. */
 void pipelines_of_push(Builds *b, const BuildRequest *push);
+
+/* ---- notices: what is to be said of a build ---- */
+_must_check_ int notice_insert_all(Tx *tx, const Plan *plan, const Build *build, Err *err);
+_must_check_ int notice_begun(Tx *tx, int64_t build_id, Err *err);
+_must_check_ int notice_ended(Tx *tx, int64_t build_id, const char *state, Err *err);
 
 /* ---- triggers ---- */
 typedef struct Compare Compare;

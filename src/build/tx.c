@@ -29,6 +29,8 @@ static void wake_all(Tx *tx) {
         bus_publish(bus, BUS_DEPLOY, 0);
     for (size_t i = 0; i < tx->runner_count; i++)
         bus_publish(bus, BUS_RUNNER, tx->runners[i]);
+    if (tx->notices)
+        bus_publish(bus, BUS_NOTICE, 0);
     if (tx->due != INT64_MAX)
         build_reaper_wake(tx->b, tx->due);
 }

@@ -17,6 +17,7 @@ typedef enum BusTopic {
     BUS_EVENT,  /* the event table has grown; key 0 */
     BUS_BUILD,  /* a build or one of its jobs changed; key: build id */
     BUS_LOG,    /* a log has grown or has ended; key: job id */
+    BUS_NOTICE, /* something is to be said of a build; key 0 */
     BUS_TOPICS
 } BusTopic;
 

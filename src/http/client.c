@@ -108,6 +108,11 @@ void http_client_forget(HttpClient *c) {
         curl_forget(c);
 }
 
+void http_client_guard(HttpClient *c, HttpGuard guard) {
+    wire_close(&c->wire);
+    c->wire.guard = guard;
+}
+
 /* ---- a call ---- */
 
 int client_take(CallSink *sink, int status, const char *data, size_t len, Err *err) {

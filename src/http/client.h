@@ -11,6 +11,17 @@
 
 typedef struct HttpClient HttpClient;
 
+struct sockaddr;
+/* Which addresses may be spoken with: asked for each one that is tried, after names are resolved, so that no
+ * name leads elsewhere. */
+typedef struct HttpGuard {
+    bool (*allow)(const void *arg, const struct sockaddr *address);
+    const void *arg;
+} HttpGuard;
+/* Whether an address is of the world outside: not of this machine or its link, not unspecified, not
+ * multicast. */
+bool http_address_is_outside(const struct sockaddr *address);
+
 typedef struct HttpCall {
     const char *method; /* "GET" … */
     const char *path;   /* from the base URL's path on, with the query; already encoded */
@@ -42,6 +53,8 @@ typedef struct HttpCall {
  * copied. */
 _must_check_ int http_client_new(const void *mem, const char *base, const char *token, HttpClient **ret,
                                  Err *err);
+/* From now on; a kept connection is given up. */
+void http_client_guard(HttpClient *c, HttpGuard guard);
 /* Performs the call. Any HTTP status is success here (call->status). A kept connection that the peer has
  * closed is opened anew once, when the body can be sent again. ERR_UNAVAILABLE: no connection; ERR_TIMEOUT;
  * ERR_IO: cut off. */

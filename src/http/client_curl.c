@@ -1,59 +1,9 @@
-/* https://, by libcurl, which is loaded when the first such URL is called: it and the libraries behind it
- * cost more to load than a whole job does. */
+/* https://, by libcurl. */
 #include "base/clock.h"
 #include "base/str.h"
 #include "http/client_impl.h"
-#include <curl/curl.h>
-#include <dlfcn.h>
-#include <pthread.h>
-
-#define CURL_FUNCTIONS(X)                                                                                    \
-    X(curl_global_init)                                                                                      \
-    X(curl_easy_init)                                                                                        \
-    X(curl_easy_setopt)                                                                                      \
-    X(curl_easy_getinfo)                                                                                     \
-    X(curl_easy_reset)                                                                                       \
-    X(curl_easy_cleanup)                                                                                     \
-    X(curl_easy_strerror)                                                                                    \
-    X(curl_multi_init)                                                                                       \
-    X(curl_multi_cleanup)                                                                                    \
-    X(curl_multi_add_handle)                                                                                 \
-    X(curl_multi_remove_handle)                                                                              \
-    X(curl_multi_perform)                                                                                    \
-    X(curl_multi_poll)                                                                                       \
-    X(curl_multi_info_read)                                                                                  \
-    X(curl_slist_append)                                                                                     \
-    X(curl_slist_free_all)
-
-/* the checking macros of curl.h stand in the way of pointers of these names */
-#undef curl_easy_setopt
-#undef curl_easy_getinfo
-
-static struct {
-#define FIELD(name) __typeof__(name) *name;
-    CURL_FUNCTIONS(FIELD)
-#undef FIELD
-} lib;
-
-static pthread_once_t lib_once = PTHREAD_ONCE_INIT;
-static const char *lib_failure;
-
-static void load(void) {
-    void *handle = dlopen("libcurl.so.4", RTLD_NOW | RTLD_LOCAL);
-
-    if (!handle) {
-        lib_failure = "libcurl.so.4 is not installed (Debian: libcurl4)";
-        return;
-    }
-#define LOAD(name)                                                                                           \
-    *(void **)&lib.name = dlsym(handle, #name);                                                              \
-    if (!lib.name)                                                                                           \
-        lib_failure = "libcurl.so.4 is too old: it has no " #name;
-    CURL_FUNCTIONS(LOAD)
-#undef LOAD
-    if (!lib_failure && lib.curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
-        lib_failure = "libcurl cannot be initialised";
-}
+#include "http/curl_lib.h"
+#include <sys/socket.h>
 
 typedef struct CurlState {
     CURL *easy;
@@ -80,8 +30,8 @@ static size_t on_write(char *data, size_t one, size_t len, void *arg) {
     const char *type = NULL;
     long status = 0;
 
-    lib.curl_easy_getinfo(x->client->curl->easy, CURLINFO_RESPONSE_CODE, &status);
-    lib.curl_easy_getinfo(x->client->curl->easy, CURLINFO_CONTENT_TYPE, &type);
+    curl_lib.curl_easy_getinfo(x->client->curl->easy, CURLINFO_RESPONSE_CODE, &status);
+    curl_lib.curl_easy_getinfo(x->client->curl->easy, CURLINFO_CONTENT_TYPE, &type);
     if (!x->call->answer_type)
         x->call->answer_type = mem_strdup(x->client, type);
     progress(x);
@@ -123,7 +73,7 @@ static int on_seek(void *arg, curl_off_t offset, int origin) {
 }
 
 static struct curl_slist *add(struct curl_slist *list, const char *line) {
-    struct curl_slist *longer = lib.curl_slist_append(list, line);
+    struct curl_slist *longer = curl_lib.curl_slist_append(list, line);
 
     if (!longer)
         abort();
@@ -143,29 +93,42 @@ static struct curl_slist *make_headers(const HttpClient *c, const HttpCall *call
     return list;
 }
 
+/* libcurl asks for a socket for each address that it tries. */
+static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address) {
+    const HttpClient *c = arg;
+
+    if (!c->wire.guard.allow(c->wire.guard.arg, &address->addr))
+        return CURL_SOCKET_BAD;
+    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
 static void set_options(CurlExchange *x, const char *url, struct curl_slist *headers) {
     CURL *e = x->client->curl->easy;
     HttpCall *call = x->call;
     bool body = call->body || call->body_read || call->body_len || strcmp(call->method, "POST") == 0 ||
                 strcmp(call->method, "PUT") == 0 || strcmp(call->method, "PATCH") == 0;
 
-    lib.curl_easy_setopt(e, CURLOPT_URL, url);
-    lib.curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "https");
-    lib.curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
-    lib.curl_easy_setopt(e, CURLOPT_HTTPHEADER, headers);
-    lib.curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_write);
-    lib.curl_easy_setopt(e, CURLOPT_WRITEDATA, x);
+    curl_lib.curl_easy_setopt(e, CURLOPT_URL, url);
+    curl_lib.curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "https");
+    curl_lib.curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
+    curl_lib.curl_easy_setopt(e, CURLOPT_HTTPHEADER, headers);
+    curl_lib.curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_write);
+    curl_lib.curl_easy_setopt(e, CURLOPT_WRITEDATA, x);
     if (body) {
-        lib.curl_easy_setopt(e, CURLOPT_UPLOAD, 1L);
-        lib.curl_easy_setopt(e, CURLOPT_INFILESIZE_LARGE, (curl_off_t)call->body_len);
-        lib.curl_easy_setopt(e, CURLOPT_READFUNCTION, on_read);
-        lib.curl_easy_setopt(e, CURLOPT_READDATA, x);
-        lib.curl_easy_setopt(e, CURLOPT_SEEKFUNCTION, on_seek);
-        lib.curl_easy_setopt(e, CURLOPT_SEEKDATA, x);
+        curl_lib.curl_easy_setopt(e, CURLOPT_UPLOAD, 1L);
+        curl_lib.curl_easy_setopt(e, CURLOPT_INFILESIZE_LARGE, (curl_off_t)call->body_len);
+        curl_lib.curl_easy_setopt(e, CURLOPT_READFUNCTION, on_read);
+        curl_lib.curl_easy_setopt(e, CURLOPT_READDATA, x);
+        curl_lib.curl_easy_setopt(e, CURLOPT_SEEKFUNCTION, on_seek);
+        curl_lib.curl_easy_setopt(e, CURLOPT_SEEKDATA, x);
+    }
+    if (x->client->wire.guard.allow) {
+        curl_lib.curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+        curl_lib.curl_easy_setopt(e, CURLOPT_OPENSOCKETDATA, x->client);
     }
     if (strcmp(call->method, "HEAD") == 0)
-        lib.curl_easy_setopt(e, CURLOPT_NOBODY, 1L);
-    lib.curl_easy_setopt(e, CURLOPT_CUSTOMREQUEST, call->method);
+        curl_lib.curl_easy_setopt(e, CURLOPT_NOBODY, 1L);
+    curl_lib.curl_easy_setopt(e, CURLOPT_CUSTOMREQUEST, call->method);
 }
 
 static int curl_failure(CURLcode code, Err *err) {
@@ -174,11 +137,11 @@ static int curl_failure(CURLcode code, Err *err) {
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_SSL_CONNECT_ERROR:
     case CURLE_PEER_FAILED_VERIFICATION:
-        return err_set_(err, ERR_HERE, ERR_UNAVAILABLE, (int)code, "%s", lib.curl_easy_strerror(code));
+        return err_set_(err, ERR_HERE, ERR_UNAVAILABLE, (int)code, "%s", curl_lib.curl_easy_strerror(code));
     case CURLE_OPERATION_TIMEDOUT:
         return err_set_(err, ERR_HERE, ERR_TIMEOUT, (int)code, "no answer in time");
     default:
-        return err_set_(err, ERR_HERE, ERR_IO, (int)code, "%s", lib.curl_easy_strerror(code));
+        return err_set_(err, ERR_HERE, ERR_IO, (int)code, "%s", curl_lib.curl_easy_strerror(code));
     }
 }
 
@@ -190,7 +153,8 @@ static int wait_multi(CurlExchange *x, Err *err) {
 
     if (left <= 0)
         return err_set(err, ERR_TIMEOUT, "no answer in time");
-    lib.curl_multi_poll(x->client->curl->multi, &extra, 1, (int)MIN(left / 1000 + 1, INT64_C(60000)), NULL);
+    curl_lib.curl_multi_poll(x->client->curl->multi, &extra, 1, (int)MIN(left / 1000 + 1, INT64_C(60000)),
+                             NULL);
     if (read(x->client->wire.interrupt_fd, &count, sizeof(count)) > 0)
         return err_set(err, ERR_CANCELLED, "interrupted");
     return 0;
@@ -200,28 +164,29 @@ static int run_multi(CurlExchange *x, Err *err) {
     CURLM *multi = x->client->curl->multi;
     int running = 1, queued, r;
 
-    while (lib.curl_multi_perform(multi, &running) == CURLM_OK && running) {
+    while (curl_lib.curl_multi_perform(multi, &running) == CURLM_OK && running) {
         r = wait_multi(x, err);
         if (r < 0)
             return r;
     }
-    for (CURLMsg *m; (m = lib.curl_multi_info_read(multi, &queued));)
+    for (CURLMsg *m; (m = curl_lib.curl_multi_info_read(multi, &queued));)
         if (m->msg == CURLMSG_DONE && m->data.result != CURLE_OK)
             return x->r < 0 ? x->r : curl_failure(m->data.result, err);
     return 0;
 }
 
 static int prepare(HttpClient *c, Err *err) {
-    pthread_once(&lib_once, load);
-    if (lib_failure)
-        return err_set(err, ERR_UNSUPPORTED, "%s", lib_failure);
+    int r = curl_lib_load(err);
+
+    if (r < 0)
+        return r;
     if (c->curl) {
-        lib.curl_easy_reset(c->curl->easy);
+        curl_lib.curl_easy_reset(c->curl->easy);
         return 0;
     }
     c->curl = mem_new(c, CurlState);
-    c->curl->easy = lib.curl_easy_init();
-    c->curl->multi = lib.curl_multi_init();
+    c->curl->easy = curl_lib.curl_easy_init();
+    c->curl->multi = curl_lib.curl_multi_init();
     if (!c->curl->easy || !c->curl->multi)
         abort();
     return 0;
@@ -241,21 +206,21 @@ int curl_call(HttpClient *c, HttpCall *call, Err *err) {
     x.deadline = call->timeout_us ? clock_mono() + call->timeout_us : 0;
     headers = make_headers(c, call);
     set_options(&x, url, headers);
-    lib.curl_multi_add_handle(c->curl->multi, c->curl->easy);
+    curl_lib.curl_multi_add_handle(c->curl->multi, c->curl->easy);
     r = run_multi(&x, err);
-    lib.curl_easy_getinfo(c->curl->easy, CURLINFO_RESPONSE_CODE, &status);
-    lib.curl_easy_getinfo(c->curl->easy, CURLINFO_CONTENT_TYPE, &type);
+    curl_lib.curl_easy_getinfo(c->curl->easy, CURLINFO_RESPONSE_CODE, &status);
+    curl_lib.curl_easy_getinfo(c->curl->easy, CURLINFO_CONTENT_TYPE, &type);
     call->status = (int)status;
     talloc_free(call->answer_type);
     call->answer_type = mem_strdup(c, type);
-    lib.curl_multi_remove_handle(c->curl->multi, c->curl->easy);
-    lib.curl_slist_free_all(headers);
+    curl_lib.curl_multi_remove_handle(c->curl->multi, c->curl->easy);
+    curl_lib.curl_slist_free_all(headers);
     return r < 0 ? err_wrap(err, "%s", c->url) : 0;
 }
 
 void curl_done(HttpClient *c) {
-    lib.curl_easy_cleanup(c->curl->easy);
-    lib.curl_multi_cleanup(c->curl->multi);
+    curl_lib.curl_easy_cleanup(c->curl->easy);
+    curl_lib.curl_multi_cleanup(c->curl->multi);
     c->curl = NULL;
 }
 

@@ -12,6 +12,7 @@ typedef struct Wire {
     int fd;
     int interrupt_fd; /* an eventfd */
     int64_t deadline; /* monotonic µs; 0: none */
+    HttpGuard guard;  /* allow NULL: all */
 } Wire;
 
 typedef enum WireWait { WIRE_READ = 1, WIRE_WRITE = 2 } WireWait;

@@ -83,6 +83,28 @@ static int connect_unix(Wire *w, const char *path, Err *err) {
     return connect_fd(w, (struct sockaddr *)&addr, sizeof(addr), err);
 }
 
+static bool is_outside_v4(uint32_t address) {
+    uint32_t top = address >> 24;
+
+    /* this network, loopback, link-local, multicast and what is above it */
+    return top != 0 && top != 127 && address >> 16 != 0xa9fe && top < 224;
+}
+
+static bool is_outside_v6(const struct in6_addr *a) {
+    if (IN6_IS_ADDR_V4MAPPED(a) || IN6_IS_ADDR_V4COMPAT(a))
+        return is_outside_v4((uint32_t)a->s6_addr[12] << 24 | (uint32_t)a->s6_addr[13] << 16 |
+                             (uint32_t)a->s6_addr[14] << 8 | a->s6_addr[15]);
+    return !IN6_IS_ADDR_LOOPBACK(a) && !IN6_IS_ADDR_UNSPECIFIED(a) && !IN6_IS_ADDR_LINKLOCAL(a) &&
+           !IN6_IS_ADDR_MULTICAST(a);
+}
+
+bool http_address_is_outside(const struct sockaddr *address) {
+    if (address->sa_family == AF_INET)
+        return is_outside_v4(ntohl(((const struct sockaddr_in *)(const void *)address)->sin_addr.s_addr));
+    return address->sa_family == AF_INET6 &&
+           is_outside_v6(&((const struct sockaddr_in6 *)(const void *)address)->sin6_addr);
+}
+
 static int connect_tcp(Wire *w, const char *host, const char *port, Err *err) {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV}, *found;
     int on = 1, r = getaddrinfo(host, port, &hints, &found);
@@ -96,6 +118,10 @@ static int connect_tcp(Wire *w, const char *host, const char *port, Err *err) {
     r = -ERR_UNAVAILABLE;
     for (struct addrinfo *ai = found; ai && r == -ERR_UNAVAILABLE; ai = ai->ai_next) {
         wire_close(w);
+        if (w->guard.allow && !w->guard.allow(w->guard.arg, ai->ai_addr)) {
+            r = err_set(err, ERR_FORBIDDEN, "this address is not allowed");
+            break;
+        }
         w->fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         r = w->fd < 0 ? err_errno(err, "socket") : connect_fd(w, ai->ai_addr, ai->ai_addrlen, err);
     }

@@ -362,7 +362,9 @@ static const struct {
     {"github", "status", NULL, NULL},
 };
 
-static const char *notice_config(const StagesPlanner *p, const YamlNode *config) {
+static const char *notice_config(const StagesPlanner *p, const char *kind, const YamlNode *config) {
+    static const char *const from_env[][2] = {{"GITHUB_TOKEN", "github_token"},
+                                              {"GITHUB_API_URL", "github_api_url"}};
     static const char *const keys[] = {"email",         "webhook_url",  "slack_channel", "slack_token",
                                        "github_status", "github_token", "repository"};
     _cleanup_buf_ Buf out = BUF_INIT;
@@ -374,6 +376,12 @@ static const char *notice_config(const StagesPlanner *p, const YamlNode *config)
 
         if (*text)
             jw_str(&w, keys[i], stages_expand(&p->pipeline, text, p->mem, NULL));
+    }
+    for (size_t i = 0; i < ELEMENTS(from_env); i++) {
+        const char *value = stages_env_get(&p->pipeline, from_env[i][0]);
+
+        if (!str_empty(value) && !*stages_text(config, from_env[i][1]) && str_eq(kind, "status"))
+            jw_str(&w, from_env[i][1], value);
     }
     jw_end_object(&w);
     return buf_dup(&out, p->mem);
@@ -399,7 +407,7 @@ static void add_notice(StagesPlanner *p, const char *moment, const YamlNode *nod
                     problems_show(p->problems, type));
         return;
     }
-    notice.config = notice_config(p, config);
+    notice.config = notice_config(p, notice.kind, config);
     mem_append(p->mem, p->plan->notices, p->plan->notice_count, notice);
 }
 

@@ -8,6 +8,7 @@
 #include "executor/sandbox.h"
 #include "git/git.h"
 #include "ingress/ingress.h"
+#include "notify/notify.h"
 #include "secret/ring.h"
 #include "server/child.h"
 #include "server/deployer.h"
@@ -44,6 +45,7 @@ typedef struct Server {
     Ingress *ingress;
     Deployer *deployer;
     DeployAgent *agent;
+    Notify *notify;
     Child *children[MAX_CHILDREN];
     RunnerSeat seats[MAX_CHILDREN];
     BusSubscription *on_seat[MAX_CHILDREN];
@@ -351,6 +353,29 @@ static int start_comparing(Server *s, Err *err) {
     return build_compare_start(&s->builds, &options, err);
 }
 
+/* ---- notifications ---- */
+
+static int read_password(Server *s, const char **ret, Err *err) {
+    const char *path = s->settings->smtp_password_file;
+    _cleanup_buf_ Buf text = BUF_INIT;
+    int r = path ? file_read(path, 4096, &text, err) : 0;
+
+    if (r < 0)
+        return err_wrap(err, "setting \"smtp-password-file\"");
+    *ret = path ? mem_strndup(s->mem, buf_str(&text), strcspn(buf_str(&text), "\r\n")) : NULL;
+    return 0;
+}
+
+static int start_notify(Server *s, Err *err) {
+    const Settings *set = s->settings;
+    NotifyOptions options = {.mail = {.url = set->smtp, .user = set->smtp_user, .from = set->smtp_from},
+                             .allow = (const char *const *)set->notify_allow,
+                             .url = s->api.url};
+    int r = read_password(s, &options.mail.password, err);
+
+    return r < 0 ? r : notify_start(&s->builds, &options, &s->notify, err);
+}
+
 /* ---- life ---- */
 
 static int block_signals(Server *s, Err *err) {
@@ -399,6 +424,8 @@ static int start(Server *s, Err *err) {
     r = db_durable(s->builds.db, db_promised(s->builds.db), 0, err); /* the tokens that are told */
     if (r >= 0)
         r = tell(s, first, err);
+    if (r >= 0)
+        r = start_notify(s, err);
     if (r >= 0)
         r = start_runners(s, err);
     if (r >= 0 && deploys(s))
@@ -457,6 +484,7 @@ static void stop(Server *s) {
         deploy_free(s->deployer);
     if (s->ingress)
         ingress_free(s->ingress);
+    notify_stop(s->notify);
     build_compare_stop(&s->builds);
     build_reaper_stop(&s->builds);
     if (s->queue)

@@ -10,7 +10,8 @@ typedef struct Settings {
     const char *state;  /* folder of everything that is kept */
     const char *listen, *ingress, *domain, *url;
     const char *log_level, *database_sync;
-    const char **allow_executor;
+    const char **allow_executor, **notify_allow;
+    const char *smtp, *smtp_from, *smtp_user, *smtp_password_file;
     int64_t runners, slots, threads, workers, connections, max_attempts;
     uint64_t max_body, min_free_space;
     int64_t lease, job_timeout, idle_timeout, request_timeout, session, drain_grace, cancel_grace,
@@ -18,7 +19,7 @@ typedef struct Settings {
     bool access_log, print_config, json;
 } Settings;
 
-#define SERVER_SETTINGS 28
+#define SERVER_SETTINGS 33
 extern const Setting server_settings[SERVER_SETTINGS];
 
 /* File, environment, flags, in that order, then checks between them. *ret_print (when asked for): what holds,

@@ -63,3 +63,19 @@ int store_artifact_of_commit(Db *db, const char *commit, const char *path, const
                            " ORDER BY a.id DESC LIMIT 1",
                     "ss", commit, path);
 }
+
+int store_artifacts_workspaces(Db *db, int64_t build_id, const void *mem, Artifact **ret, size_t *ret_count,
+                               Err *err) {
+    return rows_all(db, mem, sizeof(Artifact), fill, ret, ret_count, err,
+                    SELECT " WHERE a.build_id = ?1 AND a.path >= '.pelton/workspace/'"
+                           " AND a.path < '.pelton/workspace0' ORDER BY a.path",
+                    "i", build_id);
+}
+
+int store_artifact_delete(Db *db, const Artifact *a, int64_t *ret_left, Err *err) {
+    int r = db_exec(db, NULL, err, "DELETE FROM artifact WHERE id = ?1", "i", a->id);
+
+    return r < 0 ? r
+                 : db_query_int(db, ret_left, err, "SELECT COUNT(*) FROM artifact WHERE sha256 = ?1", "s",
+                                a->sha256);
+}

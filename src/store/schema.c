@@ -350,6 +350,23 @@ static const char pipelines[] =
     " payload TEXT NOT NULL) STRICT;"
     "CREATE INDEX execution_pipeline ON execution (pipeline_id, build_id);";
 
+/* the outbox: see store/notice.h */
+static const char notices[] =
+    "CREATE TABLE notice ("
+    " id INTEGER PRIMARY KEY,"
+    " build_id INTEGER NOT NULL REFERENCES build (id),"
+    " moment TEXT NOT NULL CHECK (moment IN ('start', 'success', 'failure', 'end')),"
+    " kind TEXT NOT NULL,"
+    " config TEXT NOT NULL,"
+    " state TEXT NOT NULL CHECK (state IN ('waiting', 'due', 'sent', 'failed', 'dropped')),"
+    " error TEXT NOT NULL DEFAULT '',"
+    " attempts INTEGER NOT NULL DEFAULT 0,"
+    " due_at INTEGER NOT NULL DEFAULT 0,"
+    " done_at INTEGER NOT NULL DEFAULT 0) STRICT;"
+    "CREATE INDEX artifact_sha256 ON artifact (sha256);"
+    "CREATE INDEX notice_build ON notice (build_id);"
+    "CREATE INDEX notice_due ON notice (due_at) WHERE state = 'due';";
+
 const DbMigration store_migrations[] = {
     {.version = 1, .name = "foundation", .sql = foundation},
     {.version = 2, .name = "session parents", .sql = session_parents},
@@ -358,5 +375,6 @@ const DbMigration store_migrations[] = {
     {.version = 5, .name = "allowed failures", .sql = allowed_failures},
     {.version = 6, .name = "secrets", .sql = secrets},
     {.version = 7, .name = "pipelines", .sql = pipelines},
+    {.version = 8, .name = "notices", .sql = notices},
 };
 const size_t store_migration_count = ELEMENTS(store_migrations);

@@ -303,6 +303,12 @@ _must_check_ int store_artifact_count(Db *db, int64_t build_id, int64_t *ret, Er
 _must_check_ int store_artifact_load(Db *db, int64_t build_id, const char *path, const void *mem,
                                      Artifact **ret, Err *err);
 
+/* What jobs left for each other, paths below `.pelton/workspace/`. */
+_must_check_ int store_artifacts_workspaces(Db *db, int64_t build_id, const void *mem, Artifact **ret,
+                                            size_t *ret_count, Err *err);
+/* *ret_left: rows that have the same bytes still. */
+_must_check_ int store_artifact_delete(Db *db, const Artifact *a, int64_t *ret_left, Err *err);
+
 /* ---- token ---- */
 typedef struct Token {
     int64_t id, runner_id;

@@ -1,0 +1,390 @@
+#include "notify/notify.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "http/client.h"
+#include "notify/message.h"
+#include "secret/ring.h"
+#include <arpa/inet.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define BATCH 50
+#define TIMEOUT_US (10 * US_PER_S)
+#define ANSWER_MAX ((size_t)64 * 1024)
+
+/* Between attempts; after the last one it has failed. */
+static const int64_t pauses[] = {2 * US_PER_S, 15 * US_PER_S, 120 * US_PER_S, 900 * US_PER_S,
+                                 3600 * US_PER_S};
+
+struct Notify {
+    Builds *b;
+    NotifyOptions options;
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool stop, look;
+    HttpClient *client; /* of the call that runs */
+    BusSubscription *on_notice;
+};
+
+typedef struct Call {
+    Notify *n;
+    const void *mem;
+    const Notice *notice;
+    json_t *config;
+    Subject subject;
+} Call;
+
+static const char *setting(const Call *c, const char *key) {
+    const char *text = json_string_value(json_object_get(c->config, key));
+
+    return text ? text : "";
+}
+
+/* ---- who may be called ---- */
+
+static bool in_list(const char *const *list, const char *text) {
+    for (; list && *list; list++)
+        if (strcasecmp(*list, text) == 0)
+            return true;
+    return false;
+}
+
+/* A pipeline's author must not make the server call itself, or what only it can reach. */
+static bool allow(const void *arg, const struct sockaddr *address) {
+    const Notify *n = arg;
+    char text[INET6_ADDRSTRLEN] = "";
+    const void *bytes = address->sa_family == AF_INET
+                            ? (const void *)&((const struct sockaddr_in *)(const void *)address)->sin_addr
+                            : (const void *)&((const struct sockaddr_in6 *)(const void *)address)->sin6_addr;
+
+    return http_address_is_outside(address) ||
+           (inet_ntop(address->sa_family, bytes, text, sizeof(text)) && in_list(n->options.allow, text));
+}
+
+/* "https://host:port" of an address, and what comes behind it. */
+static int split_url(const char *url, const void *mem, const char **ret_base, const char **ret_path,
+                     Err *err) {
+    const char *rest = str_after(url, "https://");
+    size_t len;
+
+    if (!rest)
+        rest = str_after(url, "http://");
+    if (!rest)
+        return err_set(err, ERR_INVALID, "\"%.80s\" is no http:// or https:// address", url);
+    len = (size_t)(rest - url) + strcspn(rest, "/?#");
+    *ret_base = mem_strndup(mem, url, len);
+    *ret_path = url[len] == '/' ? url + len : mem_printf(mem, "/%s", url + len);
+    return 0;
+}
+
+/* ---- calls ---- */
+
+/* What will not be better another time. */
+static bool is_final(const HttpCall *call) {
+    return call->status >= 400 && call->status < 500 && call->status != 408 && call->status != 429;
+}
+
+static void note_client(Notify *n, HttpClient *client) {
+    pthread_mutex_lock(&n->lock);
+    n->client = client;
+    pthread_mutex_unlock(&n->lock);
+}
+
+/* *ret_final: it need not be tried again. */
+static int post(Call *c, const char *url, const char *token, const Buf *body, Buf *answer, bool *ret_final,
+                Err *err) {
+    static const char *const headers[] = {"User-Agent: pelton", "Accept: application/json", NULL};
+    HttpCall call = {.method = "POST",
+                     .content_type = "application/json",
+                     .body = body->data,
+                     .body_len = body->len,
+                     .headers = headers,
+                     .timeout_us = TIMEOUT_US,
+                     .max_answer = ANSWER_MAX};
+    const char *base;
+    HttpClient *client;
+    int r = split_url(url, c->mem, &base, &call.path, err);
+
+    if (r >= 0)
+        r = http_client_new(c->mem, base, str_empty(token) ? NULL : token, &client, err);
+    if (r < 0) {
+        *ret_final = true;
+        return r;
+    }
+    http_client_guard(client, (HttpGuard){allow, c->n});
+    note_client(c->n, client);
+    r = http_client_call(client, &call, err);
+    note_client(c->n, NULL);
+    if (r >= 0)
+        r = http_call_check(&call, err);
+    *ret_final = r == -ERR_FORBIDDEN || is_final(&call);
+    if (answer)
+        buf_add(answer, call.answer.data, call.answer.len);
+    buf_done(&call.answer);
+    talloc_free(client);
+    return r;
+}
+
+static int send_email(Call *c, bool *ret_final, Err *err) {
+    const MailServer *server = &c->n->options.mail;
+    Mail mail = {.to = setting(c, "email"),
+                 .subject = message_line(&c->subject, c->mem),
+                 .text = message_text(&c->subject, c->mem),
+                 .id = mem_printf(c->mem, "%s.%" PRId64, c->subject.build->uuid, c->notice->id)};
+    int r;
+
+    *ret_final = true;
+    if (str_empty(server->url))
+        return err_set(err, ERR_UNSUPPORTED, "this server sends no mail: its setting smtp is missing");
+    r = mail_send(server, &mail, TIMEOUT_US, err);
+    *ret_final = r == -ERR_INVALID || r == -ERR_FORBIDDEN || r == -ERR_UNSUPPORTED;
+    return r;
+}
+
+/* Slack answers 200 whatever happened. */
+static int check_slack(const Buf *answer, bool *ret_final, Err *err) {
+    _cleanup_json_ json_t *body = NULL;
+    Err why;
+
+    if (json_read(answer->len ? answer->data : "", answer->len, &body, &why) < 0)
+        return err_set(err, ERR_IO, "Slack's answer is no JSON");
+    if (json_is_true(json_object_get(body, "ok")))
+        return 0;
+    *ret_final = true;
+    why.msg[0] = '\0';
+    return err_set(err, ERR_FORBIDDEN, "Slack: %.100s",
+                   json_string_value(json_object_get(body, "error"))
+                       ? json_string_value(json_object_get(body, "error"))
+                       : "refused");
+}
+
+static int send_slack(Call *c, bool *ret_final, Err *err) {
+    _cleanup_buf_ Buf body = BUF_INIT, answer = BUF_INIT;
+    const char *url = setting(c, "webhook_url"), *channel = setting(c, "slack_channel");
+    int r;
+
+    message_chat(&c->subject, *channel ? channel : NULL, &body);
+    if (*url)
+        return post(c, url, NULL, &body, NULL, ret_final, err);
+    r = post(c, "https://slack.com/api/chat.postMessage", setting(c, "slack_token"), &body, &answer,
+             ret_final, err);
+    return r < 0 ? r : check_slack(&answer, ret_final, err);
+}
+
+static int send_webhook(Call *c, bool *ret_final, Err *err) {
+    const char *url = setting(c, "webhook_url");
+    _cleanup_buf_ Buf body = BUF_INIT;
+
+    if (str_after(url, "https://hooks.slack.com/"))
+        message_chat(&c->subject, NULL, &body);
+    else
+        message_json(&c->subject, &body);
+    return post(c, url, NULL, &body, NULL, ret_final, err);
+}
+
+static int send_status(Call *c, bool *ret_final, Err *err) {
+    const Execution *e = c->subject.execution;
+    const char *repository = setting(c, "repository"), *commit = c->subject.build->commit;
+    const char *api = setting(c, "github_api_url"), *slash;
+    _cleanup_buf_ Buf body = BUF_INIT;
+
+    if (!*repository && e)
+        repository = e->repository;
+    if (str_empty(commit) && e)
+        commit = e->commit;
+    slash = strchr(repository, '/');
+    *ret_final = true;
+    if (!slash || str_empty(commit))
+        return err_set(err, ERR_INVALID,
+                       "no status: it is not known which commit of which OWNER/NAME was built");
+    if (!*setting(c, "github_token"))
+        return err_set(err, ERR_INVALID, "no status: GITHUB_TOKEN is missing in the pipeline's environment");
+    message_status(&c->subject, &body);
+    return post(c,
+                mem_printf(c->mem, "%s/repos/%s/statuses/%s", *api ? api : "https://api.github.com",
+                           str_url_encode(c->mem, repository, true), str_url_encode(c->mem, commit, false)),
+                setting(c, "github_token"), &body, NULL, ret_final, err);
+}
+
+/* No message: what the stages left for each other is not needed any more. */
+static int remove_workspaces(Call *c, bool *ret_final, Err *err) {
+    *ret_final = false;
+    return build_workspaces_remove(c->n->b, c->notice->build_id, err);
+}
+
+static const struct {
+    const char *kind;
+    int (*send)(Call *c, bool *ret_final, Err *err);
+} kinds[] = {
+    {"email", send_email},
+    {"slack", send_slack},
+    {"webhook", send_webhook},
+    {"status", send_status},
+    {"workspace", remove_workspaces},
+};
+
+/* ---- the outbox ---- */
+
+static int load(Call *c, Err *err) {
+    Builds *b = c->n->b;
+    char *config;
+    Build *build;
+    Execution *execution;
+    int r = store_build_load(b->db, c->notice->build_id, c->mem, &build, err);
+
+    if (r >= 0)
+        r = secret_unseal(b->ring, c->mem, NOTICE_PLACE, c->notice->config, &config, err);
+    if (r >= 0)
+        r = json_read(config, strlen(config), &c->config, err);
+    if (r < 0)
+        return r;
+    c->subject = (Subject){.build = build,
+                           .moment = c->notice->moment,
+                           .url = mem_printf(c->mem, "%s/builds/%" PRId64, c->n->options.url, build->id)};
+    r = store_execution_of_build(b->db, build->id, c->mem, &execution, err);
+    if (r >= 0)
+        c->subject.execution = execution;
+    return r == -ERR_NOT_FOUND ? 0 : r;
+}
+
+static int try(Call *c, bool *ret_final, Err *err) {
+    int r = load(c, err);
+
+    *ret_final = true;
+    for (size_t i = 0; r >= 0 && i < ELEMENTS(kinds); i++)
+        if (str_eq(kinds[i].kind, c->notice->kind))
+            return kinds[i].send(c, ret_final, err);
+    return r;
+}
+
+static int settle(Notify *n, const Notice *notice, const char *state, const char *error, int64_t due,
+                  Err *err) {
+    int r = db_begin(n->b->db, err);
+
+    if (r < 0)
+        return r;
+    r = store_notice_set(n->b->db, notice->id, state, error, due, clock_now(), err);
+    if (r >= 0)
+        r = db_commit(n->b->db, err);
+    db_rollback(n->b->db);
+    return r;
+}
+
+static int work_off(Notify *n, const Notice *notice, Err *err) {
+    _cleanup_talloc_ void *mem = talloc_new(NULL);
+    Call call = {.n = n, .mem = mem, .notice = notice};
+    bool final = false;
+    Err why;
+    int r = try(&call, &final, &why);
+
+    json_decref(call.config);
+    if (r == -ERR_CANCELLED) /* we are to stop: another time */
+        return 0;
+    if (r >= 0)
+        return settle(n, notice, "sent", "", 0, err);
+    if (!final && notice->attempts < (int64_t)ELEMENTS(pauses))
+        return settle(n, notice, "due", why.msg, clock_now() + pauses[notice->attempts], err);
+    log_warn("notify", "build %" PRId64 ": %s: %s", notice->build_id, notice->kind, why.msg);
+    return settle(n, notice, "failed", why.msg, 0, err);
+}
+
+static bool stopping(Notify *n) {
+    bool stop;
+
+    pthread_mutex_lock(&n->lock);
+    stop = n->stop;
+    pthread_mutex_unlock(&n->lock);
+    return stop;
+}
+
+/* The wall clock time of the next look; 0: when somebody wakes us. */
+static int64_t look(Notify *n) {
+    _cleanup_talloc_ void *mem = talloc_new(NULL);
+    size_t count = 0;
+    Notice *due;
+    int64_t next = 0;
+    Err err;
+    int r = store_notices_due(n->b->db, clock_now(), BATCH, mem, &due, &count, &err);
+
+    for (size_t i = 0; r >= 0 && i < count && !stopping(n); i++)
+        r = work_off(n, &due[i], &err);
+    if (r >= 0)
+        r = store_notices_next(n->b->db, &next, &err);
+    if (r < 0) {
+        log_err("notify", "the outbox", &err);
+        return clock_now() + US_PER_S;
+    }
+    return next;
+}
+
+static void *run(void *arg) {
+    Notify *n = arg;
+
+    pthread_mutex_lock(&n->lock);
+    while (!n->stop) {
+        int64_t next;
+
+        n->look = false;
+        pthread_mutex_unlock(&n->lock);
+        next = look(n);
+        pthread_mutex_lock(&n->lock);
+        while (!n->stop && !n->look && (next == 0 || next > clock_now())) {
+            struct timespec until = {.tv_sec = next / US_PER_S, .tv_nsec = next % US_PER_S * 1000};
+
+            if (next)
+                pthread_cond_timedwait(&n->changed, &n->lock, &until);
+            else
+                pthread_cond_wait(&n->changed, &n->lock);
+        }
+    }
+    pthread_mutex_unlock(&n->lock);
+    return NULL;
+}
+
+static void wake(void *arg, int64_t key) {
+    Notify *n = arg;
+
+    pthread_mutex_lock(&n->lock);
+    n->look = true;
+    pthread_cond_signal(&n->changed);
+    pthread_mutex_unlock(&n->lock);
+}
+
+int notify_start(Builds *b, const NotifyOptions *options, Notify **ret, Err *err) {
+    Notify *n = mem_new(NULL, Notify);
+    int r;
+
+    n->b = b;
+    n->options = *options;
+    pthread_mutex_init(&n->lock, NULL);
+    pthread_cond_init(&n->changed, NULL);
+    n->on_notice = bus_subscribe(b->bus, BUS_NOTICE, 0, wake, n);
+    r = pthread_create(&n->thread, NULL, run, n);
+    if (r != 0) {
+        bus_unsubscribe(n->on_notice);
+        talloc_free(n);
+        return err_set(err, ERR_UNAVAILABLE, "start the thread that notifies: error %d", r);
+    }
+    *ret = n;
+    return 0;
+}
+
+void notify_stop(Notify *n) {
+    if (!n)
+        return;
+    pthread_mutex_lock(&n->lock);
+    n->stop = true;
+    if (n->client)
+        http_client_interrupt(n->client);
+    pthread_cond_signal(&n->changed);
+    pthread_mutex_unlock(&n->lock);
+    pthread_join(n->thread, NULL);
+    bus_unsubscribe(n->on_notice);
+    pthread_cond_destroy(&n->changed);
+    pthread_mutex_destroy(&n->lock);
+    talloc_free(n);
+}

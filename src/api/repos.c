@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "git/git.h"
+#include <inttypes.h>
 #include <unistd.h>
 
 #define MAX_NAME 100
@@ -195,11 +196,20 @@ static int refuse_without_room(HttpRequest *req, Err *err) {
     return 1;
 }
 
+/* A pack larger than the room that there is is refused by git, before it is kept (git-config(1),
+ * receive.maxInputSize). */
+static const char *input_limit(HttpRequest *req) {
+    uint64_t room = MIN(disk_room(&api_of(req)->builds->disk), (uint64_t)INT64_MAX);
+
+    return mem_printf(http_mem(req), "GIT_CONFIG_PARAMETERS='receive.maxinputsize=%" PRIu64 "'",
+                      MAX(room, UINT64_C(1)));
+}
+
 static int serve(HttpRequest *req, unsigned needed, Err *err) {
     const Principal *who = http_principal(req);
     const char *folder = http_param(req, "repo");
     char *name = mem_strdup(http_mem(req), folder);
-    const char *env[2] = {mem_printf(http_mem(req), "PELTON_PUSHER=%s", who->name), NULL};
+    const char *env[] = {mem_printf(http_mem(req), "PELTON_PUSHER=%s", who->name), input_limit(req), NULL};
     const char *rest = http_param(req, "rest");
     Builds *b = api_of(req)->builds;
     uint64_t heard;

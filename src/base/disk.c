@@ -27,6 +27,14 @@ bool disk_is_low(const Disk *d) {
     return look(d, &(Room){0});
 }
 
+uint64_t disk_room(const Disk *d) {
+    Room room = {.free = UINT64_MAX};
+
+    if (look(d, &room))
+        return 0;
+    return room.free - room.keep;
+}
+
 bool disk_is_full(const Disk *d) {
     Room room = {.free = UINT64_MAX};
 

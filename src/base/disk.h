@@ -18,6 +18,8 @@ bool disk_is_low(const Disk *d);
 /* "the server's disk is nearly full: 12.3 MiB free in /srv/pelton, 256 MiB are kept free", in mem; NULL:
  * there is room. */
 const char *disk_reason(const Disk *d, const void *mem);
+/* Bytes that may be added until it is low; UINT64_MAX: nobody knows. */
+uint64_t disk_room(const Disk *d);
 /* Whether what has just failed may well have failed for it: nothing is left but crumbs. */
 bool disk_is_full(const Disk *d);
 /* ERR_NO_SPACE with the reason. */

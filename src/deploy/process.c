@@ -40,7 +40,7 @@ static int make_folders(const Release *r, uid_t uid, Err *err) {
 }
 
 /* Ends when the child does, or kills it when somebody cancels. */
-static int await_unpack(pid_t pid, int pidfd, int cancel_fd, Err *err) {
+static int await_unpack(pid_t pid, int pidfd, int cancel_fd, int *ret_status, Err *err) {
     struct pollfd fds[] = {{.fd = pidfd, .events = POLLIN}, {.fd = cancel_fd, .events = POLLIN}};
     int status = 0;
 
@@ -52,7 +52,8 @@ static int await_unpack(pid_t pid, int pidfd, int cancel_fd, Err *err) {
         return -(int)err->code;
     if (fds[1].revents)
         return err_set(err, ERR_CANCELLED, "cancelled");
-    return status == 0 ? 0 : -1;
+    *ret_status = status;
+    return 0;
 }
 
 /* A descriptor of its own: the caller's keeps its place. */
@@ -64,7 +65,7 @@ static int unpack(const Release *r, int artifact_fd, int cancel_fd, Err *err) {
     ProcOptions options = {.argv = argv, .envp = own_env};
     ssize_t n;
     pid_t pid;
-    int ret;
+    int ret, status = 0;
 
     snprintf(path, sizeof(path), "/proc/self/fd/%d", artifact_fd);
     in = open(path, O_RDONLY | O_CLOEXEC);
@@ -75,13 +76,14 @@ static int unpack(const Release *r, int artifact_fd, int cancel_fd, Err *err) {
     options.err = options.out = said;
     if (proc_start(&options, &pid, &pidfd, err) < 0)
         return -(int)err->code;
-    ret = await_unpack(pid, pidfd, cancel_fd, err);
-    if (ret != -1)
+    ret = await_unpack(pid, pidfd, cancel_fd, &status, err);
+    if (ret < 0 || status == 0)
         return ret;
     n = pread(said, complaint, sizeof(complaint) - 1, 0);
     complaint[MAX(n, 0)] = '\0';
     complaint[strcspn(complaint, "\n")] = '\0';
-    return err_set(err, ERR_INVALID, "%s", *complaint ? complaint : "no reason given");
+    return err_set(err, status == RELEASE_NO_ROOM ? ERR_NO_SPACE : ERR_INVALID, "%s",
+                   *complaint ? complaint : "no reason given");
 }
 
 /* However many there are: after a power loss they are started as they are. */

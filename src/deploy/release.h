@@ -41,6 +41,7 @@ int release_main(const char *dir);
  * user. Nothing is written outside; paths and links that lead out, devices, more than 4 GiB or 500,000
  * entries are refused. */
 int release_unpack_main(const char *dir);
+#define RELEASE_NO_ROOM 3 /* its exit status when the disk is nearly full */
 
 /* ERR_NOT_FOUND: none was written yet. */
 _must_check_ int release_state_read(const char *dir, ReleaseState *ret, Err *err);

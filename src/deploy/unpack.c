@@ -1,5 +1,6 @@
 /* The release's archive, unpacked as the release's own user by a process of its own: libarchive reads what
  * strangers wrote, and is loaded only here. */
+#include "base/disk.h"
 #include "base/str.h"
 #include "deploy/release.h"
 #include <archive.h>
@@ -10,6 +11,7 @@
 
 #define ENTRIES_MAX 500000
 #define BYTES_MAX (INT64_C(4) << 30)
+#define KEEP_FREE (UINT64_C(256) << 20)
 #define BLOCK 65536
 
 /* Of libarchive, by the names of its own header. */
@@ -95,6 +97,15 @@ static int check_entry(struct archive_entry *entry, Err *err) {
     return 0;
 }
 
+/* A release is large at most by mistake; then it must not take the room of all else. */
+static int check_room(Err *err) {
+    const Disk here = {.path = ".", .keep_bytes = KEEP_FREE};
+
+    return disk_is_low(&here)
+               ? err_set(err, ERR_NO_SPACE, "the server's disk is nearly full: the release has no room")
+               : 0;
+}
+
 static int copy_data(struct archive *in, struct archive *out, int64_t *total, Err *err) {
     const void *block;
     size_t size;
@@ -105,6 +116,8 @@ static int copy_data(struct archive *in, struct archive *out, int64_t *total, Er
         *total += (int64_t)size;
         if (*total > BYTES_MAX)
             return err_set(err, ERR_TOO_LARGE, "the release is over %lld bytes", (long long)BYTES_MAX);
+        if (check_room(err) < 0)
+            return -(int)err->code;
         if (lib.archive_write_data_block_(out, block, size, offset) < ARCHIVE_OK)
             return err_set(err, ERR_IO, "%s", lib.archive_error_string_(out));
     }
@@ -176,5 +189,5 @@ int release_unpack_main(const char *dir) {
     if (enter(files, &err) == 0 && unpack(STDIN_FILENO, &err) == 0)
         return 0;
     fprintf(stderr, "%s\n", err.msg);
-    return 1;
+    return err.code == ERR_NO_SPACE ? RELEASE_NO_ROOM : 1;
 }

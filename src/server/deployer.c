@@ -159,6 +159,19 @@ static int deploy_unless_older(Run *run, Err *err) {
     return deploy_it(run, live, err);
 }
 
+static const char *reason_of(ErrCode code) {
+    switch (code) {
+    case ERR_CONFLICT:
+        return "superseded";
+    case ERR_CANCELLED:
+        return "user";
+    case ERR_NO_SPACE:
+        return "infrastructure";
+    default:
+        return "exit";
+    }
+}
+
 static void report(Run *run, int result, const Err *failure) {
     const Job *job = &run->claimed.job;
     JobReport end = {.attempt = {.job = job->id, .attempt = job->attempt},
@@ -176,7 +189,7 @@ static void report(Run *run, int result, const Err *failure) {
         bool cancelled = failure->code == ERR_CANCELLED || failure->code == ERR_CONFLICT;
 
         end.state = cancelled ? "cancelled" : "failed";
-        end.reason = failure->code == ERR_CONFLICT ? "superseded" : cancelled ? "user" : "exit";
+        end.reason = reason_of(failure->code);
         end.message = failure->msg;
         log_line(run, failure->msg, strlen(failure->msg));
         end.log_size = (int64_t)run->log;

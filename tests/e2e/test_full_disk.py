@@ -123,6 +123,19 @@ def test_what_reads_or_ends_goes_on_while_the_disk_is_full(full):
     assert server.build(number)["status"] == "success"
 
 
+def test_a_push_that_is_larger_than_the_room_is_refused_and_leaves_none_of_it(full):
+    server, ballast = start(full)
+    work, _ = server.push("hello", JOB)
+    work.commit({"big": os.urandom(80 * MIB)})
+    before = ballast.free()
+    assert "exceeds maximum allowed size" in work.push(check=False).text and work.status != 0
+    wait_for("its end", lambda: ballast.free() > before - MIB)
+    assert server.as_token(None).get("/health")["status"] == "ok"
+    work.git("reset", "-q", "--hard", "HEAD~1")
+    work.commit({"small": "x"})
+    assert work.push().build
+
+
 def test_jobs_wait_say_why_and_start_when_there_is_room(full):
     server, ballast = start(full)
     number = server.push("hello", JOB)[1].build
@@ -245,6 +258,20 @@ def test_leases_still_end_after_the_disk_was_full(full):
     ballast.drop()
     build = server.wait_build(number, "failed")
     assert build["jobs"][0]["reason"] == "lost"
+
+
+def test_a_release_that_has_no_room_fails_and_the_one_before_stays(full):
+    server, ballast = start(full, "--runners", "1")
+    pipeline = "jobs:\n  site:\n    steps:\n      - truncate -s {size} big\ndeploy:\n" \
+               "  start: exec python3 -m http.server --bind 127.0.0.1 $PORT\n  files: [big, index.html]\n"
+    work, push = server.push("site", {".pelton.yml": pipeline.format(size=1), "index.html": "here"})
+    server.wait_build(push.build, "success")
+    work.commit({".pelton.yml": pipeline.format(size=60 * MIB)})  # nothing, in a workspace or an archive
+    build = server.wait_build(work.push().build, "failed")
+    deploy = next(job for job in build["jobs"] if job["kind"] == "deploy")
+    assert deploy["reason"] == "infrastructure" and "the server's disk is nearly full" in deploy["message"]
+    assert server.page("site").text == "here"
+    wait_for("room", lambda: ballast.free() > 10 * MIB)
 
 
 def test_a_deploy_waits_for_room_and_what_is_live_does_not_mind(full):

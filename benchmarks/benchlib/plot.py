@@ -2,7 +2,7 @@
 
 import math
 
-COLOURS = ["#1f5fa8", "#3a7d44", "#b3261e", "#8a5a00"]
+COLOURS = ["#1f5fa8", "#3a7d44", "#b3261e", "#8a5a00", "#6a3d9a"]
 WIDTH, HEIGHT, LEFT, TOP = 640, 280, 60, 20
 
 
@@ -16,9 +16,9 @@ def plot(series, limit, top=1.6):
     def y(times):
         return TOP + (1 - min(times, top) / top) * HEIGHT
 
-    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{LEFT + WIDTH + 40}" height="{HEIGHT + 110}"'
+    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{LEFT + WIDTH + 40}" height="{HEIGHT + 130}"'
              ' font-family="sans-serif" font-size="12">',
-             f'<rect width="{LEFT + WIDTH + 40}" height="{HEIGHT + 110}" fill="#fff"/>']
+             f'<rect width="{LEFT + WIDTH + 40}" height="{HEIGHT + 130}" fill="#fff"/>']
     for times in (0, 0.5, 1, 1.5):
         parts.append(f'<line x1="{LEFT}" x2="{LEFT + WIDTH}" y1="{y(times):.0f}" y2="{y(times):.0f}" stroke="#ddd"/>'
                      f'<text x="{LEFT - 8}" y="{y(times) + 4:.0f}" text-anchor="end">{times:g} ×</text>')

@@ -23,6 +23,19 @@ static const char *join(Cli *cli, json_t *value) {
     return result;
 }
 
+/* "4 cpus, 8.0 GiB, 50 GiB": what jobs may ask for together; nothing that it has not told. */
+static const char *capacity(Cli *cli, const json_t *runner) {
+    int64_t cpu = field_int(runner, "cpu", 0), memory = field_int(runner, "memory", 0);
+    int64_t disk = field_int(runner, "disk", 0);
+    const char *text = cpu ? mem_printf(cli->mem, "%.4g cpus", (double)cpu / 1000) : "";
+
+    if (memory)
+        text = mem_printf(cli->mem, "%s%s%s", text, *text ? ", " : "", size_human(cli->mem, memory));
+    if (disk)
+        text = mem_printf(cli->mem, "%s%s%s disk", text, *text ? ", " : "", size_human(cli->mem, disk));
+    return text;
+}
+
 static void runner_row(Cli *cli, Table *table, const json_t *runner) {
     const char *status = field_text(cli->mem, runner, "status");
     const char *drained_by = field_text(cli->mem, runner, "drained_by");
@@ -34,6 +47,7 @@ static void runner_row(Cli *cli, Table *table, const json_t *runner) {
     table_cell(table, STYLE_PLAIN,
                mem_printf(cli->mem, "%zu/%s", busy, field_text(cli->mem, runner, "slots")));
     table_cell(table, STYLE_PLAIN, field_text(cli->mem, runner, "arch"));
+    table_cell(table, STYLE_PLAIN, capacity(cli, runner));
     table_cell(table, STYLE_PLAIN, join(cli, json_object_get(runner, "executors")));
     table_cell(table, STYLE_DIM, time_ago(cli->mem, field_time(runner, "last_seen"), clock_now()));
     table_cell(table, STYLE_DIM, field_text(cli->mem, runner, "version"));
@@ -41,8 +55,8 @@ static void runner_row(Cli *cli, Table *table, const json_t *runner) {
 }
 
 static int runners_run(Cli *cli, void *arg, Err *err) {
-    static const char *const headers[] = {"RUNNER", "STATUS",  "BUSY",   "ARCH", "EXECUTORS",
-                                          "SEEN",   "VERSION", "LABELS", NULL};
+    static const char *const headers[] = {"RUNNER",    "STATUS", "BUSY",    "ARCH",   "HAS",
+                                          "EXECUTORS", "SEEN",   "VERSION", "LABELS", NULL};
     Table *table = table_new(cli->mem, headers);
     _cleanup_json_ json_t *answer = NULL;
     _cleanup_buf_ Buf out = BUF_INIT;

@@ -264,6 +264,46 @@ static void a_full_runner_gets_nothing_and_says_so(void **state) {
     assert_int_equal(claimed.free_slots, 0);
 }
 
+/* The place that is told beside the order in which they are really given, of projects that have had turns
+ * before and of some that have not. */
+static void a_jobs_place_is_how_many_are_given_before_it(void **state) {
+    enum { PROJECTS = 4, JOBS = 40 };
+    Fixture *f = *state;
+    const Project *projects[PROJECTS] = {f->project, project_named(f, "b"), project_named(f, "c"),
+                                         project_named(f, "d")};
+    int64_t jobs[JOBS], places[JOBS], limited, urgent;
+    uint32_t random = 7;
+
+    for (int i = 0; i < 2; i++) {
+        queue(f, projects[2 * i], (Ask){0});
+        given(f, 1, (RunnerOffer){0});
+    }
+    for (int i = 0; i < JOBS; i++) {
+        random = random * 1664525 + 1013904223;
+        jobs[i] = queue(f, projects[(random >> 16) % PROJECTS], (Ask){0});
+    }
+    for (int i = 0; i < JOBS; i++)
+        OK(store_lane_ahead(f->builds.db, jobs[i], 100, &places[i], &err));
+    OK(store_lane_ahead(f->builds.db, jobs[JOBS - 1], 3, &limited, &err));
+    assert_int_equal(limited, 3);
+    urgent = queue(f, f->project, (Ask){.priority = 1});
+    OK(store_lane_ahead(f->builds.db, jobs[0], 100, &limited, &err));
+    assert_int_equal(limited, places[0] + 1);
+    OK(store_lane_ahead(f->builds.db, urgent, 100, &limited, &err));
+    assert_int_equal(limited, 0);
+    OK(db_begin(f->builds.db, &err));
+    OK(store_job_end(f->builds.db, urgent, -1, "cancelled", "user", "", -1, 1, &err));
+    OK(db_commit(f->builds.db, &err));
+    for (int64_t n = 0; n < JOBS; n++) {
+        int64_t next = given(f, 1, (RunnerOffer){0});
+
+        for (int i = 0; i < JOBS; i++)
+            if (jobs[i] == next)
+                assert_int_equal(places[i], n);
+    }
+    assert_int_equal(lanes(f), 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 
 int main(void) {
@@ -278,6 +318,7 @@ int main(void) {
         TEST(a_big_job_is_not_overtaken_for_ever),
         TEST(turns_go_on_when_the_clock_is_set_back),
         TEST(a_full_runner_gets_nothing_and_says_so),
+        TEST(a_jobs_place_is_how_many_are_given_before_it),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

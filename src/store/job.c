@@ -64,7 +64,7 @@ int store_job_insert(Db *db, Job *j, Err *err) {
 #define COPIED                                                                                               \
     "position, name, kind, executor, arch, condition, spec, state, reason, message, attempt, needs_left,"    \
     " priority, runner_id, exit_code, created_at, queued_at, started_at, finished_at, project_id, fit_id,"   \
-    " retry, retries, losses, queue_timeout"
+    " retry, retries, losses, queue_timeout, allow_failure"
 
 int store_job_copy(Db *db, int64_t id, const char *uuid, int64_t build_id, int64_t *ret_id, Err *err) {
     return db_query_int(db, ret_id, err,

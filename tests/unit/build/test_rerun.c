@@ -100,6 +100,30 @@ static void a_copied_failure_stays_a_failure(void **state) {
     assert_job(f, new, "lint", "failed");
 }
 
+static void what_was_not_trusted_is_not_trusted_again(void **state) {
+    Fixture *f = *state;
+    int64_t old = finished(f, chain, NULL), new;
+    bool untrusted;
+
+    OK(db_begin(f->builds.db, &err));
+    OK(store_build_set_untrusted(f->builds.db, old, true, &err));
+    OK(db_commit(f->builds.db, &err));
+    OK(rerun(f, old, false, NULL, &new));
+    OK(store_build_untrusted(f->builds.db, new, &untrusted, &err));
+    assert_true(untrusted);
+}
+
+static void a_copied_failure_that_was_allowed_stays_allowed(void **state) {
+    Fixture *f = *state;
+    int64_t old = finished(f, "jobs:\n" JOB("a", "") JOB("lint", ", allow-failure: true"), "lint"), new;
+
+    assert_build(f, old, "success");
+    OK(rerun(f, old, false, "a", &new));
+    run_all(f, NULL);
+    assert_job(f, new, "lint", "failed");
+    assert_build(f, new, "success");
+}
+
 static void artifacts_of_copied_jobs_are_in_the_new_build(void **state) {
     Fixture *f = *state;
     int64_t old = finished(f, chain, "b"), new;
@@ -259,6 +283,8 @@ int main(void) {
         TEST(failed_jobs_run_again_with_what_depends_on_them),
         TEST(one_job_runs_again_with_what_depends_on_it),
         TEST(a_copied_failure_stays_a_failure),
+        TEST(what_was_not_trusted_is_not_trusted_again),
+        TEST(a_copied_failure_that_was_allowed_stays_allowed),
         TEST(artifacts_of_copied_jobs_are_in_the_new_build),
         TEST(a_copy_of_a_copy_knows_where_its_log_is),
         TEST(a_build_that_runs_is_not_repeated),

@@ -1,7 +1,9 @@
 /* The state machine, whole: every state that a small graph can come to is visited, and in each of them every
  * event is tried: claims, reports of the attempt that holds the job and of those that do not, lost leases,
  * renewals, timers, a cancel. After each one the rows are read again and judged. The graphs: a diamond of
- * four jobs (the last one with always()), and two jobs of which the first is tried again by its own rule.
+ * four jobs (the last one with always()); two jobs of which the first is tried again by its own rule, in a
+ * build whose time may be over; and three in a row, whose ends are repeated in each way: what becomes of that
+ * are further states to begin with.
  *
  * A state is put back by writing its rows, so that a step costs two transactions and no replay. */
 #include "fixture.h"
@@ -14,6 +16,7 @@ typedef struct Model {
     int jobs, needs[JOBS][JOBS];
     const char *retry; /* the first job's rule */
     int retries;       /* its times */
+    bool timed, again; /* the build's time may be over; ends are repeated */
 } Model;
 
 /* d needs b and c, which need a; b has an executor of its own, so that b and c are claimed in any order */
@@ -31,16 +34,26 @@ static const Model retried = {.pipeline = "jobs:\n"
                               .jobs = 2,
                               .needs = {[1] = {1}},
                               .retry = "{\"times\":2,\"on\":[\"exit\",\"lost\"],\"backoff\":3600000000}",
-                              .retries = RETRIES};
+                              .retries = RETRIES,
+                              .timed = true};
+static const Model repeated = {.pipeline = "jobs:\n"
+                                           "  a: {steps: [\"true\"]}\n"
+                                           "  b: {needs: [a], steps: [\"true\"]}\n"
+                                           "  c: {needs: [b], steps: [\"true\"], if: always()}\n",
+                               .jobs = 3,
+                               .needs = {[1] = {1}, [2] = {0, 1}},
+                               .retry = "",
+                               .again = true};
 
 typedef struct JobAt {
     char state[12], stop[12], attempts[MAX_ATTEMPTS][12], reasons[MAX_ATTEMPTS][12];
     int64_t attempt, needs_left, runner, finished, retries, losses, pause; /* pause: there is a timer */
+    int64_t copied; /* from the build that this one repeats: it has no attempts here */
 } JobAt;
 
 typedef struct At {
     JobAt jobs[JOBS];
-    char build[12];
+    char build[12], stop[12];
     int64_t left, finished;
     char key[KEY];
 } At;
@@ -91,8 +104,24 @@ static void make_key(At *at) {
     for (int i = 0; i < JOBS && *at->jobs[i].state; i++)
         n += snprintf(at->key + n, (size_t)(KEY - n), "%.2s%d%d%d%c ", at->jobs[i].state,
                       (int)at->jobs[i].attempt, (int)at->jobs[i].retries, (int)at->jobs[i].losses,
-                      at->jobs[i].stop[0] ? '!' : ' ');
-    snprintf(at->key + n, (size_t)(KEY - n), "%s", at->build);
+                      at->jobs[i].copied    ? '='
+                      : at->jobs[i].stop[0] ? '!'
+                                            : ' ');
+    snprintf(at->key + n, (size_t)(KEY - n), "%s%.1s", at->build, at->stop);
+}
+
+static void read_job(Machine *m, int i, const Job *job, JobAt *at) {
+    copy_word(at->state, job->state);
+    copy_word(at->stop, job->stop_reason);
+    at->copied = job->copied_from != 0;
+    at->attempt = at->copied ? 0 : job->attempt;
+    at->needs_left = job->needs_left;
+    at->runner = job->runner_id;
+    at->finished = job->finished_at;
+    at->retries = job->retries;
+    at->losses = job->losses;
+    OK(store_timer_due(m->db, "retry", job->id, &at->pause, &err));
+    read_attempts(m, i, at);
 }
 
 static void read_rows(Machine *m, At *at) {
@@ -106,30 +135,24 @@ static void read_rows(Machine *m, At *at) {
     assert_int_equal(count, m->model->jobs);
     for (int i = 0; i < m->model->jobs; i++) {
         m->ids[i] = jobs[i].id;
-        copy_word(at->jobs[i].state, jobs[i].state);
-        copy_word(at->jobs[i].stop, jobs[i].stop_reason);
-        at->jobs[i].attempt = jobs[i].attempt;
-        at->jobs[i].needs_left = jobs[i].needs_left;
-        at->jobs[i].runner = jobs[i].runner_id;
-        at->jobs[i].finished = jobs[i].finished_at;
-        at->jobs[i].retries = jobs[i].retries;
-        at->jobs[i].losses = jobs[i].losses;
-        OK(store_timer_due(m->db, "retry", jobs[i].id, &at->jobs[i].pause, &err));
-        read_attempts(m, i, &at->jobs[i]);
+        read_job(m, i, &jobs[i], &at->jobs[i]);
     }
     OK(store_build_load(m->db, m->build, mem, &build, &err));
     copy_word(at->build, build->state);
+    copy_word(at->stop, build->stop_reason);
     at->left = build->jobs_left;
     at->finished = build->finished_at;
     make_key(at);
 }
 
 static void write_job(Machine *m, int64_t id, const JobAt *job) {
-    OK(db_exec(m->db, NULL, &err,
-               "UPDATE job SET state = ?2, stop_reason = ?3, attempt = ?4, needs_left = ?5, runner_id = ?6,"
-               " finished_at = ?7, retries = ?8, losses = ?9, lease_until = 1, started_at = 1 WHERE id = ?1",
-               "issiiiiii", id, job->state, job->stop, job->attempt, job->needs_left, job->runner,
-               job->finished, job->retries, job->losses));
+    OK(db_exec(
+        m->db, NULL, &err,
+        "UPDATE job SET state = ?2, stop_reason = ?3, attempt = ?4, needs_left = ?5, runner_id = ?6,"
+        " finished_at = ?7, retries = ?8, losses = ?9, copied_from = ?10, lease_until = 1, started_at = 1"
+        " WHERE id = ?1",
+        "issiiiiiii", id, job->state, job->stop, job->attempt, job->needs_left, job->runner, job->finished,
+        job->retries, job->losses, job->copied));
     if (job->pause)
         OK(store_timer_set(m->db, &(Timer){.kind = "retry", .subject_id = id, .due_at = job->pause}, &err));
     for (int64_t n = 1; n <= job->attempt; n++) {
@@ -153,9 +176,10 @@ static void write_rows(Machine *m, const At *at) {
                "INSERT INTO lane (fit_id, priority, project_id, served_at)"
                " SELECT DISTINCT fit_id, priority, project_id, 0 FROM job WHERE state = 'queued'",
                ""));
-    OK(db_exec(m->db, NULL, &err,
-               "UPDATE build SET state = ?2, jobs_left = ?3, finished_at = ?4 WHERE id = ?1", "isii",
-               m->build, at->build, at->left, at->finished));
+    OK(db_exec(
+        m->db, NULL, &err,
+        "UPDATE build SET state = ?2, jobs_left = ?3, finished_at = ?4, stop_reason = ?5 WHERE id = ?1",
+        "isiis", m->build, at->build, at->left, at->finished, at->stop));
     OK(db_commit(m->db, &err));
 }
 
@@ -192,7 +216,7 @@ static void judge_attempts(const Machine *m, const At *before, const At *after, 
     }
     HOLDS(m, before, after, rows == job->attempt);
     HOLDS(m, before, after, running == str_eq(job->state, "running"));
-    HOLDS(m, before, after, success == str_eq(job->state, "success"));
+    HOLDS(m, before, after, success == (str_eq(job->state, "success") && !job->copied));
 }
 
 static bool pauses(const JobAt *job) {
@@ -235,16 +259,17 @@ static const char *result_of(const Machine *m, const At *at) {
 
     for (int i = 0; i < m->model->jobs; i++) {
         if (str_eq(at->jobs[i].state, "cancelled"))
-            return "cancelled";
+            return str_eq(at->stop, "timeout") ? "failed" : "cancelled";
         failed = failed || str_eq(at->jobs[i].state, "failed");
     }
     return failed ? "failed" : "success";
 }
 
 static void judge_build(const Machine *m, const At *before, const At *after) {
-    int unfinished = 0, movable = 0;
+    int unfinished = 0, movable = 0, begun = 0;
 
     for (int i = 0; i < m->model->jobs; i++) {
+        begun += after->jobs[i].attempt > 0;
         unfinished += !ended(after->jobs[i].state);
         movable += str_eq(after->jobs[i].state, "queued") || str_eq(after->jobs[i].state, "running") ||
                    pauses(&after->jobs[i]);
@@ -257,7 +282,7 @@ static void judge_build(const Machine *m, const At *before, const At *after) {
     if (unfinished == 0)
         HOLDS(m, before, after, str_eq(after->build, result_of(m, after)));
     else
-        HOLDS(m, before, after, str_eq(after->build, "running") == (after->jobs[0].attempt > 0));
+        HOLDS(m, before, after, str_eq(after->build, "running") == (begun > 0));
 }
 
 /* Only forward: a chain of events that change something has an end, so every build does. */
@@ -452,6 +477,94 @@ static void try_timer(Machine *m, const At *before, int job) {
     judge(m, before);
 }
 
+static void try_timeout(Machine *m, const At *before) {
+    At after;
+
+    say(m, "the build's time is over", -1, "");
+    OK(db_begin(m->db, &err));
+    OK(store_timer_set(m->db, &(Timer){.kind = "build", .subject_id = m->build, .due_at = 1}, &err));
+    OK(db_commit(m->db, &err));
+    OK(timer_fire_due(&m->f->builds, &err));
+    read_rows(m, &after);
+    for (int i = 0; i < m->model->jobs; i++)
+        HOLDS(m, before, &after,
+              ended(after.jobs[i].state) || (str_eq(after.jobs[i].state, "running") && *after.jobs[i].stop));
+    judge_rows(m, before, &after);
+}
+
+/* ---- ends that are repeated ---- */
+
+static void judge_copies(const Machine *m, const At *old, const At *new, int chosen) {
+    HOLDS(m, old, new, str_eq(new->build, "queued") && !*new->stop);
+    for (int i = 0; i < m->model->jobs; i++) {
+        bool again = !new->jobs[i].copied;
+
+        if (i == chosen)
+            HOLDS(m, old, new, again);
+        for (int k = 0; k < m->model->jobs; k++)
+            if (m->model->needs[i][k] && !new->jobs[k].copied)
+                HOLDS(m, old, new, again);
+        if (again)
+            HOLDS(m, old, new, new->jobs[i].attempt == 0);
+        else
+            HOLDS(m, old, new, str_eq(new->jobs[i].state, old->jobs[i].state));
+        judge_job(m, new, new, i);
+    }
+    judge_build(m, new, new);
+}
+
+static void forget(Machine *m, int64_t build) {
+    OK(db_begin(m->db, &err));
+    OK(db_exec(m->db, NULL, &err,
+               "DELETE FROM job_need WHERE job_id IN (SELECT id FROM job WHERE build_id = ?1)", "i", build));
+    OK(db_exec(m->db, NULL, &err, "DELETE FROM job WHERE build_id = ?1", "i", build));
+    OK(db_exec(m->db, NULL, &err, "DELETE FROM build WHERE id = ?1", "i", build));
+    OK(db_commit(m->db, &err));
+    OK(store_event_last(m->db, &m->last_event, &err));
+}
+
+/* The new build's rows, read as a state of ours, and taken away again. A chosen job whose need failed is
+ * skipped at once. */
+static void look_at_repeated(Machine *m, const At *before, int64_t build, int chosen) {
+    Machine other = *m;
+    At old, new;
+
+    other.build = build;
+    read_rows(&other, &new);
+    read_rows(m, &old);
+    HOLDS(m, before, &old, memcmp(before, &old, sizeof(old)) == 0);
+    if (!ended(new.build)) {
+        judge_copies(&other, before, &new, chosen);
+        visit(m, &new);
+    }
+    forget(m, build);
+    write_rows(m, before);
+}
+
+static void try_rerun(Machine *m, const At *before, bool failed, int chosen) {
+    static const char *const names[] = {"a", "b", "c", "d"};
+    const char *jobs[] = {chosen < 0 ? NULL : names[chosen], NULL};
+    RerunRequest request = {.build = m->build, .by = "", .failed = failed, .jobs = jobs[0] ? jobs : NULL};
+    BuildOutcome outcome;
+    int got;
+
+    say(m, failed ? "rerun of what failed" : "rerun of", chosen, "");
+    got = build_rerun(&m->f->builds, &request, m->f->mem, &outcome, &err);
+    if (failed && got == -ERR_CONFLICT)
+        HOLDS(m, before, before, str_eq(before->build, "success"));
+    else if (got < 0)
+        fail_msg("%s: %s", m->event, err.msg);
+    else
+        look_at_repeated(m, before, outcome.id, chosen);
+}
+
+static void try_reruns(Machine *m, const At *before) {
+    try_rerun(m, before, false, -1);
+    try_rerun(m, before, true, -1);
+    for (int i = 0; i < m->model->jobs; i++)
+        try_rerun(m, before, false, i);
+}
+
 static void try_all(Machine *m, const At *before) {
     write_rows(m, before);
     try_claims(m, before);
@@ -467,6 +580,10 @@ static void try_all(Machine *m, const At *before) {
     OK(build_abandon(&m->f->builds, RUNNER, &err));
     judge(m, before);
     try_cancel(m, before);
+    if (m->model->timed && !ended(before->build))
+        try_timeout(m, before);
+    if (m->model->again && ended(before->build))
+        try_reruns(m, before);
 }
 
 static void visit_all(Fixture *f, const Model *model) {
@@ -503,12 +620,17 @@ static void every_state_of_a_job_that_is_retried_keeps_what_always_holds(void **
     visit_all(*state, &retried);
 }
 
+static void every_state_of_a_build_that_is_repeated_keeps_what_always_holds(void **state) {
+    visit_all(*state, &repeated);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(every_state_of_a_diamond_keeps_what_always_holds),
         TEST(every_state_of_a_job_that_is_retried_keeps_what_always_holds),
+        TEST(every_state_of_a_build_that_is_repeated_keeps_what_always_holds),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -291,7 +291,7 @@ static void a_condition_of_a_step_goes_to_the_runner(void **state) {
 
 static void a_step_with_a_repository_clones(void **state) {
     static const char *const steps[] = {
-        "{name: get, step_type: shell, config: {command: x, repository_url: \"https://x/y\", branch: b}}",
+        "{name: clone, step_type: shell, config: {command: x, repository_url: \"https://x/y\", branch: b}}",
         "{name: get, step_type: github, config: {repository_url: \"https://x/y\", branch: b}}",
         "{name: get, step_type: git_hub, config: {repository_url: \"https://x/y\", branch: b}}",
         "{name: get, step_type: gitlab, config: {repository_url: \"https://x/y\", branch: b, action: clone}}",

@@ -389,6 +389,7 @@ static enum MHD_Result run_handler(HttpRequest *req, void **context) {
         if (atomic_load_explicit(&req->server->killed, memory_order_relaxed))
             return MHD_NO;
         waiter_prepare(req);
+        req->promise = req->route->promise; /* what it said of an answer that it did not give is no more */
         conn_set_phase(req->conn, CONN_HANDLER);
         r = req->route->handle(req, &err);
         if (r < 0)

@@ -19,6 +19,22 @@ static int careless(HttpRequest *req, Err *err) {
     return 0;
 }
 
+/* Nothing at first, which promises nothing; then something. */
+static int waiting(HttpRequest *req, Err *err) {
+    HttpWaiter *w;
+
+    (void)err;
+    if (http_waiter(req)) {
+        http_reply_text(req, 201, "done");
+        return 0;
+    }
+    http_set_promise(req, HTTP_PROMISE_NONE);
+    w = http_wait(req, clock_mono() + 20 * US_PER_S);
+    http_waiter_wake(w);
+    http_waiter_unref(w);
+    return 0;
+}
+
 static int failing(HttpRequest *req, Err *err) {
     (void)req;
     return err_set(err, ERR_CONFLICT, "no");
@@ -44,6 +60,7 @@ static const HttpRoute routes[] = {
     {.method = HTTP_POST, .path = "/casual", .handle = fixed, .promise = HTTP_PROMISE_NONE},
     {.method = HTTP_POST, .path = "/careless", .handle = careless},
     {.method = HTTP_POST, .path = "/failing", .handle = failing},
+    {.method = HTTP_POST, .path = "/waiting", .handle = waiting},
     {0},
 };
 
@@ -123,6 +140,19 @@ static void reads_errors_and_what_promises_nothing_are_not_held(void **state) {
     buf_done(&out);
 }
 
+static void what_is_said_before_a_wait_does_not_hold_after_it(void **state) {
+    int fd = raw_connect(*state);
+    Buf out = BUF_INIT;
+
+    raw_send(fd, REQUEST("/waiting"));
+    gate_wait(&settled, 1);
+    http_release(held, NULL);
+    assert_true(raw_read(fd, NULL, &out));
+    assert_contains(&out, "201 Created");
+    close(fd);
+    buf_done(&out);
+}
+
 /* The release may come before the handler's thread has put the connection to sleep. */
 static void settle_at_once(void *arg, HttpRequest *req) {
     (void)arg;
@@ -150,6 +180,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_promise_that_cannot_be_kept_is_an_error_instead, setup, teardown),
         cmocka_unit_test_setup_teardown(a_worker_waits_itself, setup, teardown),
         cmocka_unit_test_setup_teardown(reads_errors_and_what_promises_nothing_are_not_held, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_is_said_before_a_wait_does_not_hold_after_it, setup, teardown),
         cmocka_unit_test(a_release_that_is_quicker_than_the_sleep_is_not_lost),
     };
 

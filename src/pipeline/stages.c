@@ -124,6 +124,19 @@ static const char *condition_of(StagesPlanner *p, const StagesEnv *env, const Ya
     return text;
 }
 
+static void write_build(const StagesPlanner *p, JsonWriter *w, const StagesEnv *env, const StagesStep *step) {
+    jw_str(w, "uses", "docker");
+    jw_object(w, "with");
+    jw_str(w, "build", step->context);
+    jw_str(w, "file", step->file);
+    jw_array(w, "tag");
+    for (size_t i = 0; step->tags[i]; i++)
+        jw_str(w, NULL, stages_expand(env, step->tags[i], p->mem, NULL));
+    jw_end_array(w);
+    jw_bool(w, "push", step->push);
+    jw_end_object(w);
+}
+
 static void write_step(StagesPlanner *p, JsonWriter *w, const StagesEnv *stage, const StagesStep *step) {
     StagesEnv env = layer(p, stage, step->env);
 
@@ -132,7 +145,9 @@ static void write_step(StagesPlanner *p, JsonWriter *w, const StagesEnv *stage, 
                        p->mem);
     jw_object(w, NULL);
     jw_str(w, "name", step->name);
-    jw_str(w, "run", step->run);
+    jw_str(w, "run", step->run ? step->run : "");
+    if (step->builds)
+        write_build(p, w, &env, step);
     write_vars(w, "env", &env, stage);
     jw_int(w, "timeout", step->timeout);
     jw_str(w, "working_directory", step->folder ? step->folder : "");
@@ -202,6 +217,13 @@ static void write_origin(JsonWriter *w, const StagesPlanner *p, const StagesJob 
     jw_end_object(w);
 }
 
+static const char *executor_of(const StagesJob *job) {
+    for (size_t i = 0; i < job->count; i++)
+        if (job->steps[i].image || job->steps[i].builds)
+            return "docker";
+    return "sandbox";
+}
+
 static const char *write_spec(StagesPlanner *p, const StagesJob *job, const StagesEnv *env,
                               const Barrier *before) {
     const Stage *stage = &p->file->stages[job->stage];
@@ -211,7 +233,11 @@ static const char *write_spec(StagesPlanner *p, const StagesJob *job, const Stag
 
     jw_object(&w, NULL);
     jw_str(&w, "kind", "steps");
-    jw_str(&w, "executor", "sandbox");
+    jw_str(&w, "executor", executor_of(job));
+    if (job->steps[0].image) {
+        jw_str(&w, "image", stages_expand(env, job->steps[0].image, p->mem, NULL));
+        jw_str(&w, "pull", "missing");
+    }
     jw_bool(&w, "checkout", !p->context->bare);
     jw_bool(&w, "network", true);
     write_vars(&w, "env", &all, NULL);
@@ -271,7 +297,7 @@ static void add_job(StagesPlanner *p, const Stage *stage, const StagesJob *job, 
         run = true;
     p->plan->jobs[p->plan->count++] = (PlanJob){.name = name,
                                                 .kind = "steps",
-                                                .fit = {.executor = "sandbox", .arch = ""},
+                                                .fit = {.executor = executor_of(job), .arch = ""},
                                                 .retry = retry_of(p, stage),
                                                 .condition = condition,
                                                 .spec = spec,
@@ -280,57 +306,122 @@ static void add_job(StagesPlanner *p, const Stage *stage, const StagesJob *job, 
                                                 .skip = !run};
 }
 
-/* The barrier behind the stage whose jobs begin at `from`. */
-static Barrier pass(StagesPlanner *p, const Barrier *before, size_t from, const Stage *stage,
-                    const char *condition) {
-    Barrier next = {.whole = before->whole};
-
-    /* a stage that runs for sure, and leaves all of its workspace, hides those before it */
-    if (!in_parallel(stage) && !*condition)
-        next.whole = p->kept_count;
+/* The workspaces of jobs from `from` on join those before them. */
+static void keep(StagesPlanner *p, size_t from, bool changes, bool required) {
     for (size_t i = from; i < p->plan->count; i++) {
-        Kept kept = {i, in_parallel(stage), !*condition};
+        Kept kept = {i, changes, required};
 
-        mem_append(p->mem, next.needs, next.count, i);
         mem_append(p->mem, p->kept, p->kept_count, kept);
     }
-    if (may_follow_failure(p, condition))
-        for (size_t i = 0; i < before->count; i++)
-            mem_append(p->mem, next.needs, next.count, before->needs[i]);
+}
+
+/* Behind the jobs from `from` on. */
+static Barrier behind(const StagesPlanner *p, size_t from, size_t whole) {
+    Barrier next = {.whole = whole};
+
+    for (size_t i = from; i < p->plan->count; i++)
+        mem_append(p->mem, next.needs, next.count, i);
     return next;
 }
 
-static void plan_stage(StagesPlanner *p, size_t index, Barrier *barrier) {
-    const Stage *stage = &p->file->stages[index];
-    StagesEnv env = layer(p, &p->pipeline, stage->env);
-    size_t from = p->plan->count, per_job = in_parallel(stage) ? 1 : stage->count;
-    const char *condition = condition_of(p, &env, stage->condition);
+/* Where a stage's jobs begin and what they begin with. */
+typedef struct Course {
+    const Stage *stage;
+    size_t index;
+    StagesEnv env;
+    const char *condition;
+    bool after_failure;
+} Course;
 
-    for (size_t i = 0; i < stage->count; i += per_job) {
-        StagesJob job = {.stage = index,
-                         .steps = &stage->steps[i],
-                         .count = per_job,
-                         .last = index + 1 == p->file->count,
-                         .after_failure = may_follow_failure(p, condition)};
-        const char *name = stage->name;
+static void plan_steps(StagesPlanner *p, const Course *c, size_t first, size_t count, const char *name,
+                       const char *condition, const Barrier *before) {
+    const Stage *stage = c->stage;
+    StagesJob job = {.stage = c->index,
+                     .steps = &stage->steps[first],
+                     .count = count,
+                     .last = c->index + 1 == p->file->count &&
+                             (in_parallel(stage) || first + count == stage->count),
+                     .after_failure = c->after_failure};
 
-        if (in_parallel(stage))
-            name = mem_printf(p->mem, "%s / %s", stage->name, stage->steps[i].name);
-        p->edges += barrier->count + p->kept_count - first_kept(&job, barrier);
-        if (p->edges > EDGES_MAX) {
-            problems_add(p->problems, 0, 0, "too many parallel steps behind each other");
-            return;
+    p->edges += before->count + p->kept_count - first_kept(&job, before);
+    if (p->edges > EDGES_MAX)
+        problems_add(p->problems, 0, 0, "too many parallel steps behind each other");
+    else
+        add_job(p, stage, &job, &c->env, unique_name(p, name), condition, before);
+}
+
+static void plan_parallel(StagesPlanner *p, const Course *c, Barrier *barrier) {
+    size_t from = p->plan->count;
+
+    for (size_t i = 0; i < c->stage->count && p->problems->count == 0; i++)
+        plan_steps(p, c, i, 1, mem_printf(p->mem, "%s / %s", c->stage->name, c->stage->steps[i].name),
+                   c->condition, barrier);
+    keep(p, from, true, !*c->condition);
+    *barrier = behind(p, from, barrier->whole);
+}
+
+/* Steps of one container are one job; where the next one begins another job follows, with the same workspace.
+ */
+static size_t run_length(const Stage *stage, size_t first) {
+    size_t count = 1;
+
+    while (first + count < stage->count &&
+           str_eq(stage->steps[first + count].image, stage->steps[first].image))
+        count++;
+    return count;
+}
+
+static void plan_sequence(StagesPlanner *p, const Course *c, Barrier *barrier) {
+    const char *condition = c->condition;
+    size_t count;
+
+    for (size_t i = 0; i < c->stage->count && p->problems->count == 0; i += count) {
+        size_t job = p->plan->count;
+
+        count = run_length(c->stage, i);
+        if (i > 0 && c->after_failure) {
+            bool always = false;
+            Err err;
+
+            /* whether the first part ran would not be known to the second */
+            if (condition_eval(c->condition, p->context, COND_SUCCESS, &always, &err) < 0 || !always)
+                problems_add(
+                    p->problems, 0, 0,
+                    "Stage '%s' runs only after a failure: its steps must be of one container; give the "
+                    "others a stage of their own",
+                    problems_show(p->problems, c->stage->name));
+            condition = "";
         }
-        add_job(p, stage, &job, &env, unique_name(p, name), condition, barrier);
+        plan_steps(p, c, i, count, c->stage->name, condition, barrier);
+        /* a job that runs for sure, and leaves all of its workspace, hides those before it */
+        if (!*c->condition)
+            barrier->whole = p->kept_count;
+        keep(p, job, false, !*c->condition);
+        *barrier = behind(p, job, barrier->whole);
     }
-    *barrier = pass(p, barrier, from, stage, condition);
+}
+
+static void plan_stage(StagesPlanner *p, size_t index, Barrier *barrier) {
+    Course c = {.stage = &p->file->stages[index], .index = index};
+    Barrier before = *barrier;
+
+    c.env = layer(p, &p->pipeline, c.stage->env);
+    c.condition = condition_of(p, &c.env, c.stage->condition);
+    c.after_failure = may_follow_failure(p, c.condition);
+    if (in_parallel(c.stage))
+        plan_parallel(p, &c, barrier);
+    else
+        plan_sequence(p, &c, barrier);
+    if (c.after_failure)
+        for (size_t i = 0; i < before.count; i++)
+            mem_append(p->mem, barrier->needs, barrier->count, before.needs[i]);
 }
 
 static size_t count_jobs(const StagesFile *file) {
     size_t count = 0;
 
     for (size_t i = 0; i < file->count; i++)
-        count += in_parallel(&file->stages[i]) ? file->stages[i].count : 1;
+        count += file->stages[i].count; /* at most: a step a job */
     return count;
 }
 

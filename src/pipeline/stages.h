@@ -67,6 +67,11 @@ struct StagesStep {
     int64_t timeout; /* µs; 0: none */
     const YamlNode *env;
     /* made by the kind's check: */
+    const char *image; /* the container that run is of; NULL: the sandbox */
+    bool builds;       /* an image from context and file, called by tags */
+    const char *context, *file;
+    const char **tags; /* NULL-terminated */
+    bool push;
     const char *run, *folder; /* folder NULL: the workspace */
     StagesVar *vars;          /* for the script, over env */
     size_t var_count;

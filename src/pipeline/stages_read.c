@@ -181,6 +181,25 @@ static void read_step(StagesReader *r, const YamlNode *node, size_t number, Stag
         kind->check(r, step);
 }
 
+/* One that builds an image and runs in it is two. */
+static void add_step(StagesReader *r, Stage *stage, const StagesStep *step) {
+    StagesStep first = *step, second = *step;
+
+    if (!step->builds || !step->run) {
+        mem_append(r->mem, stage->steps, stage->count, first);
+        return;
+    }
+    if (stage->parallel)
+        stages_step_problem(
+            r, step, step->node,
+            "in a parallel stage a step builds an image or runs in one; build it in a stage before");
+    first.name = mem_printf(r->mem, "%s (image)", step->name);
+    first.run = first.image = NULL;
+    second.builds = false;
+    mem_append(r->mem, stage->steps, stage->count, first);
+    mem_append(r->mem, stage->steps, stage->count, second);
+}
+
 static void read_steps(StagesReader *r, const YamlNode *node, Stage *stage) {
     const YamlNode *steps = list_of(r, node, "steps", STAGES_MAX_STEPS);
 
@@ -195,11 +214,11 @@ static void read_steps(StagesReader *r, const YamlNode *node, Stage *stage) {
         problems_at(&r->problems, steps, "more than %d steps", STAGES_MAX_STEPS);
         return;
     }
-    stage->steps = mem_array(r->mem, StagesStep, steps->count);
-    stage->count = steps->count;
     for (size_t i = 0; i < steps->count; i++) {
-        stage->steps[i] = (StagesStep){.stage = stage->name, .name = ""};
-        read_step(r, steps->items[i], i + 1, &stage->steps[i]);
+        StagesStep step = {.stage = stage->name, .name = ""};
+
+        read_step(r, steps->items[i], i + 1, &step);
+        add_step(r, stage, &step);
     }
 }
 

@@ -160,19 +160,98 @@ static void later(StagesReader *r, const StagesStep *step, const char *what) {
         "%s are run by a later version; until then, use a shell step with the command line tool", what);
 }
 
+/* ---- docker ---- */
+
+#define DEFAULT_IMAGE "ubuntu:latest"
+
+/* A Dockerfile is told from the workspace on; in our terms it is in its context. */
+static void read_build(StagesReader *r, StagesStep *step) {
+    const char *context = stages_text(step->config, "build_context"), *inside;
+    const char *file = stages_text(step->config, "dockerfile");
+    size_t len;
+
+    context = *context ? context : ".";
+    while (context[0] == '.' && context[1] == '/')
+        context += 2;
+    len = strlen(context) - (str_ends(context, "/") && context[1] ? 1 : 0);
+    context = mem_strndup(r->mem, context, len);
+    while (file[0] == '.' && file[1] == '/')
+        file += 2;
+    file = *file ? file : "Dockerfile";
+    inside = str_after(file, context);
+    if (inside && *inside == '/')
+        file = inside + 1;
+    else if (!str_eq(context, ".") && strchr(file, '/'))
+        stages_step_problem(r, step, yaml_get(step->config, "dockerfile"),
+                            "\"dockerfile\": expected a file below \"build_context\"");
+    if (!is_inside(context) || !is_inside(file))
+        stages_step_problem(r, step, step->config,
+                            "\"dockerfile\" and \"build_context\": expected paths inside the workspace");
+    step->builds = true;
+    step->context = context;
+    step->file = file;
+}
+
+/* A name without a registry's gets the one that the step says. */
+static const char *tag_of(StagesReader *r, const StagesStep *step, const char *name) {
+    const char *registry = stages_text(step->config, "registry");
+    bool has = str_after(name, registry) != NULL;
+
+    return *registry && !has
+               ? mem_printf(r->mem, "%s%s%s", registry, str_ends(registry, "/") ? "" : "/", name)
+               : name;
+}
+
+static void read_tags(StagesReader *r, StagesStep *step, const char *image) {
+    const YamlNode *tags = step->config ? yaml_get(step->config, "tags") : NULL;
+    size_t count = 0;
+
+    if (*image)
+        mem_append(r->mem, step->tags, count, tag_of(r, step, image));
+    for (size_t i = 0; tags && tags->kind == YAML_SEQUENCE && i < tags->count && i < 100; i++)
+        if (tags->items[i]->kind == YAML_SCALAR)
+            mem_append(r->mem, step->tags, count, tag_of(r, step, tags->items[i]->text));
+    if (count == 0)
+        stages_step_problem(r, step, step->config, "\"image\": expected a name for the image that is built");
+    mem_append(r->mem, step->tags, count, NULL);
+    step->push = *stages_text(step->config, "registry") && count > 1;
+}
+
+/* A folder of the workspace is known before; one of the container's own is gone to by the script. */
+static void read_container_folder(StagesReader *r, StagesStep *step) {
+    const char *folder = stages_text(step->config, "working_directory");
+    const char *inside = str_after(folder, "/workspace");
+
+    if (*folder != '/' || (inside && (!*inside || *inside == '/'))) {
+        read_folder(r, step);
+        return;
+    }
+    add_var(r, step, "STEP_FOLDER", folder);
+    step->run = mem_printf(r->mem, "mkdir -p \"$STEP_FOLDER\" && cd \"$STEP_FOLDER\"\n%s", step->run);
+}
+
 static void check_docker(StagesReader *r, StagesStep *step) {
     const char *image = stages_text(step->config, "image");
-    bool builds = *stages_text(step->config, "dockerfile") || *stages_text(step->config, "build_context");
 
-    if (image[strcspn(image, " \t\n")])
+    step->run = script_of(r, step);
+    if (image[strcspn(image, " \t\n")]) {
         stages_step_problem(r, step, yaml_get(step->config, "image"),
                             "\"image\": a name has no spaces in it");
-    else if (!builds && !*image && !script_of(r, step))
+        return;
+    }
+    if (*stages_text(step->config, "dockerfile") || *stages_text(step->config, "build_context")) {
+        read_build(r, step);
+        read_tags(r, step, image);
+    } else if (!step->run) {
         stages_step_problem(
             r, step, step->node,
             "nothing to do; expected \"command\", \"script\" or \"dockerfile\" in its config");
-    else
-        later(r, step, "container steps");
+        return;
+    }
+    if (!step->run)
+        return;
+    step->image = step->builds ? step->tags[0] : *image ? image : DEFAULT_IMAGE;
+    read_container_folder(r, step);
 }
 
 /* ---- the connectors' keys ---- */

@@ -3,6 +3,7 @@
 import pytest
 
 from lib.engine import IMAGE, Engine, missing
+from lib.pipelines import Pipelines
 from lib.wait import wait_for
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
@@ -90,3 +91,30 @@ def test_without_an_engine_the_job_waits_and_both_sides_say_why(start_pelton, tm
     assert "docker" not in server.client.get("/api/runners")["runners"][0]["executors"]
     _, push = server.push("hello", {".pelton.yml": f"jobs: {{a: {{image: '{IMAGE}', steps: [echo]}}}}\n"})
     wait_for("why it waits", lambda: "docker" in str(server.build(push.build)["jobs"][0].get("waiting")))
+
+
+def test_a_stored_pipeline_builds_an_image_and_runs_steps_in_containers(server):
+    ci = Pipelines(server)
+    view = ci.run(f"""
+name: containers
+environment: {{NAME: "from-a-pipeline"}}
+stages:
+- name: Source
+  steps: [{{name: write, config: {{command: 'printf "FROM {IMAGE}\\nCOPY source /built\\n" > Dockerfile; echo source > source'}}}}]
+- name: Build
+  steps:
+  - {{name: image, step_type: docker, config: {{dockerfile: Dockerfile, image: "${{NAME}}:test"}}}}
+  - {{name: inside, step_type: docker, config: {{image: "${{NAME}}:test", command: cat /built source; echo made > made}}}}
+  - {{name: elsewhere, step_type: docker, config: {{image: "{IMAGE}", script: pwd, working_directory: /app}}}}
+- name: Fail
+  parallel: true
+  steps:
+  - {{name: good, step_type: docker, config: {{image: "{IMAGE}", command: cat made}}}}
+  - {{name: bad, step_type: docker, config: {{image: "{IMAGE}", command: exit 3}}}}
+""", "failed")
+    steps = {step["name"]: step for stage in view["stages"] for step in stage["steps"]}
+    assert [stage["status"] for stage in view["stages"]] == ["success", "success", "failed"], view["message"]
+    assert steps["inside"]["stdout"] == "source\nsource\n"
+    assert steps["elsewhere"]["stdout"] == "/app\n"
+    assert steps["good"]["stdout"] == "made\n"
+    assert (steps["bad"]["status"], steps["bad"]["exit_code"]) == ("failed", 3)

@@ -233,6 +233,73 @@ static void values_that_grow_without_end_are_left_alone(void **state) {
     json_decref(spec);
 }
 
+static void steps_of_another_container_are_another_job_of_the_stage(void **state) {
+    _cleanup_stages_ Stages s = fine(
+        "name: P\nenvironment: {V: \"18\"}\nstages:\n- name: S\n  steps:\n"
+        "  - {name: a, config: {command: one}}\n"
+        "  - {name: b, step_type: docker, config: {image: \"node:${V}\", command: two, working_directory: "
+        "/workspace/sub}}\n"
+        "  - {name: c, config: {image: \"node:${V}\", script: three, working_directory: /app}}\n"
+        "  - {name: d, step_type: docker, config: {command: four}}\n"
+        "- {name: T, steps: [{name: e, config: {command: five}}]}\n");
+    json_t *first = job_spec(&s, 0), *second = job_spec(&s, 1), *third = job_spec(&s, 2),
+           *last = job_spec(&s, 3);
+
+    assert_int_equal(s.plan->count, 4);
+    expect_json(first, "executor", "\"sandbox\"");
+    expect_json(second, "executor", "\"docker\"");
+    expect_json(second, "image", "\"node:18\"");
+    expect_json(second, "steps/0/working_directory", "\"sub\"");
+    expect_json(second, "steps/1/env", "{\"STEP_FOLDER\":\"/app\"}");
+    expect_json(third, "image", "\"ubuntu:latest\"");
+    assert_string_equal(s.plan->jobs[1].fit.executor, "docker");
+    assert_int_equal(s.plan->jobs[1].needs[0], 0);
+    assert_int_equal(s.plan->jobs[3].need_count, 1);
+    assert_int_equal(s.plan->jobs[3].needs[0], 2);
+    expect_json(second, "workspace/take",
+                "[{\"path\":\".pelton/workspace/0.tar\",\"changes\":false,\"required\":true}]");
+    expect_json(third, "workspace/keep", "\".pelton/workspace/2.tar\"");
+    expect_json(last, "workspace/take",
+                "[{\"path\":\".pelton/workspace/2.tar\",\"changes\":false,\"required\":true}]");
+    json_decref(first);
+    json_decref(second);
+    json_decref(third);
+    json_decref(last);
+}
+
+static void an_image_is_built_and_run(void **state) {
+    _cleanup_stages_ Stages s = fine(
+        "name: P\nstages:\n- name: S\n  steps:\n"
+        "  - {name: a, step_type: docker, config: {dockerfile: ./api/Dockerfile, build_context: api/, image: "
+        "\"app:${CI_COMMIT_SHORT_SHA}\", tags: [\"app:latest\"], registry: r.example.com}}\n"
+        "  - {name: b, step_type: docker, config: {dockerfile: Dockerfile, command: test, image: tested}}\n");
+    json_t *build = job_spec(&s, 0), *run = job_spec(&s, 1);
+
+    assert_int_equal(s.plan->count, 2);
+    expect_json(build, "executor", "\"docker\"");
+    assert_null(json_object_get(build, "image"));
+    expect_json(build, "steps/0/uses", "\"docker\"");
+    expect_json(build, "steps/0/with",
+                "{\"build\":\"api\",\"file\":\"Dockerfile\",\"tag\":[\"r.example.com/app:01234567\","
+                "\"r.example.com/app:latest\"],\"push\":true}");
+    expect_json(build, "steps/1/name", "\"b (image)\"");
+    expect_json(build, "steps/1/with/push", "false");
+    expect_json(run, "image", "\"tested\"");
+    expect_json(run, "steps/0/run", "\"test\"");
+    json_decref(build);
+    json_decref(run);
+}
+
+static void what_containers_cannot_do_is_told(void **state) {
+    INVALID("name: P\nstages:\n- name: S\n  parallel: true\n  steps:\n"
+            "  - {name: a, step_type: docker, config: {dockerfile: Dockerfile, command: x}}\n",
+            "in a parallel stage a step builds an image or runs in one");
+    INVALID("name: P\nstages:\n- {name: A, steps: [{name: a, config: {command: x}}]}\n"
+            "- name: S\n  condition: failure()\n  steps:\n"
+            "  - {name: a, config: {command: x}}\n  - {name: b, config: {image: i, command: x}}\n",
+            "runs only after a failure");
+}
+
 static void conditions_speak_of_variables(void **state) {
     static const struct {
         const char *condition;
@@ -331,8 +398,6 @@ static void steps_of_later_versions_are_refused_with_that_reason(void **state) {
         "{name: a, step_type: github, config: {action: create-release, repository: u/x}}",
         "{name: a, step_type: git_lab, config: {action: mirror, source_repo: a, target_repo: b}}",
         "{name: a, step_type: kubernetes, config: {image: i, command: c, namespace: production}}",
-        "{name: a, step_type: docker, config: {image: i, command: c}}",
-        "{name: a, step_type: docker, config: {image: i, dockerfile: Dockerfile}}",
         "{name: a, step_type: custom, config: {plugin_name: p}}",
     };
 
@@ -357,6 +422,11 @@ static void connectors_are_checked_already(void **state) {
         {"step_type: kubernetes, config: {namespace: -x, command: c}", "\"namespace\""},
         {"step_type: kubernetes, config: {image: x}", "nothing to do"},
         {"step_type: docker, config: {image: a b, command: c}", "no spaces"},
+        {"step_type: docker, config: {image: a}", "nothing to do"},
+        {"step_type: docker, config: {dockerfile: Dockerfile}", "a name for the image"},
+        {"step_type: docker, config: {image: a, dockerfile: ../x}", "inside the workspace"},
+        {"step_type: docker, config: {image: a, dockerfile: b/x, build_context: c}",
+         "below \"build_context\""},
         {"step_type: dokcer", "unknown step type \"dokcer\"; did you mean \"docker\"?"},
         {"step_type: shell", "nothing to run"},
         {"step_type: shell, config: {command: {a: b}}", "\"command\": expected"},
@@ -528,6 +598,9 @@ int main(void) {
         cmocka_unit_test(what_was_given_by_hand_wins_everywhere),
         cmocka_unit_test(a_variable_that_is_only_an_unknown_name_is_left_to_others),
         cmocka_unit_test(values_that_grow_without_end_are_left_alone),
+        cmocka_unit_test(steps_of_another_container_are_another_job_of_the_stage),
+        cmocka_unit_test(an_image_is_built_and_run),
+        cmocka_unit_test(what_containers_cannot_do_is_told),
         cmocka_unit_test(conditions_speak_of_variables),
         cmocka_unit_test(a_value_cannot_break_out_of_a_condition),
         cmocka_unit_test(a_condition_of_a_step_goes_to_the_runner),

@@ -156,6 +156,7 @@ def test_a_build_ends_when_its_time_is_over(bench):
 
 
 def test_a_job_that_no_runner_takes_in_time_fails_and_says_why(bench):
+    bench.runner()
     number = bench.build_of(pipeline(job="    queue-timeout: 1s\n    runs-on: {arch: riscv64}\n"))
     seen = bench.wait_build(number, "failed")
     message = seen["jobs"][0]["message"]

@@ -92,6 +92,20 @@ def test_a_pushed_build_appears_its_log_runs_and_cancel_ends_it(pelton, browser)
     assert not complaints(browser)
 
 
+def test_what_failed_runs_again_by_a_click(pelton, browser):
+    _, push = pelton.push("again", {".pelton.yml": "jobs:\n  good:\n    checkout: false\n    steps: ['true']\n"
+                                                   "  bad:\n    checkout: false\n    steps: ['false']\n"})
+    pelton.wait_build(push.build, "failed")
+    log_in(browser, pelton)
+    browser.get(f"{pelton.url}/builds/{push.build}")
+    wait_text(browser, "Run again")
+    browser.find_element(By.XPATH, "//button[text()='Run what failed']").click()
+    wait_text(browser, f"again #{push.build}")
+    again = pelton.wait_build(push.build + 1, "failed")
+    assert again["rerun_of"] == push.build and [job["copied"] for job in again["jobs"]] == [True, False]
+    assert not complaints(browser)
+
+
 def test_what_a_build_prints_is_text_and_not_markup(pelton, browser):
     nasty = "<img src=x onerror=\\\"document.title='owned'\\\">"
     _, push = pelton.push("nasty", {".pelton.yml": f'jobs:\n  t:\n    checkout: false\n    steps:\n'

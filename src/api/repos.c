@@ -158,6 +158,70 @@ static void render_setup(HttpRequest *req, JsonWriter *w, const Project *p) {
     jw_end_object(w);
 }
 
+/* ---- what a flake offers ---- */
+
+#define SUMMARY_PATH ".pelton/nix-summary.json" /* which runners keep of `uses: nix` */
+#define SUMMARY_MAX INT64_C(8 * 1024 * 1024)
+
+static void render_names(JsonWriter *w, const json_t *flake, const char *key) {
+    const json_t *name;
+    size_t i;
+
+    jw_array(w, key);
+    json_array_foreach (json_object_get(flake, key), i, name)
+        if (json_is_string(name))
+            jw_str(w, NULL, json_string_value(name));
+    jw_end_array(w);
+}
+
+/* Only what it should hold: a job could have written it itself. */
+static void render_flake(JsonWriter *w, const json_t *flake) {
+    static const char *const lists[] = {"packages", "checks", "apps", "dev_shells", "nixos_modules"};
+
+    jw_object(w, "flake_metadata");
+    jw_str(w, "description", json_string_value(json_object_get(flake, "description")));
+    for (size_t i = 0; i < ELEMENTS(lists); i++)
+        render_names(w, flake, lists[i]);
+    jw_end_object(w);
+}
+
+static int read_summary(Api *api, const Artifact *a, json_t **ret, Err *err) {
+    _cleanup_buf_ Buf text = BUF_INIT;
+    char path[64];
+    int fd, r;
+
+    if (a->size > SUMMARY_MAX)
+        return err_set(err, ERR_TOO_LARGE, "%s: %lld bytes", a->path, (long long)a->size);
+    r = blob_object_open(api->builds->blob, a->sha256, (uint64_t)a->size, &fd, err);
+    if (r < 0)
+        return r;
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    r = file_read(path, (size_t)SUMMARY_MAX, &text, err);
+    mem_close(fd);
+    return r < 0 ? r : json_read(buf_str(&text), text.len, ret, err);
+}
+
+/* Of the newest of the builds whose flake was checked. */
+static void render_flake_of(HttpRequest *req, JsonWriter *w, const Build *builds, size_t count) {
+    _cleanup_json_ json_t *summary = NULL;
+    Api *api = api_of(req);
+    const json_t *flake = NULL;
+    Artifact *a;
+    Err ignored;
+
+    for (size_t i = 0; i < count && !flake; i++) {
+        if (store_artifact_load(api->builds->db, builds[i].id, SUMMARY_PATH, http_mem(req), &a, &ignored) < 0)
+            continue;
+        json_decref(TAKE_PTR(summary));
+        if (read_summary(api, a, &summary, &ignored) == 0)
+            flake = json_object_get(summary, "flake");
+    }
+    if (flake)
+        render_flake(w, flake);
+    else
+        jw_null(w, "flake_metadata");
+}
+
 static int show(HttpRequest *req, Err *err) {
     _cleanup_buf_ Buf out = BUF_INIT;
     JsonWriter w = JSON_WRITER(&out);
@@ -178,7 +242,7 @@ static int show(HttpRequest *req, Err *err) {
         render_build(&w, NULL, &builds[i]);
     jw_end_array(&w);
     render_setup(req, &w, p);
-    jw_null(&w, "flake_metadata");
+    render_flake_of(req, &w, builds, count);
     jw_end_object(&w);
     http_reply_json(req, 200, &out);
     return 0;

@@ -135,7 +135,7 @@ static void docker_stop(ExecutorJob *job) {
     if (!job->shared->running)
         return;
     r = tell_container(job, "kill?signal=9", &err);
-    if (r == -ERR_CONFLICT) {
+    if (r == -ERR_CONFLICT || r == -ERR_INTERNAL) { /* Podman's word for it is 500 */
         snprintf(path, sizeof(path), "%s" DOCKER_SCRIPTS "/" DOCKER_STEP, job->scratch);
         unlink(path);
         r = tell_container(job, "start", &err);

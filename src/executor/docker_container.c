@@ -320,6 +320,8 @@ int container_run(HttpClient *c, ExecutorJob *job, const ExecutorStep *step, Err
         r = engine_open(mem, &start.client, err);
     if (r == 0)
         r = engine_attach(c, &attach, step->out, start_now, &start, err);
+    if (r == -ERR_CONFLICT) /* not a step's failure: what the engine has does not allow it now */
+        err->code = ERR_UNAVAILABLE;
     if (r < 0)
         return err_wrap(err, "start the container");
     return take_end(start.client, job, name, err);

@@ -122,9 +122,9 @@ static int look(Wait *w, HttpClient *c, Err *err) {
                        (long long)json_integer_value(json_object_get(state, "ExitCode")));
     if (str_eq(health, "unhealthy"))
         return err_set(err, ERR_CONFLICT, "its image's health check says it is unhealthy");
-    w->health = !health || str_eq(health, "none") ? HEALTH_NONE
-                : str_eq(health, "healthy")       ? HEALTH_GOOD
-                                                  : HEALTH_STARTING;
+    w->health = str_empty(health) || str_eq(health, "none") ? HEALTH_NONE
+                : str_eq(health, "healthy")                 ? HEALTH_GOOD
+                                                            : HEALTH_STARTING;
     return 0;
 }
 

@@ -8,6 +8,7 @@
 #include "base/str.h"
 #include "executor/env.h"
 #include "executor/executor.h"
+#include "executor/nix_flake.h"
 #include "executor/nix_log.h"
 #include "executor/sandbox.h"
 #include "executor/tree.h"
@@ -19,6 +20,7 @@
 #define STORE "/nix"
 #define DAEMON "/nix/var/nix/daemon-socket/socket"
 #define LINE_MAX_BYTES ((size_t)1024 * 1024)
+#define SHOWN_MAX ((size_t)4 * 1024 * 1024)
 
 static const char *const places[] = {"/usr/bin/nix", "/usr/local/bin/nix",
                                      "/nix/var/nix/profiles/default/bin/nix", NULL};
@@ -85,7 +87,7 @@ static void fill_env(Env *env, const ExecutorStep *step) {
 }
 
 static int start_sandboxed(ExecutorJob *job, const ExecutorStep *step, const char *const *command, int out,
-                           pid_t *ret_pid, Err *err) {
+                           int errors, pid_t *ret_pid, Err *err) {
     _cleanup_talloc_ void *mem = talloc_new(NULL);
     _cleanup_close_ int filter = -1;
     int keep[2] = {-1, -1};
@@ -102,7 +104,7 @@ static int start_sandboxed(ExecutorJob *job, const ExecutorStep *step, const cha
     };
     ProcOptions options = {
         .out = out,
-        .err = out,
+        .err = errors,
         .keep = keep,
         .die_with_parent = true,
         .drop_user = job->drop_user,
@@ -187,12 +189,53 @@ static int follow(NixLog *l, int from, int to, Err *err) {
     return r;
 }
 
-static int keep_summary(const ExecutorJob *job, const NixLog *l, Err *err) {
+static void read_answer(int fd, json_t **ret) {
+    _cleanup_buf_ Buf text = BUF_INIT;
+    ssize_t len;
+    Err ignored;
+
+    do {
+        len = read(fd, buf_reserve(&text, 65536), 65536);
+        text.len += (size_t)MAX(len, 0);
+    } while ((len > 0 || (len < 0 && errno == EINTR)) && text.len <= SHOWN_MAX);
+    if (text.len > 0 && text.len <= SHOWN_MAX && json_read(text.data, text.len, ret, &ignored) < 0)
+        *ret = NULL;
+}
+
+/* `nix flake WHAT --json` of the flake that was checked; *ret stays NULL when it has no answer. */
+static void ask_nix(ExecutorJob *job, const ExecutorStep *step, const char *what, json_t **ret) {
+    const char *command[] = {nix_path(), "flake", what, "--json", step->nix->check, NULL};
+    int fds[2], status;
+    pid_t pid;
+    Err err;
+    int r;
+
+    if (pipe2(fds, O_CLOEXEC) < 0)
+        return;
+    r = start_sandboxed(job, step, command, fds[1], -1, &pid, &err);
+    mem_close(fds[1]);
+    if (r == 0)
+        read_answer(fds[0], ret);
+    mem_close(fds[0]);
+    if (r == 0 && proc_wait(pid, &status, &err) < 0)
+        log_err("executor", "nix flake", &err);
+}
+
+static int keep_summary(ExecutorJob *job, const ExecutorStep *step, const NixLog *l, Err *err) {
     _cleanup_talloc_ void *mem = talloc_new(NULL);
+    _cleanup_json_ json_t *metadata = NULL, *shown = NULL;
     _cleanup_buf_ Buf out = BUF_INIT;
+    JsonWriter w = JSON_WRITER(&out);
     int r = file_mkdirs(job->scratch, 0711, err);
 
-    nix_log_summary(l, &out);
+    jw_object(&w, NULL);
+    nix_log_summary(l, &w);
+    if (l->check) {
+        ask_nix(job, step, "metadata", &metadata);
+        ask_nix(job, step, "show", &shown);
+        nix_flake_write(&w, "flake", metadata, shown);
+    }
+    jw_end_object(&w);
     return r < 0 ? r
                  : file_write_atomic(mem_printf(mem, "%s/%s", job->scratch, EXECUTOR_SUMMARY), out.data,
                                      out.len, 0600, err);
@@ -212,7 +255,7 @@ static int nix_in_child(ExecutorJob *job, void *arg, Err *err) {
     in = fds[0];
     out = fds[1];
     say_command(command, step->out);
-    r = start_sandboxed(job, step, command, out, &pid, err);
+    r = start_sandboxed(job, step, command, out, out, &pid, err);
     mem_close(TAKE_FD(out));
     if (r < 0)
         return r;
@@ -220,7 +263,7 @@ static int nix_in_child(ExecutorJob *job, void *arg, Err *err) {
     if (r == 0)
         r = proc_wait(pid, &status, err);
     if (r == 0)
-        r = keep_summary(job, &l, err);
+        r = keep_summary(job, step, &l, err);
     return r < 0 ? r : status;
 }
 
@@ -233,7 +276,7 @@ static int nix_start(ExecutorJob *job, const ExecutorStep *step, pid_t *ret_pid,
     job->shared->above = step->nix ? 3 : 2;
     if (step->nix)
         return executor_fork(job, nix_in_child, (void *)step, ret_pid, err);
-    return start_sandboxed(job, step, command, step->out, ret_pid, err);
+    return start_sandboxed(job, step, command, step->out, step->out, ret_pid, err);
 }
 
 static void nix_ask(ExecutorJob *job, pid_t pid, int sig) {

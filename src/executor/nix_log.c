@@ -176,30 +176,26 @@ static void write_names(JsonWriter *w, const char *key, const NixNames *names) {
     jw_end_array(w);
 }
 
-void nix_log_summary(const NixLog *l, Buf *out) {
-    JsonWriter w = JSON_WRITER(out);
-
-    jw_object(&w, NULL);
-    jw_int(&w, "total_steps", (int64_t)l->total_steps);
-    jw_time(&w, "started_at", l->began);
-    jw_time(&w, "completed_at", l->ended);
-    jw_array(&w, "timeline");
+void nix_log_summary(const NixLog *l, JsonWriter *w) {
+    jw_int(w, "total_steps", (int64_t)l->total_steps);
+    jw_time(w, "started_at", l->began);
+    jw_time(w, "completed_at", l->ended);
+    jw_array(w, "timeline");
     for (size_t i = 0; i < l->step_count; i++) {
-        jw_object(&w, NULL);
-        jw_str(&w, "text", l->steps[i].text);
-        jw_seconds(&w, "duration", l->steps[i].took);
-        jw_end_object(&w);
+        jw_object(w, NULL);
+        jw_str(w, "text", l->steps[i].text);
+        jw_seconds(w, "duration", l->steps[i].took);
+        jw_end_object(w);
     }
-    jw_end_array(&w);
-    jw_array(&w, "important_messages");
+    jw_end_array(w);
+    jw_array(w, "important_messages");
     for (size_t i = 0; i < l->message_count; i++) {
-        jw_object(&w, NULL);
-        jw_str(&w, "level", l->messages[i].level);
-        jw_str(&w, "message", l->messages[i].text);
-        jw_end_object(&w);
+        jw_object(w, NULL);
+        jw_str(w, "level", l->messages[i].level);
+        jw_str(w, "message", l->messages[i].text);
+        jw_end_object(w);
     }
-    jw_end_array(&w);
-    write_names(&w, "packages_checked", &l->packages);
-    write_names(&w, "checks_run", &l->checks);
-    jw_end_object(&w);
+    jw_end_array(w);
+    write_names(w, "packages_checked", &l->packages);
+    write_names(w, "checks_run", &l->checks);
 }

@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/json.h"
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -48,6 +49,7 @@ typedef struct NixLog {
 /* Takes a line without its end at `now` (µs since 1970); what people shall read is appended to out. A line
  * that is not nix's is given on as it is. */
 void nix_log_line(NixLog *l, const char *line, size_t len, int64_t now, Buf *out);
-/* {"total_steps","started_at","completed_at","timeline":[{"text","duration"}],"important_messages":[{"level","message"}],
- * "packages_checked":[],"checks_run":[]}: durations in seconds. */
-void nix_log_summary(const NixLog *l, Buf *out);
+/* Into an object:
+ * "total_steps","started_at","completed_at","timeline":[{"text","duration"}],"important_messages":[{"level",
+ * "message"}],"packages_checked":[],"checks_run":[]; durations in seconds. */
+void nix_log_summary(const NixLog *l, JsonWriter *w);

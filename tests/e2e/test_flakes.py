@@ -7,12 +7,14 @@ import shutil
 import pytest
 
 FLAKE = """{
+  description = "what it is for";
   outputs = { self }: let
     make = name: script: derivation {
       inherit name; system = "x86_64-linux"; builder = "/bin/sh"; args = [ "-c" script ];
     };
   in {
     packages.x86_64-linux.hello = make "hello" "echo building; echo hello > $out";
+    nixosModules.router = { };
     checks.x86_64-linux.good = make "good" "echo checking; echo ok > $out";
   };
 }
@@ -29,6 +31,9 @@ def test_a_repository_with_only_a_flake_has_its_checks_run(pelton):
     assert "$ nix flake check .\n" in log and "good> checking\n" in log and "@nix" not in log
     summary = json.loads(pelton.api("GET", f"/api/builds/{push.build}/artifacts/.pelton/nix-summary.json").body)
     assert summary["total_steps"] > 0 and "good" in summary["checks_run"]
+    assert pelton.client.get("/api/repos/flaky")["flake_metadata"] == {
+        "description": "what it is for", "packages": ["x86_64-linux.hello"], "checks": ["x86_64-linux.good"], "apps": [],
+        "dev_shells": [], "nixos_modules": ["router"]}
 
 
 def test_a_flake_s_package_is_built_for_the_steps_behind_it(pelton):

@@ -73,6 +73,7 @@ static void strange_ones_do_no_harm(void **state) {
 
 static void the_summary_has_steps_messages_packages_and_checks(void **state) {
     _cleanup_buf_ Buf out = BUF_INIT;
+    JsonWriter w = JSON_WRITER(&out);
 
     said("@nix {\"action\":\"start\",\"id\":1,\"level\":5,\"text\":\"checking derivation "
          "'packages.x86_64-linux.hello'\",\"type\":0}");
@@ -83,7 +84,9 @@ static void the_summary_has_steps_messages_packages_and_checks(void **state) {
          "{\"action\":\"start\",\"fields\":[\"/nix/store/"
          "abc-bad.drv\"],\"id\":3,\"level\":3,\"text\":\"building\",\"type\":105}");
     said("@nix {\"action\":\"msg\",\"level\":0,\"msg\":\"error: it failed\"}");
-    nix_log_summary(&l, &out);
+    jw_object(&w, NULL);
+    nix_log_summary(&l, &w);
+    jw_end_object(&w);
     assert_string_equal(
         buf_str(&out),
         "{\"total_steps\":1,\"started_at\":\"2023-11-14T22:13:20.500000Z\",\"completed_at\":"

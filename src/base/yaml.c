@@ -1,6 +1,7 @@
 #include "base/yaml.h"
 
 #include "base/str.h"
+#include "base/yaml_strict.h"
 #include <assert.h>
 #include <stdarg.h>
 #include <yaml.h>
@@ -27,6 +28,7 @@ typedef struct Reader {
     void *scratch;
     int nodes, aliases, depth;
     int line, column; /* of the mistake */
+    YamlStrict strict;
     Err *err;
 } Reader;
 
@@ -111,7 +113,16 @@ static int parser_mistake(Reader *r) {
 }
 
 static int next_event(Reader *r, yaml_event_t *event) {
-    return yaml_parser_parse(&r->parser, event) ? 0 : parser_mistake(r);
+    size_t at = 0, line, column;
+    const char *wrong;
+
+    if (!yaml_parser_parse(&r->parser, event))
+        return parser_mistake(r);
+    wrong = yaml_strict_event(&r->strict, event, &at);
+    if (!wrong)
+        return 0;
+    place_of(r, at, &line, &column);
+    return mistake(r, line, column, "%s", wrong);
 }
 
 static const char *tag_as_written(Reader *r, const yaml_char_t *tag) {
@@ -425,6 +436,13 @@ static int check_directives(Reader *r) {
     int count = 0;
 
     for (const char *at = r->text; at; line++) {
+        const char *nl = memchr(at, '\n', (size_t)(end - at));
+        size_t len = (size_t)((nl ? nl : end) - at);
+        const char *hash = len > 5 && memcmp(at, "%YAML", 5) == 0 ? memchr(at, '#', len) : NULL;
+
+        if (hash && hash[-1] != ' ' && hash[-1] != '\t')
+            return mistake(r, line, (size_t)(hash - at),
+                           "a comment begins behind a blank: put one before the #");
         if (end - at > 4 && memcmp(at, "%TAG", 4) == 0 && ++count > TAG_DIRECTIVES_MAX)
             return mistake(r, line, 0, "more than %d %%TAG directives", TAG_DIRECTIVES_MAX);
         at = memchr(at, '\n', (size_t)(end - at));
@@ -442,6 +460,7 @@ static int read_all(Reader *r, YamlNode **ret_root) {
     if (!yaml_parser_initialize(&r->parser))
         return err_set(r->err, ERR_INTERNAL, "out of memory");
     yaml_parser_set_encoding(&r->parser, YAML_UTF8_ENCODING);
+    yaml_strict_init(&r->strict, r->text, r->len);
     yaml_parser_set_input_string(&r->parser, (const unsigned char *)r->text, r->len);
     res = read_document(r, &root);
     yaml_parser_delete(&r->parser);
@@ -455,11 +474,26 @@ int yaml_read(const char *text, size_t len, const void *mem, YamlNode **ret_root
     return yaml_read_large(text, len, YAML_MAX_BYTES, mem, ret_root, ret_line, ret_column, err);
 }
 
+/* libyaml takes a last line of spaces alone, without a line break, for text. */
+static void end_last_line(Reader *r) {
+    size_t from = r->len;
+    char *copy;
+
+    while (from > 0 && r->text[from - 1] == ' ')
+        from--;
+    if (from == r->len || from == 0 || r->text[from - 1] != '\n')
+        return;
+    copy = mem_array(r->scratch, char, r->len + 2);
+    memcpy(copy, r->text, r->len);
+    copy[r->len++] = '\n';
+    r->text = copy;
+}
+
 int yaml_read_large(const char *text, size_t len, size_t max, const void *mem, YamlNode **ret_root,
                     int *ret_line, int *ret_column, Err *err) {
     Reader r = {.text = len ? text : "", .len = len, .mem = mem, .line = 1, .column = 1};
     Err own;
-    int res;
+    int res = 0;
 
     r.err = err ? err : &own;
     if (len >= 3 && memcmp(r.text, "\xef\xbb\xbf", 3) == 0) {
@@ -469,8 +503,10 @@ int yaml_read_large(const char *text, size_t len, size_t max, const void *mem, Y
     r.scratch = talloc_new(NULL);
     if (len > max)
         res = err_set(r.err, ERR_TOO_LARGE, "over %zu bytes", max);
-    else
+    if (res == 0) {
+        end_last_line(&r);
         res = read_all(&r, ret_root);
+    }
     talloc_free(r.scratch);
     if (res < 0 && ret_line)
         *ret_line = r.line;

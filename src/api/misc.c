@@ -3,6 +3,7 @@
 
 #include "api/web.h"
 #include "base/str.h"
+#include "pipeline/pipeline.h"
 
 /* A monitor need not know more than "ok"; the rest is for people. */
 static void render_problems(JsonWriter *w, const char *problem) {
@@ -39,6 +40,16 @@ static int version(HttpRequest *req, Err *err) {
     jw_str(&w, "name", "pelton");
     jw_str(&w, "version", api_of(req)->version);
     jw_end_object(&w);
+    http_reply_json(req, 200, &out);
+    return 0;
+}
+
+static int schema(HttpRequest *req, Err *err) {
+    const char *id =
+        mem_printf(http_mem(req), "%s/api/schema/pipeline.json", api_of(req)->builds->options.url);
+    _cleanup_buf_ Buf out = BUF_INIT;
+
+    pipeline_schema(id, &out);
     http_reply_json(req, 200, &out);
     return 0;
 }
@@ -105,6 +116,12 @@ const HttpRoute api_misc[] = {
      .handle = http_handle_openapi,
      .tag = "server",
      .summary = "This description"},
+    {.method = HTTP_GET,
+     .path = "/api/schema/pipeline.json",
+     .handle = schema,
+     .tag = "server",
+     .summary = "The language of .pelton.yml as a JSON Schema, for editors: no token is needed",
+     .answer = "{\"type\":\"object\"}"},
     {.method = HTTP_GET,
      .path = "/",
      .handle = page,

@@ -1,12 +1,7 @@
-#include "base/file.h"
 #include "base/json.h"
 #include "base/str.h"
-#include "base/yaml.h"
-#include "cli/call.h"
 #include "cli/commands.h"
-#include "pipeline/pipeline.h"
-
-#include <libgen.h>
+#include "cli/planned.h"
 
 typedef struct LintOptions {
     const char *branch;
@@ -20,65 +15,6 @@ static const Setting lint_flags[] = {
      .arg = "NAME",
      .help = "plan as for a push to this branch"},
 };
-
-/* What a planner would see of a commit. */
-typedef struct Files {
-    const char **contents;
-    size_t *lens;
-    size_t first; /* the first one that is there */
-} Files;
-
-static size_t plan_file_count(void) {
-    size_t count = 0;
-
-    while (plan_files[count])
-        count++;
-    return count;
-}
-
-static int read_one(Cli *cli, const char *path, Files *files, size_t at, Err *err) {
-    Buf text = BUF_INIT;
-    int r = file_read(path, YAML_MAX_BYTES, &text, err);
-
-    if (r >= 0) {
-        files->contents[at] = mem_strndup(cli->mem, buf_str(&text), text.len);
-        files->lens[at] = text.len;
-        files->first = MIN(files->first, at);
-    }
-    buf_done(&text);
-    return r;
-}
-
-/* Which planner reads a file of this name; a name of its own is a pipeline file. */
-static size_t index_of(Cli *cli, const char *path) {
-    const char *name = basename(mem_strdup(cli->mem, path));
-
-    for (size_t i = 0; plan_files[i]; i++)
-        if (str_eq(plan_files[i], name))
-            return i;
-    return 0;
-}
-
-static int read_files(Cli *cli, const char *path, Files *files, Err *err) {
-    size_t count = plan_file_count();
-
-    *files =
-        (Files){mem_array(cli->mem, const char *, count + 1), mem_array(cli->mem, size_t, count + 1), count};
-    if (path) {
-        int r = read_one(cli, str_eq(path, "-") ? "/dev/stdin" : path, files, index_of(cli, path), err);
-
-        return r < 0 ? err_wrap(err, "lint") : 0;
-    }
-    for (size_t i = 0; i < count; i++) {
-        Err why = {0};
-
-        if (read_one(cli, plan_files[i], files, i, &why) < 0 && why.code != ERR_NOT_FOUND) {
-            *err = why;
-            return err_wrap(err, "lint");
-        }
-    }
-    return 0;
-}
 
 static void problems_json(JsonWriter *w, const PlanProblems *problems, const char *file) {
     jw_array(w, "problems");
@@ -126,44 +62,27 @@ static void print_plan(const Cli *cli, const Plan *plan, const char *file, Buf *
     }
 }
 
-static int report(Cli *cli, const char *file, const Files *files, const Plan *plan,
-                  const PlanProblems *problems, Err *err) {
+static int report(Cli *cli, const Planned *p, Err *err) {
     _cleanup_buf_ Buf out = BUF_INIT;
     JsonWriter w = JSON_WRITER(&out);
     int r;
 
     if (cli->json) {
         jw_object(&w, NULL);
-        jw_str(&w, "file", file);
-        jw_bool(&w, "ok", plan != NULL);
-        problems_json(&w, problems, file);
-        plan_json(&w, plan);
+        jw_str(&w, "file", p->file);
+        jw_bool(&w, "ok", p->plan != NULL);
+        problems_json(&w, p->problems, p->file);
+        plan_json(&w, p->plan);
         jw_end_object(&w);
         buf_addc(&out, '\n');
-    } else if (plan) {
-        print_plan(cli, plan, file, &out);
+    } else if (p->plan) {
+        print_plan(cli, p->plan, p->file, &out);
     } else {
-        plan_problems_print(problems, file, files->contents[files->first], files->lens[files->first],
-                            cli->out.colour, &out);
+        planned_problems(cli, p, &out);
     }
     r = cli_print(&out, err);
-    return r < 0 ? r : plan ? CLI_DONE : CLI_FAILED;
+    return r < 0 ? r : p->plan ? CLI_DONE : CLI_FAILED;
 }
-
-/* What is included lies where the command runs, as at the root of a commit. */
-static int file_here(void *data, const char *path, const void *mem, const char **ret, size_t *ret_len,
-                     Err *err) {
-    _cleanup_buf_ Buf text = BUF_INIT;
-    int r = file_read(path, YAML_MAX_BYTES, &text, err);
-
-    if (r < 0)
-        return r;
-    *ret = mem_strndup(mem, buf_str(&text), text.len);
-    *ret_len = text.len;
-    return 0;
-}
-
-static const PlanSource source_here = {.file = file_here};
 
 static int lint_run(Cli *cli, void *arg, Err *err) {
     const LintOptions *options = arg;
@@ -173,22 +92,11 @@ static int lint_run(Cli *cli, void *arg, Err *err) {
         .ref = mem_printf(cli->mem, "refs/heads/%s", options->branch),
         .commit = "here",
         .event = "push",
-        .source = &source_here,
-        .allow_shell = true, /* whether the server allows it is the server's to say */
     };
-    const char *path = cli->arg_count > 0 ? cli->args[0] : NULL, *file;
-    PlanProblems *problems = NULL;
-    Plan *plan = NULL;
-    Files files;
-    int r = read_files(cli, path, &files, err);
+    Planned planned;
+    int r = planned_read(cli, cli->arg_count > 0 ? cli->args[0] : NULL, &context, &planned, err);
 
-    if (r < 0)
-        return r;
-    r = plan_make(files.contents, files.lens, &context, cli->mem, &plan, &problems, err);
-    file = path ? path : plan ? plan->file : plan_files[files.first];
-    if (r < 0 && (r != -ERR_INVALID || !problems || problems->count == 0))
-        return r;
-    return report(cli, text_clean(cli->mem, file), &files, r < 0 ? NULL : plan, problems, err);
+    return r < 0 ? r : report(cli, &planned, err);
 }
 
 static const char *const lint_examples[] = {

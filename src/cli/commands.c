@@ -18,6 +18,7 @@ const Command *const cli_commands[] = {
     &command_deployments,
     &command_open,
     &command_lint,
+    &command_plan,
     &command_run,
     &command_queue,
     &command_pause,

@@ -10,6 +10,7 @@ extern const Command command_logs, command_rerun;
 extern const Command command_artifacts;
 extern const Command command_deployments, command_open;
 extern const Command command_lint;
+extern const Command command_plan;
 extern const Command command_run;
 extern const Command command_runners, command_runner_drain, command_runner_resume;
 extern const Command command_queue, command_pause, command_resume;

@@ -155,6 +155,8 @@ void plan_problems_print(const PlanProblems *problems, const char *file, const c
 
 /* The language reference as Markdown tables: what docs/pipeline.md holds between its markers. */
 void pipeline_reference(Buf *out);
+/* The same as a JSON Schema, for editors. id: the URL that it is at, or NULL. */
+void pipeline_schema(const char *id, Buf *out);
 
 /* ---- conditions ---- */
 typedef enum CondStatus { COND_SUCCESS, COND_FAILURE, COND_CANCELLED } CondStatus;

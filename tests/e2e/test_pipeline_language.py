@@ -1,5 +1,7 @@
 """What `.pelton.yml` says, seen from what a push does."""
 
+import json
+
 import pytest
 
 
@@ -144,3 +146,23 @@ def test_a_file_of_the_same_commit_is_included(pelton):
     told = pelton.wait_build(build, "failed")
     assert told["reason"] == "invalid"
     assert told["message"].startswith("ci/common.yml, line 1, column 31: ")
+
+
+GRAPH = """
+jobs:
+  build: {steps: [make]}
+  test: {needs: build, matrix: {n: [1, 2]}, if: branch == "main", steps: ["x ${{ matrix.n }}"]}
+"""
+
+
+def test_a_plan_is_shown_as_text_as_a_graph_and_as_json(pelton):
+    assert pelton.run("plan", "-", input=GRAPH).stdout == (
+        '1\n  build\n2\n  test (1) <- build  (if branch == "main")\n  test (2) <- build  (if branch == "main")\n')
+    assert "test (1) <- build  (skipped)" in pelton.run("plan", "-", "--branch", "dev", input=GRAPH).stdout
+    assert '  "build" -> "test (2)";\n' in pelton.run("plan", "-", "--dot", input=GRAPH).stdout
+    job = json.loads(pelton.run("plan", "-", "--json", input=GRAPH).stdout)["jobs"][2]
+    assert job["needs"] == ["build"] and job["spec"]["steps"][0]["env"] == {"PELTON_VALUE_1": "2"}
+    told = pelton.run("plan", "-", "--event", "tag", input="on: push\n" + GRAPH).stdout
+    assert told.startswith("nothing to build: it is not for a tag\n")
+    told = pelton.run("plan", "-", input="jobs: {a: {stesp: [x]}}\n", expect=1).stdout
+    assert 'did you mean "steps"?' in told

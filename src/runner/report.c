@@ -59,6 +59,8 @@ void report_send(JobProcess *j) {
 
 /* ---- a log that was cut ---- */
 
+#define CUT "the log is cut: "
+
 static void clamp(json_t *object, const char *key, int64_t most) {
     json_t *value = json_object_get(object, key);
 
@@ -66,11 +68,18 @@ static void clamp(json_t *object, const char *key, int64_t most) {
         json_object_set_new(object, key, json_integer(most));
 }
 
-static void fail(json_t *report, const char *why) {
-    _cleanup_talloc_ char *message = mem_printf(NULL, "the log is cut: %s", why);
+/* A success fails for it; any other end says it besides. */
+static void tell_end(json_t *report, const char *state, const char *why) {
+    const char *before = json_string_value(json_object_get(report, "message"));
+    _cleanup_talloc_ char *message = NULL;
 
-    json_object_set_new(report, "state", json_string("failed"));
-    json_object_set_new(report, "reason", json_string("infrastructure"));
+    if (before && strstr(before, CUT))
+        return;
+    if (str_eq(state, "success")) {
+        json_object_set_new(report, "state", json_string("failed"));
+        json_object_set_new(report, "reason", json_string("infrastructure"));
+    }
+    message = mem_printf(NULL, "%s%s" CUT "%s", before ? before : "", str_empty(before) ? "" : "; ", why);
     json_object_set_new(report, "message", json_string(message));
 }
 
@@ -88,8 +97,8 @@ char *report_cut(char *text, int64_t kept, const char *why) {
         clamp(step, "log_end", kept);
     }
     clamp(report, "log_size", kept);
-    if (str_eq(state, "success"))
-        fail(report, why);
+    if (!str_eq(state, "running"))
+        tell_end(report, state, why);
     cut = json_dumps(report, JSON_COMPACT);
     if (!cut)
         return text;

@@ -244,11 +244,11 @@ static void send_log(Uploader *u) {
 static void took_report(Uploader *u, const HttpCall *call, bool final) {
     int64_t next;
 
-    u->retry.failures = 0;
     if (is_stale(call)) {
         raise_event(u, UPLOADER_STALE);
         u->quit = true;
     } else if (call->status / 100 == 2) {
+        u->retry.failures = 0;
         if (final) {
             raise_event(u, UPLOADER_DELIVERED);
             u->quit = true;
@@ -256,10 +256,11 @@ static void took_report(Uploader *u, const HttpCall *call, bool final) {
             raise_event(u, UPLOADER_STOP);
         }
     } else if (final && call->status == 409 && (next = answer_next(call)) >= 0) {
+        u->retry.failures = 0;
         go_back(u, next);
         if (next >= u->size) /* or it would be told the same for ever */
             refuse(u, "a part of it is lost on the runner");
-    } else {
+    } else { /* no room for it, say */
         Err err = {0};
 
         if (http_call_check(call, &err) < 0)

@@ -115,6 +115,19 @@ static void a_checkout_waits_for_a_server_that_is_out_of_reach_and_can_be_cancel
     world_clean();
 }
 
+/* Half of each pause at least: 10, 20, 40, 80, 160, 320 ms. */
+static void a_server_without_room_for_a_result_is_asked_less_and_less_often(void **state) {
+    int64_t begin = clock_mono();
+    FakeJob *job;
+
+    world.no_room = 6;
+    world_start_runner();
+    job = world_finish(world_job("shell", "[{\"name\":\"one\",\"run\":\"echo hi\"}]", ""));
+    assert_non_null(strstr(buf_str(&job->report), "\"state\":\"success\""));
+    assert_true(clock_mono() - begin >= 630 * US_PER_MS);
+    world_clean();
+}
+
 static void a_result_reaches_a_server_that_was_away(void **state) {
     char address[64];
     int id;
@@ -266,6 +279,7 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         TEST(a_job_outlives_its_runner_and_the_next_one_adopts_it),
         TEST(an_adopted_job_can_be_cancelled),
+        TEST(a_server_without_room_for_a_result_is_asked_less_and_less_often),
         TEST(a_checkout_waits_for_a_server_that_is_out_of_reach_and_can_be_cancelled),
         TEST(a_result_reaches_a_server_that_was_away),
         TEST(a_result_whose_process_was_killed_is_delivered_by_another),

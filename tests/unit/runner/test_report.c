@@ -43,6 +43,19 @@ static void a_success_becomes_a_failure_with_the_reason(void **state) {
     assert_int_equal(number_of(r, "log_size"), 100);
 }
 
+static void a_failure_keeps_its_reason_and_says_that_the_log_is_cut(void **state) {
+    _cleanup_free_ char *twice =
+        report_cut(strdup("{\"state\":\"failed\",\"reason\":\"exit\",\"message\":\"step 1: exit status 3\","
+                          "\"log_size\":210," STEPS "}"),
+                   100, "the disk is full");
+    _cleanup_json_ json_t *r = cut(twice, 100);
+
+    (void)state;
+    assert_string_equal(text_of(r, "state"), "failed");
+    assert_string_equal(text_of(r, "reason"), "exit");
+    assert_string_equal(text_of(r, "message"), "step 1: exit status 3; the log is cut: the disk is full");
+}
+
 static void steps_end_where_the_log_ends(void **state) {
     _cleanup_json_ json_t *r = cut("{\"state\":\"running\"," STEPS "}", 100);
     json_t *steps = json_object_get(r, "steps");
@@ -63,7 +76,7 @@ static void a_cancel_and_a_failure_stay_what_they_are(void **state) {
     assert_string_equal(text_of(cancelled, "reason"), "user");
     assert_int_equal(number_of(cancelled, "log_size"), 3);
     assert_string_equal(text_of(failed, "reason"), "exit");
-    assert_string_equal(text_of(failed, "message"), "m");
+    assert_string_equal(text_of(failed, "message"), "m; the log is cut: the disk is full");
 }
 
 static void a_report_tells_its_logs_size(void **state) {
@@ -76,6 +89,7 @@ static void a_report_tells_its_logs_size(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_success_becomes_a_failure_with_the_reason),
+        cmocka_unit_test(a_failure_keeps_its_reason_and_says_that_the_log_is_cut),
         cmocka_unit_test(steps_end_where_the_log_ends),
         cmocka_unit_test(a_cancel_and_a_failure_stay_what_they_are),
         cmocka_unit_test(a_report_tells_its_logs_size),

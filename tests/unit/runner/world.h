@@ -54,7 +54,8 @@ typedef struct World {
     HttpWaiter *waiter;
     FakeJob jobs[JOBS_MAX];
     int count;
-    bool down; /* answers 503 */
+    bool down;   /* answers 503 */
+    int no_room; /* so many final reports are answered 507 */
     char running[4096];
     pid_t runner;
 } World;
@@ -204,6 +205,9 @@ static inline int handle_report(HttpRequest *req, Err *err) {
     } else if (r == 0 && log_size > job->next) {
         snprintf(text, sizeof(text), "{\"error\":\"LogGap\",\"next\":%lld}", (long long)job->next);
         answer_text(req, 409, text);
+    } else if (r == 0 && world.no_room > 0) {
+        world.no_room--;
+        answer_text(req, 507, "{\"error\":\"NoSpace\",\"message\":\"the disk is full\"}");
     } else if (r == 0) {
         job->finals++;
         buf_clear(&job->report);

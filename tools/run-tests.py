@@ -6,13 +6,14 @@ import signal
 import sys
 import time
 
-from suite import c_tests, fuzzing, lint, py_tests, web_tests
+from suite import c_tests, crash, fuzzing, lint, py_tests, web_tests
 from suite.tally import Broken, Tally, say
 
 PARTS = {
     "unit": ("the C tests of every room, on the release build", c_tests.unit),
     "api": ("the HTTP interface and the command line of the release build", py_tests.api),
     "e2e": ("real pushes, builds and deployments on the release build", py_tests.e2e),
+    "crash": ("kills everything at random, some 100 times, and looks whether anything was lost", crash.crash),
     "browser": ("the page: its code under node, the whole in Chromium", web_tests.browser),
     "asan": ("unit, corpora and api under AddressSanitizer and UndefinedBehaviorSanitizer", c_tests.asan),
     "tsan": ("the rooms that have threads under ThreadSanitizer", c_tests.tsan),
@@ -31,20 +32,22 @@ def arguments():
     )
     parser.add_argument("part", nargs="*", metavar="PART", help="what to run")
     parser.add_argument("-k", metavar="TEXT", dest="match", help="only tests whose name has TEXT")
-    given = parser.parse_args()
+    given, given.further = parser.parse_known_args()
+    if given.further and given.part != ["crash"]:
+        parser.error(f"unknown: {' '.join(given.further)} (crash, named alone, has flags of its own: --seed, --rounds, --kills, --only, --without, --keep, --stop)")
     unknown = [part for part in given.part if part not in PARTS]
     if unknown:
         parser.error(f"no part {unknown[0]!r}; there are: {' '.join(PARTS)}")
     return given
 
 
-def run(part, match):
+def run(part, match, further=()):
     text, function = PARTS[part]
     say(f"\n=== {part}: {text}")
     started = time.monotonic()
     tally = Tally()
     try:
-        function(tally, match)
+        function(tally, match, *([further] if further else []))
     except Broken as error:
         tally.fail(part, str(error))
     say(f"--- {part}: {tally} in {time.monotonic() - started:.0f} s")
@@ -56,7 +59,7 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     total = Tally()
     for part in given.part or PARTS:
-        total.add(run(part, given.match))
+        total.add(run(part, given.match, given.further))
     if total.failures:
         say("\nfailed:")
         for name in total.failures:

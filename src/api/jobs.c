@@ -209,6 +209,8 @@ static int report_job(HttpRequest *req, Err *err) {
     bool stop = false;
     int r = read_report(req, &report, err);
 
+    if (r >= 0 && str_eq(report.state, "running")) /* it is said again, or an end is */
+        http_set_promise(req, HTTP_PROMISE_NONE);
     if (r >= 0)
         r = build_report(api_of(req)->builds, &report, &next, &stop, err);
     if (r == -ERR_CONFLICT) {

@@ -116,19 +116,18 @@ static int said_before(Tx *tx, const JobReport *report, Err *err) {
 }
 
 int build_report(Builds *b, const JobReport *report, uint64_t *ret_next, bool *ret_stop, Err *err) {
+    bool runs = str_eq(report->state, "running");
     Job *job;
     Tx tx;
-    int r;
+    int r = runs ? 0 : blob_log_keep(b->blob, report->attempt.job, report->attempt.attempt, err);
 
     *ret_next = UINT64_MAX;
     *ret_stop = false;
-    r = str_eq(report->state, "running")
-            ? 0
-            : blob_log_keep(b->blob, report->attempt.job, report->attempt.attempt, err);
     if (r >= 0)
         r = tx_begin(b, &tx, err);
     if (r < 0)
         return r;
+    tx.casual = runs;
     r = store_job_load(b->db, report->attempt.job, tx.mem, &job, err);
     if (r < 0)
         return tx_end(&tx, r, err);

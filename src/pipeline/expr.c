@@ -44,8 +44,7 @@ const ExprWord expr_functions[] = {
     {"always()", "whatever came before"},
     {"contains(a, b)", "the text a holds the text b; or the list a holds the value b"},
     {"hash(a, …)",
-     "the SHA-256 of the workspace's files that fit the patterns, names and contents; where the job runs: in "
-     "env, run and cache keys, and `if` of a step"},
+     "the SHA-256 of the workspace's files that fit the patterns, names and contents; in cache keys"},
     {NULL, NULL},
 };
 
@@ -219,8 +218,7 @@ static bool parse_hash(Parser *p, size_t start, Value *ret) {
     size_t count = 0;
 
     if (!(p->scope->uses & EXPR_FILES))
-        return mistake(p, start,
-                       "hash() needs the workspace's files: it is for env, run, cache keys and a step's if");
+        return mistake(p, start, "hash() needs the workspace's files: it is for cache keys");
     do {
         Value v;
 
@@ -289,7 +287,7 @@ static bool parse_name(Parser *p, const char *name, size_t start, size_t len, Va
     p->at = start;
     if (!call && *hint(name, strlen(name)))
         return unexpected(p, "a value");
-    if (expr_name(name, call, p->scope, p->mem, &value, p->err) < 0) {
+    if (expr_name(name, call, p->scope, &value, p->err) < 0) {
         p->mistake_at = start;
         return false;
     }
@@ -568,10 +566,7 @@ int expr_condition(const char *text, const ExprScope *scope, const void *mem, bo
 
 int condition_eval(const char *text, const PlanContext *context, CondStatus status, bool *ret, Err *err) {
     _cleanup_talloc_ void *mem = talloc_new(NULL);
-    ExprScope scope = {.context = context,
-                       .status = status,
-                       .uses = EXPR_STATUS | EXPR_NEEDS | (context->hash ? EXPR_FILES : 0u),
-                       .late = true};
+    ExprScope scope = {.context = context, .status = status, .uses = EXPR_STATUS | EXPR_NEEDS, .late = true};
     size_t at = 0;
     int r = expr_condition(text, &scope, mem, ret, NULL, &at, err);
 

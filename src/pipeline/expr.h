@@ -12,7 +12,7 @@
 /* What an expression may use beside the names that hold for the whole build. */
 typedef enum ExprUse {
     EXPR_STATUS = 1, /* success() and its kin */
-    EXPR_NEEDS = 2,  /* needs.JOB.result, needs.JOB.outputs.NAME */
+    EXPR_NEEDS = 2,  /* needs.JOB.result */
     EXPR_FILES = 4,  /* hash(): files of the workspace */
 } ExprUse;
 
@@ -23,7 +23,7 @@ typedef struct ExprScope {
     const YamlNode *matrix, *inputs; /* mappings of names to scalars; NULL: none */
     const YamlNode *needs;           /* what the job's `needs` says; NULL: not checked */
     unsigned uses;                   /* of ExprUse */
-    bool late;                       /* needs and files are there: what uses them has a value */
+    bool late;                       /* needs or files are there: what uses them has a value */
 } ExprScope;
 
 typedef enum ValueKind { VALUE_BOOL, VALUE_NUMBER, VALUE_TEXT, VALUE_LIST } ValueKind;
@@ -84,8 +84,8 @@ typedef struct NameValue {
     bool late;
 } NameValue;
 
-/* A name with its dots. ERR_INVALID with a message, without a place; call: a "(" is behind it. */
-_must_check_ int expr_name(const char *name, bool call, const ExprScope *scope, const void *mem,
-                           NameValue *ret, Err *err);
+/* A name with its dots; the value is of the scope. ERR_INVALID with a message, without a place; call: a "("
+ * is behind it. */
+_must_check_ int expr_name(const char *name, bool call, const ExprScope *scope, NameValue *ret, Err *err);
 /* The lines of the reference; false behind the last one. */
 bool expr_name_word(size_t i, ExprWord *ret);

@@ -1,11 +1,9 @@
 /* The names of expressions and where their values come from. */
 #include "pipeline/expr.h"
 
-#include "base/json.h"
 #include "base/str.h"
 
 #define SHORT_COMMIT 8
-#define OUTPUTS ".outputs."
 #define RESULT ".result"
 
 typedef struct Name {
@@ -35,9 +33,8 @@ static const Name names[] = {
 static const ExprWord families[] = {
     {"matrix.NAME", "the value that this job has of its `matrix`"},
     {"inputs.NAME", "what was given by hand for an input, or its default"},
-    {"needs.JOB.result",
-     "how a job that this one needs has ended: `success`, `failed`, `skipped`, `cancelled`"},
-    {"needs.JOB.outputs.NAME", "what a step of it wrote to `$PELTON_OUTPUT`"},
+    {"needs.JOB.result", "how a job that this one needs has ended: `success`, `failed`, `skipped` or "
+                         "`cancelled`; of a `matrix` the worst; in a job's `if`"},
 };
 
 /* What a wrong name may have meant: names, functions and truth. */
@@ -126,46 +123,41 @@ static bool is_needed(const YamlNode *needs, const char *job, size_t len) {
     return false;
 }
 
-static const PlanNeed *need_of(const PlanContext *c, const char *job, size_t len) {
+/* Whether the need is the job, or one of its matrix: "test" and "test (18, pg)". */
+static bool is_of(const PlanNeed *need, const char *job, size_t len) {
+    return strncmp(need->job, job, len) == 0 && (!need->job[len] || strncmp(need->job + len, " (", 2) == 0);
+}
+
+static size_t rank_of(const char *state) {
+    static const char *const worst_last[] = {"skipped", "success", "cancelled", "failed"};
+
+    for (size_t i = ELEMENTS(worst_last); i > 0; i--)
+        if (str_eq(state, worst_last[i - 1]))
+            return i;
+    return 0;
+}
+
+static const char *result_of(const PlanContext *c, const char *job, size_t len) {
+    const char *worst = "";
+
     for (size_t i = 0; c && i < c->need_count; i++)
-        if (strlen(c->needs[i].job) == len && memcmp(c->needs[i].job, job, len) == 0)
-            return &c->needs[i];
-    return NULL;
+        if (is_of(&c->needs[i], job, len) && rank_of(c->needs[i].state) > rank_of(worst))
+            worst = c->needs[i].state;
+    return worst;
 }
 
-/* An output that no step wrote is empty. */
-static const char *output_of(const PlanNeed *need, const char *name, const void *mem) {
-    _cleanup_json_ json_t *outputs = NULL;
-    const char *text = "";
-    Err ignored;
-
-    if (need && need->outputs && json_read(need->outputs, strlen(need->outputs), &outputs, &ignored) >= 0 &&
-        json_opt_str(outputs, name, &text, &ignored) >= 0)
-        return mem_strdup(mem, text);
-    return "";
-}
-
-static int need_value(const char *rest, const ExprScope *scope, const void *mem, NameValue *ret, Err *err) {
-    const char *outputs = strstr(rest, OUTPUTS);
-    bool result = !outputs && str_ends(rest, RESULT);
-    size_t len = outputs ? (size_t)(outputs - rest) : result ? strlen(rest) - strlen(RESULT) : 0;
-    const PlanNeed *need;
+static int need_value(const char *rest, const ExprScope *scope, NameValue *ret, Err *err) {
+    size_t len = str_ends(rest, RESULT) ? strlen(rest) - strlen(RESULT) : 0;
 
     if (!(scope->uses & EXPR_NEEDS))
-        return err_set(
-            err, ERR_INVALID,
-            "\"needs\" is known only when the job starts; it is for `if`, env, run and cache keys");
-    if (len == 0 || (outputs && !outputs[strlen(OUTPUTS)]))
-        return err_set(err, ERR_INVALID, "expected needs.JOB.result or needs.JOB.outputs.NAME");
+        return err_set(err, ERR_INVALID,
+                       "\"needs\" is for the \"if\" of a job: nothing is known of them before");
+    if (len == 0)
+        return err_set(err, ERR_INVALID, "expected needs.JOB.result");
     if (scope->needs && !is_needed(scope->needs, rest, len))
         return err_set(err, ERR_INVALID, "\"%.*s\" is not among the job's needs", (int)MIN(len, (size_t)60),
                        rest);
-    need = need_of(scope->context, rest, len);
-    *ret = (NameValue){.late = true, .value = value_text("", 0)};
-    if (result && need)
-        ret->value = text_value(need->state);
-    else if (outputs)
-        ret->value = text_value(output_of(need, outputs + strlen(OUTPUTS), mem));
+    *ret = (NameValue){.late = true, .value = text_value(result_of(scope->context, rest, len))};
     return 0;
 }
 
@@ -199,8 +191,7 @@ bool expr_name_word(size_t i, ExprWord *ret) {
     return true;
 }
 
-int expr_name(const char *name, bool call, const ExprScope *scope, const void *mem, NameValue *ret,
-              Err *err) {
+int expr_name(const char *name, bool call, const ExprScope *scope, NameValue *ret, Err *err) {
     const char *rest;
 
     for (size_t i = 0; i < ELEMENTS(names); i++)
@@ -213,6 +204,6 @@ int expr_name(const char *name, bool call, const ExprScope *scope, const void *m
     if ((rest = str_after(name, "inputs.")))
         return member("inputs", rest, scope->inputs, "the file has no inputs", ret, err);
     if ((rest = str_after(name, "needs.")))
-        return need_value(rest, scope, mem, ret, err);
+        return need_value(rest, scope, ret, err);
     return no_such(name, call, err);
 }

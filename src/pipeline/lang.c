@@ -332,7 +332,7 @@ static const LangKey job_keys[] = {
              "mapping."},
     {"if", LANG_CONDITION, offsetof(PipeJob, condition), .unset = "`success()`",
      .also = "when condition only rules", .help = "Whether the job runs: see [Conditions](#conditions).",
-     .uses = EXPR_STATUS},
+     .uses = EXPR_STATUS | EXPR_NEEDS},
     {"checkout", LANG_BOOL, offsetof(PipeJob, checkout), .fallback = "true", .also = "clone",
      .help =
          "Whether the workspace holds the commit's files; without, it is empty, and the job starts sooner."},

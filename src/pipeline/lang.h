@@ -43,7 +43,7 @@ typedef enum LangType {
     LANG_SIZE,      /* int64_t bytes, at least key->min */
     LANG_CPU,       /* int64_t thousandths */
     LANG_FOLDER,    /* const char *: a path inside the workspace; "" the workspace */
-    LANG_ENV,       /* const YamlNode *: a mapping of names to scalars; lang_is_late tells of each */
+    LANG_ENV,       /* const YamlNode *: a mapping of names to scalars */
     LANG_LABELS,    /* const YamlNode *: a mapping of names to scalars that say something */
     LANG_NODE,      /* const YamlNode *: anything; whoever uses it reads it */
     LANG_NEEDS,     /* LangItems: of PipeNeed */
@@ -271,9 +271,6 @@ const char *lang_nearest(const LangLevel *level, const char *name);
 
 /* Whether the text may be the name of an environment's variable. */
 bool lang_is_variable(const YamlNode *node);
-/* Whether the text of the node, which the reader gave, has ${{ }} that are to be filled in when the job runs.
- */
-bool lang_is_late(const YamlNode *node);
 
 static inline const char *lang_text(const YamlNode *node) {
     return node ? node->text : "";

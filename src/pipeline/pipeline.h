@@ -11,8 +11,7 @@
 /* How a job that another one needs has ended; for expressions that are evaluated when it has. */
 typedef struct PlanNeed {
     const char *job;
-    const char *state;   /* "success", "failed", "skipped", "cancelled" */
-    const char *outputs; /* JSON object of texts, or NULL */
+    const char *state; /* "success", "failed", "skipped", "cancelled" */
 } PlanNeed;
 
 /* The rest of the commit, for what a pipeline file asks of it. */

@@ -26,18 +26,9 @@ static const char *finish(SpecWriter *w) {
     return w->total <= SPEC_MAX_TOTAL ? buf_dup(&w->buf, w->mem) : NULL;
 }
 
-/* What is late has a list of its own, for the runner to fill in. */
-static void write_pairs(JsonWriter *jw, const YamlNode *env, bool late) {
+static void write_pairs(JsonWriter *jw, const YamlNode *env) {
     for (size_t i = 0; env && i < env->count; i++)
-        if (lang_is_late(env->pairs[i].value) == late)
-            jw_strn(jw, env->pairs[i].key->text, env->pairs[i].value->text, env->pairs[i].value->len);
-}
-
-static bool has_late(const YamlNode *env) {
-    for (size_t i = 0; env && i < env->count; i++)
-        if (lang_is_late(env->pairs[i].value))
-            return true;
-    return false;
+        jw_strn(jw, env->pairs[i].key->text, env->pairs[i].value->text, env->pairs[i].value->len);
 }
 
 /* The file's variables that the job does not set itself, then the job's. */
@@ -55,36 +46,17 @@ static void write_job_env(SpecWriter *w, JsonWriter *jw, const YamlNode *env) {
         if (w->hidden[i] != w->jobs)
             jw_strn(jw, w->env->pairs[i].key->text, w->env->pairs[i].value->text,
                     w->env->pairs[i].value->len);
-    write_pairs(jw, env, false);
+    write_pairs(jw, env);
     jw_end_object(jw);
-    if (has_late(env)) {
-        jw_object(jw, "computed");
-        write_pairs(jw, env, true);
-        jw_end_object(jw);
-    }
-}
-
-static void write_values(JsonWriter *jw, const Script *script, bool late) {
-    for (size_t i = 0; i < script->count; i++)
-        if (script->values[i].value.late == late)
-            jw_str(jw, script->values[i].name, script->values[i].value.text);
 }
 
 static void write_step_env(JsonWriter *jw, const PipeStep *step) {
     const Script *script = &step->run.script;
-    bool late = has_late(step->env);
 
-    for (size_t i = 0; i < script->count; i++)
-        late |= script->values[i].value.late;
     jw_object(jw, "env");
-    write_pairs(jw, step->env, false);
-    write_values(jw, script, false);
-    jw_end_object(jw);
-    if (!late)
-        return;
-    jw_object(jw, "computed");
-    write_pairs(jw, step->env, true);
-    write_values(jw, script, true);
+    write_pairs(jw, step->env);
+    for (size_t i = 0; i < script->count; i++)
+        jw_str(jw, script->values[i].name, script->values[i].text);
     jw_end_object(jw);
 }
 
@@ -128,7 +100,7 @@ static void write_docker(JsonWriter *jw, const PipeWith *docker) {
     jw_str(jw, "file", docker->file && *docker->file ? docker->file : "Dockerfile");
     write_names(jw, "tag", &docker->tag);
     jw_object(jw, "args");
-    write_pairs(jw, docker->args, false);
+    write_pairs(jw, docker->args);
     jw_end_object(jw);
     jw_str(jw, "target", lang_text(docker->target));
     jw_bool(jw, "push", docker->push);
@@ -152,7 +124,7 @@ static void write_service(JsonWriter *jw, const PipeService *service) {
     jw_str(jw, "name", service->name->text);
     jw_str(jw, "image", service->image->text);
     jw_object(jw, "env");
-    write_pairs(jw, service->env, false);
+    write_pairs(jw, service->env);
     jw_end_object(jw);
     if (service->command.count)
         write_names(jw, "command", &service->command);
@@ -276,7 +248,7 @@ const char *spec_deploy(SpecWriter *w, const PipeDeploy *deploy, const char *job
     jw_int(&jw, "timeout", deploy->health.timeout);
     jw_end_object(&jw);
     jw_object(&jw, "env");
-    write_pairs(&jw, deploy->env, false);
+    write_pairs(&jw, deploy->env);
     jw_end_object(&jw);
     jw_bool(&jw, "network", deploy->network);
     write_resources(&jw, &deploy->resources);

@@ -95,15 +95,10 @@ int template_fill(const char *text, const ExprScope *scope, const void *mem, Tem
     return 0;
 }
 
-static void add_value(Script *script, const void *mem, Part *part, Buf *out) {
-    ScriptValue value = {.name = mem_printf(mem, "PELTON_VALUE_%zu", script->count + 1)};
-    _cleanup_buf_ Buf text = BUF_INIT;
+static void add_value(Script *script, const void *mem, const Value *v, Buf *out) {
+    ScriptValue value = {.name = mem_printf(mem, "PELTON_VALUE_%zu", script->count + 1),
+                         .text = mem_strndup(mem, v->text, v->len)};
 
-    if (part->result.late)
-        add_late(&part->result, &text);
-    else
-        buf_add(&text, part->result.value.text, part->result.value.len);
-    value.value = (Template){.text = buf_dup(&text, mem), .late = part->result.late};
     mem_append(mem, script->values, script->count, value);
     buf_addf(out, "${%s}", value.name);
 }
@@ -129,7 +124,7 @@ int template_script(const char *text, const ExprScope *scope, const void *mem, S
         if (script.count == SCRIPT_MAX_VALUES)
             return err_set(err, ERR_INVALID, "more than %d ${{ }} in one command", SCRIPT_MAX_VALUES);
         buf_add(&out, from, (size_t)(part.open - from));
-        add_value(&script, mem, &part, &out);
+        add_value(&script, mem, &part.result.value, &out);
         from = part.behind;
     }
     if (r < 0)
@@ -141,8 +136,7 @@ int template_script(const char *text, const ExprScope *scope, const void *mem, S
 }
 
 int template_run(const char *text, const PlanContext *context, const void *mem, const char **ret, Err *err) {
-    ExprScope scope = {
-        .context = context, .uses = EXPR_NEEDS | (context->hash ? EXPR_FILES : 0u), .late = true};
+    ExprScope scope = {.context = context, .uses = context->hash ? EXPR_FILES : 0u, .late = true};
     Template filled;
     size_t at = 0;
     int r = template_fill(text, &scope, mem, &filled, &at, err);

@@ -22,8 +22,7 @@ _must_check_ int template_fill(const char *text, const ExprScope *scope, const v
 
 /* A variable of a script: what stood in its place. */
 typedef struct ScriptValue {
-    const char *name;
-    Template value;
+    const char *name, *text;
 } ScriptValue;
 
 typedef struct Script {

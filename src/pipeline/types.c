@@ -77,12 +77,6 @@ static int column_of(const LangReader *r, const YamlNode *node, size_t at) {
 
 /* ---- ${{ }} ---- */
 
-static const char late_tag[] = "";
-
-bool lang_is_late(const YamlNode *node) {
-    return node->tag == late_tag;
-}
-
 static void mistake_in(LangReader *r, const LangKey *key, const YamlNode *node, size_t at, const Err *err) {
     const char *place = lang_place(r);
 
@@ -108,7 +102,6 @@ const YamlNode *lang_fill(LangReader *r, const LangKey *key, const YamlNode *nod
     filled->text = value.text;
     filled->len = strlen(value.text);
     filled->quoted = !value.whole || value.kind == VALUE_TEXT;
-    filled->tag = value.late ? late_tag : node->tag;
     return filled;
 }
 

@@ -164,6 +164,19 @@ int store_job_first_waiting(Db *db, int64_t build_id, const void *mem, Job **ret
     return r == -ERR_NOT_FOUND ? 0 : r;
 }
 
+static void fill_need_state(DbStmt *st, const void *mem, void *row) {
+    *(NeedState *)row = (NeedState){.name = row_text(st, 0, mem), .state = row_text(st, 1, mem)};
+}
+
+int store_job_need_states(Db *db, int64_t job_id, const void *mem, NeedState **ret, size_t *ret_count,
+                          Err *err) {
+    return rows_all(
+        db, mem, sizeof(NeedState), fill_need_state, ret, ret_count, err,
+        "SELECT j.name, j.state FROM job_need n JOIN job j ON j.id = n.need_id WHERE n.job_id = ?1"
+        " ORDER BY j.position",
+        "i", job_id);
+}
+
 int store_job_needs_outcome(Db *db, int64_t job_id, bool *ret_failed, bool *ret_cancelled, Err *err) {
     int64_t bits;
     int r = db_query_int(db, &bits, err,

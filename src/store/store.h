@@ -195,6 +195,12 @@ typedef struct JobNeed {
 } JobNeed;
 _must_check_ int store_job_needs_of_build(Db *db, int64_t build_id, const void *mem, JobNeed **ret,
                                           size_t *ret_count, Err *err);
+/* The jobs that one needs, by name: how they have ended. */
+typedef struct NeedState {
+    const char *name, *state;
+} NeedState;
+_must_check_ int store_job_need_states(Db *db, int64_t job_id, const void *mem, NeedState **ret,
+                                       size_t *ret_count, Err *err);
 /* Takes one off the needs_left of the blocked jobs that need this one; gives the ids of those that have none
  * left. */
 _must_check_ int store_job_unblock(Db *db, int64_t need_id, const void *mem, int64_t **ret, size_t *ret_count,

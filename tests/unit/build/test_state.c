@@ -95,6 +95,27 @@ static void another_failure_still_fails_it_and_is_what_it_says(void **state) {
     assert_string_equal(first->name, "b");
 }
 
+static void a_condition_may_ask_how_a_need_has_ended(void **state) {
+    Fixture *f = *state;
+    ClaimedJob job;
+    int64_t id;
+
+    commit_pipeline(
+        f,
+        "jobs:\n" JOB("a", ", allow-failure: true") JOB("b", ", matrix: {n: [1, 2]}")
+            JOB("c", ", needs: [a, b], if: 'needs.a.result == \"failed\" && needs.b.result == \"success\"'")
+                JOB("d", ", needs: [a, b], if: 'needs.a.result == \"success\"'"));
+    id = start(f).id;
+    job = claim_one(f, 1);
+    OK(report(f, &job, "failed"));
+    for (int i = 0; i < 2; i++) {
+        job = claim_one(f, 1);
+        OK(report(f, &job, "success"));
+    }
+    assert_job(f, id, "c", "queued");
+    assert_job(f, id, "d", "skipped");
+}
+
 static void a_false_condition_skips_without_failing(void **state) {
     Fixture *f = *state;
     ClaimedJob b;
@@ -451,6 +472,7 @@ int main(void) {
         TEST(a_failed_job_skips_what_needs_it_and_fails_the_build),
         TEST(a_job_with_always_runs_after_a_failure),
         TEST(a_job_that_may_fail_does_not_fail_its_build),
+        TEST(a_condition_may_ask_how_a_need_has_ended),
         TEST(another_failure_still_fails_it_and_is_what_it_says),
         TEST(a_false_condition_skips_without_failing),
         TEST(a_pipeline_with_no_job_for_the_branch_makes_no_build),

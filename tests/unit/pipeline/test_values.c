@@ -117,6 +117,35 @@ static void what_only_the_plan_knows_is_folded_into_conditions(void **state) {
     assert_false(c.plan->jobs[0].skip);
 }
 
+static void needs_are_for_the_condition_of_a_job(void **state) {
+    static const PlanNeed needs[] = {
+        {"a (1)", "success"}, {"a (2)", "cancelled"}, {"b", "skipped"}, {"ab", "failed"}};
+    PlanContext context = on_main;
+    bool result = false;
+    Err err;
+
+    context.needs = needs;
+    context.need_count = ELEMENTS(needs);
+    assert_int_equal(
+        condition_eval("needs.a.result == 'cancelled' && needs.b.result == 'skipped' && needs.x.result == ''",
+                       &context, COND_SUCCESS, &result, &err),
+        0);
+    assert_true(result);
+    _cleanup_case_ Case c =
+        plan_fine("jobs:\n  a-b: {steps: [x]}\n  b: {steps: [x], needs: a-b, if: needs.a-b.result "
+                  "== 'failed' && failure()}\n");
+    assert_string_equal(c.plan->jobs[1].condition, "needs.a-b.result == 'failed' && failure()");
+    assert_false(c.plan->jobs[1].skip);
+    expect_problems(JOB("    if: needs.a.result == 'x'\n    needs: b\n  b: {steps: [x]}\n"),
+                    "4:9: condition of job \"test\": \"a\" is not among the job's needs");
+    expect_problems(JOB("    env: {A: \"${{ needs.a.result }}\"}\n"),
+                    "4:19: \"env\" of job \"test\": \"needs\" is for the \"if\" of a job: nothing is known "
+                    "of them before");
+    expect_problems(
+        JOB("    env: {A: \"${{ hash('a') }}\"}\n"),
+        "4:19: \"env\" of job \"test\": hash() needs the workspace's files: it is for cache keys");
+}
+
 static void a_long_condition_is_refused(void **state) {
     _cleanup_buf_ Buf text = BUF_INIT;
 
@@ -136,6 +165,7 @@ int main(void) {
         cmocka_unit_test(here_documents_and_comments_are_known),
         cmocka_unit_test(mistakes_in_values_have_their_place),
         cmocka_unit_test(what_only_the_plan_knows_is_folded_into_conditions),
+        cmocka_unit_test(needs_are_for_the_condition_of_a_job),
         cmocka_unit_test(a_long_condition_is_refused),
     };
 

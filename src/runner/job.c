@@ -335,6 +335,16 @@ static void init(JobProcess *j, const RunnerHost *host, int slot) {
     j->workspace = mem_strdup(j->mem, path);
 }
 
+/* A runner that died before we had the slot has left it to the next one, who may have cleared it, or given it
+ * away. Who has it when his runner dies is adopted. */
+static int take_slot(JobProcess *j, const char *job, size_t len, Err *err) {
+    int r = jobfile_create(j->host->o.dir, j->slot, j->id, j->attempt, job, len, &j->file_fd, err);
+
+    if (r == 0 && getppid() != j->host->pid)
+        r = err_set(err, ERR_CANCELLED, "job %lld: its runner is gone before it began", (long long)j->id);
+    return r;
+}
+
 /* The uploader's thread ends with the process. What cannot even be begun is left to the server: the attempt
  * is lost, and our log says why. */
 int job_main(const RunnerHost *host, int64_t id, int64_t attempt, int slot, const char *job, size_t len,
@@ -348,7 +358,7 @@ int job_main(const RunnerHost *host, int64_t id, int64_t attempt, int slot, cons
     j.attempt = attempt;
     r = become(host, id, &j.signal_fd, &err);
     if (r == 0)
-        r = jobfile_create(host->o.dir, slot, id, attempt, job, len, &j.file_fd, &err);
+        r = take_slot(&j, job, len, &err);
     if (r == 0)
         r = start_uploader(&j, NULL, 0, &err);
     if (r < 0) {

@@ -12,6 +12,7 @@
 typedef struct RunnerHost {
     RunnerOptions o; /* with the defaults filled in; paths are absolute */
     char *token;
+    pid_t pid; /* the runner's */
     Disk disk; /* beneath the runner's folder */
     CgroupHost cgroups;
 } RunnerHost;

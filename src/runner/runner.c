@@ -186,6 +186,7 @@ static int fill_host(RunnerHost *host, const RunnerOptions *options, const void 
     int r;
 
     host->o = *options;
+    host->pid = getpid();
     if (host->o.cancel_grace_us == 0)
         host->o.cancel_grace_us = GRACE_US;
     if (host->o.job_uid_base == 0)

@@ -1,5 +1,8 @@
 #include "world.h"
 
+#include "runner/job.h"
+#include "runner/jobfile.h"
+
 #define ONE(script) "[{\"name\":\"one\",\"run\":\"" script "\"}]"
 
 /* Waits for a file that the test's steps make or look for: <dir>/gate. */
@@ -274,11 +277,40 @@ static void one_that_runs_longer_reports_its_steps(void **state) {
     world_finish(id);
 }
 
+/* Whose parent is somebody else than the runner that it was made by. */
+static void a_job_whose_runner_died_before_it_had_its_slot_does_not_begin(void **state) {
+    const char job[] = "{\"id\":7,\"attempt\":1,\"build\":1,\"name\":\"t\",\"spec\":{\"executor\":\"shell\","
+                       "\"checkout\":false,\"steps\":[{\"name\":\"a\",\"run\":\"touch begun\"}]}}";
+    RunnerHost host = {
+        .o = {.server = "http://127.0.0.1:1", .dir = world.dir, .allow_shell = true, .slots = 1},
+        .token = mem_strdup(NULL, TOKEN),
+        .pid = getpid() - 1};
+    char path[PATH_MAX];
+    struct stat st;
+    int status;
+    pid_t pid;
+
+    snprintf(path, sizeof(path), "%s/jobs", world.dir);
+    assert_int_equal(mkdir(path, 0700), 0);
+    pid = fork();
+    if (pid == 0)
+        _exit(job_main(&host, 7, 1, 0, job, sizeof(job) - 1, NULL));
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_not_equal(status, 0);
+    jobfile_path(world.dir, 0, ".job", path);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_size, 0);
+    snprintf(path, sizeof(path), "%s/work/slot-0", world.dir);
+    assert_int_not_equal(stat(path, &st), 0);
+    talloc_free(host.token);
+}
+
 int main(int argc, char **argv) {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)
     const struct CMUnitTest tests[] = {
         TEST(a_job_outlives_its_runner_and_the_next_one_adopts_it),
         TEST(an_adopted_job_can_be_cancelled),
+        TEST(a_job_whose_runner_died_before_it_had_its_slot_does_not_begin),
         TEST(a_server_without_room_for_a_result_is_asked_less_and_less_often),
         TEST(a_checkout_waits_for_a_server_that_is_out_of_reach_and_can_be_cancelled),
         TEST(a_result_reaches_a_server_that_was_away),

@@ -170,11 +170,17 @@ static int unpack(JobProcess *j, int fd, bool changes, Err *err) {
     return run_tar(j, argv, fd, 0, err);
 }
 
-/* By the clock that files are dated by: what changes from now on is not older. */
+/* By the clock that files are dated by, which goes in ticks of some milliseconds: at the beginning of the
+ * next one, so that what was unpacked is older, and what changes from now on is not. */
 static void note_time(JobProcess *j) {
-    struct timespec now;
+    const struct timespec little = {.tv_nsec = 500000};
+    struct timespec last, now;
 
-    clock_gettime(CLOCK_REALTIME_COARSE, &now);
+    clock_gettime(CLOCK_REALTIME_COARSE, &last);
+    do {
+        nanosleep(&little, NULL);
+        clock_gettime(CLOCK_REALTIME_COARSE, &now);
+    } while (now.tv_sec == last.tv_sec && now.tv_nsec == last.tv_nsec);
     j->taken_at = mem_printf(j->mem, "--newer=@%lld.%09ld", (long long)now.tv_sec, now.tv_nsec);
 }
 
@@ -199,7 +205,8 @@ int workspace_take(JobProcess *j, Err *err) {
     }
     if (f.result < 0)
         *err = f.err;
-    note_time(j);
+    if (w->changes && w->keep)
+        note_time(j);
     talloc_free(f.mem);
     return f.result;
 }

@@ -391,6 +391,32 @@ static int trigger(HttpRequest *req, Err *err) {
     return r;
 }
 
+/* For who watches: open, like the other healths. */
+static int healthchecker(HttpRequest *req, Err *err) {
+    _cleanup_buf_ Buf out = BUF_INIT;
+    JsonWriter w = JSON_WRITER(&out);
+    int64_t newest;
+    bool connected = store_event_last(api_of(req)->builds->db, &newest, err) >= 0;
+
+    jw_object(&w, NULL);
+    jw_str(&w, "status", connected ? "success" : "error");
+    jw_str(&w, "message", connected ? "Pelton is running" : "the server cannot read its state");
+    jw_time(&w, "timestamp", clock_now());
+    jw_str(&w, "version", api_of(req)->version);
+    jw_object(&w, "database");
+    jw_str(&w, "status", connected ? "connected" : "disconnected");
+    jw_str(&w, "type", "SQLite");
+    jw_end_object(&w);
+    jw_str(&w, "environment", "production");
+    jw_object(&w, "endpoints");
+    jw_str(&w, "pipelines", "/api/ci/pipelines");
+    jw_str(&w, "executions", "/api/ci/executions");
+    jw_end_object(&w);
+    jw_end_object(&w);
+    http_reply_json(req, connected ? 200 : 503, &out);
+    return 0;
+}
+
 static int test(HttpRequest *req, Err *err) {
     http_reply_text(req, 200, "CI Engine is working!");
     return 0;
@@ -408,6 +434,13 @@ static int test(HttpRequest *req, Err *err) {
     "{\"type\":\"string\"}}}"
 
 const HttpRoute api_pipelines[] = {
+    {.method = HTTP_GET,
+     .path = "/api/healthchecker",
+     .family = &family_pipelines,
+     .handle = healthchecker,
+     .tag = "pipelines",
+     .summary = "Whether the server and its database work",
+     .answer = "{\"type\":\"object\"}"},
     {.method = HTTP_GET,
      .path = "/api/ci/test",
      .family = &family_pipelines,

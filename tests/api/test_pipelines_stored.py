@@ -1,6 +1,7 @@
 """/api/ci/pipelines: storing, reading, versions, uploads, and every error."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -136,6 +137,17 @@ def test_bodies_that_are_not_what_was_asked_for(ci, body, headers, status):
 def test_nothing_is_open_to_everyone(ci, method, path):
     assert request(ci.client.address, method, path, b"{}" if method in ("POST", "PUT") else None,
                    {"Content-Type": "application/json"}).status == 401
+
+
+def test_the_health_is_open_to_everyone(ci):
+    health = request(ci.client.address, "GET", "/api/healthchecker").json
+    assert health["status"] == "success" and health["database"]["status"] == "connected"
+    assert set(health) == {"status", "message", "timestamp", "version", "database", "environment", "endpoints"}
+
+
+def test_the_manual_s_example_is_accepted(ci):
+    manual = (Path(__file__).parent.parent.parent / "docs" / "stages.md").read_text()
+    assert ci.create(manual.split("```yaml\n")[1].split("```")[0])["name"] == "Node service"
 
 
 def test_the_test_route_says_its_line(ci):

@@ -9,6 +9,7 @@
 
 static bool nothing_left(void) {
     return !*engine_sh(DOCKER "ps -aq --filter label=pelton.runner", NULL) &&
+           !*engine_sh(DOCKER "volume ls -q", NULL) &&
            !*engine_sh(DOCKER "network ls -q --filter label=pelton.runner", NULL);
 }
 
@@ -201,7 +202,8 @@ static void an_image_s_own_health_check_is_waited_for(void **state) {
 
     engine_need();
     engine_do("mkdir -p $PWD >/dev/null; d=$(mktemp -d); cd $d; printf 'FROM " ENGINE_IMAGE
-              "\\nHEALTHCHECK --interval=200ms --timeout=5s --retries=100 CMD test -e /healthy\\nCMD "
+              "\\nVOLUME /data\\nHEALTHCHECK --interval=200ms --timeout=5s --retries=100 CMD test -e "
+              "/healthy\\nCMD "
               "[\"sh\",\"-c\",\"sleep 0.5; "
               "touch /healthy; sleep 600\"]\\n' > Dockerfile; DOCKER_BUILDKIT=0 " DOCKER
               "build -q -t healthy:test . >/dev/null; rm -r $d");

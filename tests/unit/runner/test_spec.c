@@ -84,6 +84,60 @@ static void what_is_not_said_has_its_default(void **state) {
     assert_null(s->repository_url);
 }
 
+#define SPEC(text) "{\"id\":1,\"attempt\":1,\"spec\":{" text "}}"
+#define DOCKER_STEP(with)                                                                                    \
+    SPEC("\"executor\":\"docker\",\"steps\":[{\"uses\":\"docker\",\"with\":{" with "}}]")
+#define NIX_STEP(with) SPEC("\"executor\":\"nix\",\"steps\":[{\"uses\":\"nix\",\"with\":{" with "}}]")
+
+static void a_container_and_its_services_are_read(void **state) {
+    _cleanup_talloc_ void *mem = talloc_new(NULL);
+    JobSpec *s = read_good(
+        mem,
+        SPEC("\"executor\":\"docker\",\"image\":\"node:20\",\"user\":\"1000\",\"services\":[{\"name\":\"db\","
+             "\"image\":\"pg\",\"env\":{\"A\":\"1\"},\"command\":[\"x\",\"y\"],\"ready\":\"r\",\"timeout\":7}"
+             "]"));
+    const ExecutorService *db = &s->container.services[0];
+
+    assert_string_equal(s->container.image, "node:20");
+    assert_string_equal(s->container.pull, "missing");
+    assert_string_equal(s->container.user, "1000");
+    assert_int_equal(s->container.service_count, 1);
+    assert_string_equal(db->name, "db");
+    assert_string_equal(db->env[0], "A=1");
+    assert_null(db->env[1]);
+    assert_string_equal(db->command[1], "y");
+    assert_int_equal(db->timeout_us, 7);
+}
+
+static void what_a_step_uses_is_read(void **state) {
+    _cleanup_talloc_ void *mem = talloc_new(NULL);
+    JobSpec *s = read_good(
+        mem, DOCKER_STEP("\"build\":\".\",\"tag\":[\"a\",\"b\"],\"args\":{\"K\":\"V\"},\"push\":true"));
+    JobSpec *n = read_good(mem, NIX_STEP("\"build\":[\".#a\"]"));
+
+    assert_string_equal(s->steps[0].build->file, "Dockerfile");
+    assert_string_equal(s->steps[0].build->tags[1], "b");
+    assert_string_equal(s->steps[0].build->args[0], "K=V");
+    assert_true(s->steps[0].build->push);
+    assert_string_equal(n->steps[0].nix->build[0], ".#a");
+    assert_string_equal(n->steps[0].nix->check, "");
+}
+
+static void what_a_runner_cannot_make_sense_of_is_refused(void **state) {
+    read_bad(DOCKER_STEP("\"build\":\".\""), "tag");
+    read_bad(DOCKER_STEP("\"tag\":[\"a\"]"), "push");
+    read_bad(NIX_STEP(""), "either");
+    read_bad(NIX_STEP("\"check\":\"--option\""), "option");
+    read_bad(NIX_STEP("\"build\":[\"--impure\"]"), "option");
+    read_bad(SPEC("\"executor\":\"sandbox\",\"image\":\"a\""), "docker");
+    read_bad(SPEC("\"executor\":\"docker\",\"services\":[{\"name\":\"a\",\"image\":\"b\"}]"), "image");
+    read_bad(
+        SPEC("\"executor\":\"docker\",\"image\":\"x\",\"services\":[{\"name\":\"a b\",\"image\":\"b\"}]"),
+        "service 1");
+    read_bad(SPEC("\"steps\":[{\"uses\":\"docker\",\"with\":{\"tag\":[\"a\"],\"push\":true}}]"), "executor");
+    read_bad(SPEC("\"steps\":[{\"uses\":\"magic\",\"with\":{}}]"), "magic");
+}
+
 static void mistakes_name_their_place(void **state) {
     read_bad("[]", "job specification");
     read_bad("{\"attempt\":1,\"spec\":{}}", "\"id\"");
@@ -99,6 +153,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_whole_job_is_read),
         cmocka_unit_test(what_is_not_said_has_its_default),
+        cmocka_unit_test(a_container_and_its_services_are_read),
+        cmocka_unit_test(what_a_step_uses_is_read),
+        cmocka_unit_test(what_a_runner_cannot_make_sense_of_is_refused),
         cmocka_unit_test(mistakes_name_their_place),
     };
 

@@ -4,16 +4,17 @@
 #include <archive_entry.h>
 #include <dlfcn.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <sys/stat.h>
 
 /* Of libarchive, by the names of its own header. */
 #define FUNCTIONS(f)                                                                                         \
-    f(archive_write_new) f(archive_write_add_filter_zstd) f(archive_write_set_format_pax_restricted)         \
-        f(archive_write_set_bytes_in_last_block) f(archive_write_open_fd) f(archive_write_header)            \
-            f(archive_write_data) f(archive_write_close) f(archive_write_free) f(archive_error_string)       \
-                f(archive_entry_new) f(archive_entry_free) f(archive_entry_set_pathname)                     \
-                    f(archive_entry_set_symlink) f(archive_entry_set_size) f(archive_entry_set_filetype)     \
-                        f(archive_entry_set_perm) f(archive_entry_set_mtime)
+    f(archive_write_new) f(archive_write_add_filter_zstd) f(archive_write_set_filter_option)                 \
+        f(archive_write_set_format_pax_restricted) f(archive_write_set_bytes_in_last_block)                  \
+            f(archive_write_open_fd) f(archive_write_header) f(archive_write_data) f(archive_write_close)    \
+                f(archive_write_free) f(archive_error_string) f(archive_entry_new) f(archive_entry_free)     \
+                    f(archive_entry_set_pathname) f(archive_entry_set_symlink) f(archive_entry_set_size)     \
+                        f(archive_entry_set_filetype) f(archive_entry_set_perm) f(archive_entry_set_mtime)
 
 typedef struct Lib {
     void *handle;
@@ -52,13 +53,28 @@ static int failed(Tar *t, const char *what, Err *err) {
     return err_set(err, ERR_IO, "%s: %s", what, text ? text : "no reason given");
 }
 
-static int begin(Tar *t, int fd, bool zstd, Err *err) {
+static bool set_option(Tar *t, const char *option, int64_t value) {
+    char text[24];
+
+    snprintf(text, sizeof(text), "%lld", (long long)value);
+    return t->lib.archive_write_set_filter_option_(t->archive, "zstd", option, text) == ARCHIVE_OK;
+}
+
+/* In a hurry all processors help, a few at most. */
+static bool compress(Tar *t, int level) {
+    int64_t threads = level == TAR_QUICK ? MIN(sysconf(_SC_NPROCESSORS_ONLN), 4L) : 0;
+
+    return t->lib.archive_write_add_filter_zstd_(t->archive) >= ARCHIVE_WARN &&
+           set_option(t, "compression-level", level) && (threads <= 1 || set_option(t, "threads", threads));
+}
+
+static int begin(Tar *t, int fd, int level, Err *err) {
     int r = load(&t->lib, err);
 
     if (r < 0)
         return r;
     t->archive = t->lib.archive_write_new_();
-    if ((zstd && t->lib.archive_write_add_filter_zstd_(t->archive) < ARCHIVE_WARN) ||
+    if ((level && !compress(t, level)) ||
         t->lib.archive_write_set_format_pax_restricted_(t->archive) != ARCHIVE_OK ||
         t->lib.archive_write_set_bytes_in_last_block_(t->archive, 1) != ARCHIVE_OK ||
         t->lib.archive_write_open_fd_(t->archive, fd) != ARCHIVE_OK)
@@ -66,12 +82,12 @@ static int begin(Tar *t, int fd, bool zstd, Err *err) {
     return 0;
 }
 
-int tar_open(const void *mem, int fd, bool zstd, Tar **ret, Err *err) {
+int tar_open(const void *mem, int fd, int level, Tar **ret, Err *err) {
     Tar *t = mem_new(mem, Tar);
     int r;
 
     talloc_set_destructor(t, tar_free);
-    r = begin(t, fd, zstd, err);
+    r = begin(t, fd, level, err);
     if (r < 0) {
         talloc_free(t);
         return r;

@@ -3,7 +3,6 @@
 #pragma once
 
 #include "base/err.h"
-#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -18,9 +17,14 @@ typedef struct TarEntry {
     int64_t mtime;    /* seconds since 1970 */
 } TarEntry;
 
+/* Levels of zstd. Quick: with threads, and not the same bytes each time. */
+#define TAR_PLAIN 0
+#define TAR_QUICK 1
+#define TAR_SMALL 3
+
 /* An archive that goes to fd, which stays the caller's; talloc_free it. ERR_UNSUPPORTED: libarchive is not
  * installed. */
-_must_check_ int tar_open(const void *mem, int fd, bool zstd, Tar **ret, Err *err);
+_must_check_ int tar_open(const void *mem, int fd, int level, Tar **ret, Err *err);
 /* Owner and group are root. ERR_IO, also for a file that became shorter meanwhile. */
 _must_check_ int tar_add(Tar *t, const TarEntry *entry, Err *err);
 /* Its end; without it what is there is cut off. */

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sodium.h>
+#include <time.h>
 
 static int open_folder(int root, const char *name, int *ret, Err *err) {
     int fd;
@@ -40,6 +41,8 @@ static int open_folders(Blob *b, const char *root, Err *err) {
     if (r == 0)
         r = open_folder(b->root, "artifacts", &b->artifacts, err);
     if (r == 0)
+        r = open_folder(b->root, "caches", &b->caches, err);
+    if (r == 0)
         r = blob_sync_folder(b, b->root, err);
     return r;
 }
@@ -52,7 +55,8 @@ int blob_open(const void *mem, const char *root, Bus *bus, Blob **ret, Err *err)
         return err_set(err, ERR_INTERNAL, "libsodium does not start");
     b = mem_new(mem, Blob);
     b->bus = bus;
-    b->root = b->logs = b->objects = b->artifacts = b->tmp = -1;
+    b->opened_at = time(NULL);
+    b->root = b->logs = b->objects = b->artifacts = b->caches = b->tmp = -1;
     log_table_init(&b->table);
     pthread_mutex_init(&b->kept_lock, NULL);
     r = open_folders(b, root, err);
@@ -77,6 +81,7 @@ void blob_close(Blob *b) {
     log_table_done(&b->table);
     pthread_mutex_destroy(&b->kept_lock);
     mem_close_p(&b->tmp);
+    mem_close_p(&b->caches);
     mem_close_p(&b->artifacts);
     mem_close_p(&b->objects);
     mem_close_p(&b->logs);

@@ -73,3 +73,15 @@ _must_check_ int blob_object_check(Blob *b, const char *sha256, Err *err);
  * else can have made: the bytes of another upload may be the same ones. */
 _must_check_ int blob_object_remove(Blob *b, const char *sha256, const char *commit, const char *path,
                                     Err *err);
+
+/* ---- caches: archives by name (a UUID); not brought to the disk at once, for each can be made again ---- */
+/* Ends the upload as blob_upload_finish does. */
+_must_check_ int blob_cache_finish(BlobUpload *u, const char *uuid, const char *sha256, char *ret_sha,
+                                   uint64_t *ret_size, Err *err);
+/* One that is removed meanwhile can be read to its end. The caller closes. */
+_must_check_ int blob_cache_open(Blob *b, const char *uuid, int *ret_fd, Err *err);
+void blob_cache_remove(Blob *b, const char *uuid);
+/* Names of those that were there before the store was opened. */
+_must_check_ int blob_caches_left(Blob *b, const void *mem, const char ***ret, size_t *ret_count, Err *err);
+/* Bytes that came so far. */
+uint64_t blob_upload_size(const BlobUpload *u);

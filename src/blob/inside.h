@@ -1,6 +1,7 @@
 /* Inside the room: the root's folders, the table of open logs, the index of lines. */
 #pragma once
 
+#include "base/sha256.h"
 #include "blob/blob.h"
 #include <pthread.h>
 #include <stdatomic.h>
@@ -88,6 +89,23 @@ struct Blob {
     BlobSync sync;
     pthread_mutex_t kept_lock;
     Kept *kept;
-    int root, logs, objects, artifacts, tmp; /* folders */
+    int root, logs, objects, artifacts, caches, tmp;
+    time_t opened_at; /* folders */
     LogTable table;
 };
+
+/* ---- uploads ---- */
+
+struct BlobUpload {
+    Blob *blob;
+    char name[33]; /* in tmp/; "" when it is no longer there */
+    int fd;
+    bool failed;
+    uint64_t size;
+    Sha256 sha;
+};
+
+DEFINE_CLEANUP(BlobUpload *, blob_upload_abort)
+
+/* The sha256 of what has come, as hex; ERR_INVALID when it is not the expected one (hex, or NULL). */
+int blob_upload_check(BlobUpload *u, const char *expected, char *ret_sha, Err *err);

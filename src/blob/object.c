@@ -5,21 +5,9 @@
 #include "blob/inside.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <sodium.h>
 #include <string.h>
 
-#define SHA_SIZE crypto_hash_sha256_BYTES
-#define SHA_HEX (2 * SHA_SIZE + 1)
-#define OBJECT_NAME_MAX (3 + SHA_HEX) /* "ab/" in front */
-
-struct BlobUpload {
-    Blob *blob;
-    char name[33]; /* in tmp/; "" when it is no longer there */
-    int fd;
-    bool failed;
-    uint64_t size;
-    crypto_hash_sha256_state sha;
-};
+#define OBJECT_NAME_MAX (3 + SHA256_HEX) /* "ab/" in front */
 
 /* ---- uploading ---- */
 
@@ -28,7 +16,7 @@ int blob_upload_begin(Blob *b, BlobUpload **ret, Err *err) {
 
     u->blob = b;
     id_random(u->name, sizeof(u->name) - 1);
-    crypto_hash_sha256_init(&u->sha);
+    sha256_init(&u->sha);
     /* nobody may change an object in place: it may have many names */
     u->fd = openat(b->tmp, u->name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0444);
     if (u->fd < 0) {
@@ -47,8 +35,12 @@ int blob_upload_write(BlobUpload *u, const void *data, size_t len, Err *err) {
         return err_wrap(err, "upload");
     }
     u->size += len;
-    crypto_hash_sha256_update(&u->sha, data, len);
+    sha256_add(&u->sha, data, len);
     return 0;
+}
+
+uint64_t blob_upload_size(const BlobUpload *u) {
+    return u->size;
 }
 
 void blob_upload_abort(BlobUpload *u) {
@@ -60,16 +52,14 @@ void blob_upload_abort(BlobUpload *u) {
     talloc_free(u);
 }
 
-DEFINE_CLEANUP(BlobUpload *, blob_upload_abort)
+int blob_upload_check(BlobUpload *u, const char *expected, char *ret_sha, Err *err) {
+    unsigned char sha[SHA256_SIZE], other[SHA256_SIZE];
 
-static int check_sha(BlobUpload *u, const char *expected, char *ret_sha, Err *err) {
-    unsigned char sha[SHA_SIZE], other[SHA_SIZE];
-
-    crypto_hash_sha256_final(&u->sha, sha);
+    sha256_end(&u->sha, sha);
     str_hex(sha, sizeof(sha), ret_sha);
     if (!expected)
         return 0;
-    if (strlen(expected) != 2 * SHA_SIZE || !str_unhex(expected, other, sizeof(other)))
+    if (strlen(expected) != 2 * SHA256_SIZE || !str_unhex(expected, other, sizeof(other)))
         return err_set(err, ERR_INVALID, "sha256: expected 64 hex digits");
     if (memcmp(sha, other, sizeof(sha)) != 0)
         return err_set(err, ERR_INVALID, "sha256 of what has arrived is %s, expected %s", ret_sha, expected);
@@ -197,7 +187,7 @@ int blob_upload_finish(BlobUpload *u, const char *commit, const char *path, cons
     _cleanup_(mem_blob_upload_abort_p) _unused_ BlobUpload *end = u;
     _cleanup_talloc_ char *full = NULL;
     _cleanup_close_ int folder = -1;
-    char name[OBJECT_NAME_MAX], sha[SHA_HEX];
+    char name[OBJECT_NAME_MAX], sha[SHA256_HEX];
     int r;
 
     if (u->failed)
@@ -206,7 +196,7 @@ int blob_upload_finish(BlobUpload *u, const char *commit, const char *path, cons
         return err_set(err, ERR_INVALID, "commit \"%.80s\": not a plain name", commit);
     r = file_check_path(path, err);
     if (r == 0)
-        r = check_sha(u, sha256, sha, err);
+        r = blob_upload_check(u, sha256, sha, err);
     if (r < 0)
         return r;
     object_name(name, sha);
@@ -227,11 +217,11 @@ int blob_upload_finish(BlobUpload *u, const char *commit, const char *path, cons
 /* ---- reading ---- */
 
 static int object_open(Blob *b, const char *sha256, int *ret_fd, struct stat *st, Err *err) {
-    unsigned char sha[SHA_SIZE];
-    char hex[SHA_HEX], name[OBJECT_NAME_MAX];
+    unsigned char sha[SHA256_SIZE];
+    char hex[SHA256_HEX], name[OBJECT_NAME_MAX];
     int fd, r;
 
-    if (strlen(sha256) != 2 * SHA_SIZE || !str_unhex(sha256, sha, sizeof(sha)))
+    if (strlen(sha256) != 2 * SHA256_SIZE || !str_unhex(sha256, sha, sizeof(sha)))
         return err_set(err, ERR_INVALID, "sha256: expected 64 hex digits");
     str_hex(sha, sizeof(sha), hex);
     object_name(name, hex);
@@ -263,31 +253,29 @@ int blob_object_open(Blob *b, const char *sha256, uint64_t size, int *ret_fd, Er
     return 0;
 }
 
-static int hash_file(int fd, char ret_sha[SHA_HEX], Err *err) {
+static int hash_file(int fd, char ret_sha[SHA256_HEX], Err *err) {
     enum { PIECE = 256 * 1024 };
     _cleanup_free_ unsigned char *buf = malloc(PIECE);
-    crypto_hash_sha256_state state;
-    unsigned char sha[SHA_SIZE];
+    Sha256 state;
     ssize_t n;
 
     if (!buf)
         abort();
-    crypto_hash_sha256_init(&state);
+    sha256_init(&state);
     while ((n = read(fd, buf, PIECE)) != 0) {
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
             return err_errno(err, "read");
-        crypto_hash_sha256_update(&state, buf, (size_t)n);
+        sha256_add(&state, buf, (size_t)n);
     }
-    crypto_hash_sha256_final(&state, sha);
-    str_hex(sha, sizeof(sha), ret_sha);
+    sha256_end_hex(&state, ret_sha);
     return 0;
 }
 
 int blob_object_check(Blob *b, const char *sha256, Err *err) {
     _cleanup_close_ int fd = -1;
-    char sha[SHA_HEX];
+    char sha[SHA256_HEX];
     struct stat st;
     int r = object_open(b, sha256, &fd, &st, err);
 

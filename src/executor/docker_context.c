@@ -192,7 +192,7 @@ static int pack(Packer *p, int dirfd, int out, Err *err) {
         return err_set(err, ERR_INVALID, "there is no %s in the build's context", p->file);
     r = read_ignore(p, dirfd, err);
     if (r == 0)
-        r = tar_open(p->mem, out, false, &p->tar, err);
+        r = tar_open(p->mem, out, TAR_PLAIN, &p->tar, err);
     snprintf(root, sizeof(root), "/proc/self/fd/%d", dirfd);
     if (r == 0)
         r = pack_folder(p, root, err);

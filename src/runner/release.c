@@ -31,7 +31,7 @@ int release_pack(const char *root, const Walk *walk, const char *const *globs, i
 
     if (dirfd < 0)
         return err_errno(err, "open %s", root);
-    r = tar_open(mem, fd, true, &tar, err);
+    r = tar_open(mem, fd, TAR_SMALL, &tar, err);
     for (size_t i = 0; r == 0 && i < walk->count; i++)
         if ((S_ISREG(walk->files[i].mode) || S_ISLNK(walk->files[i].mode)) &&
             walk_match(globs, walk->files[i].path))

@@ -1,4 +1,5 @@
 /* The runner protocol's second half: log, report, artifacts of one attempt (docs/runner-protocol.md). */
+#include "api/attempt.h"
 #include "api/render.h"
 
 #include "base/clock.h"
@@ -8,18 +9,7 @@
 
 #define MAX_STEPS 10000
 
-/* Conflicts of this protocol say which: {"error":"StaleAttempt"} or {"error":"LogGap","next":K}. */
-static void reply_stale(HttpRequest *req, const Err *err) {
-    _cleanup_buf_ Buf out = BUF_INIT;
-    JsonWriter w = JSON_WRITER(&out);
-
-    jw_object(&w, NULL);
-    jw_str(&w, "error", "StaleAttempt");
-    jw_str(&w, "message", err->msg);
-    jw_end_object(&w);
-    http_reply_json(req, 409, &out);
-}
-
+/* {"error":"LogGap","next":K} */
 static void reply_gap(HttpRequest *req, uint64_t next, const Err *err) {
     _cleanup_buf_ Buf out = BUF_INIT;
     JsonWriter w = JSON_WRITER(&out);
@@ -30,28 +20,6 @@ static void reply_gap(HttpRequest *req, uint64_t next, const Err *err) {
     jw_int(&w, "next", (int64_t)next);
     jw_end_object(&w);
     http_reply_json(req, 409, &out);
-}
-
-static int find_job(HttpRequest *req, int64_t attempt, Job **ret, Err *err) {
-    const Principal *who = http_principal(req);
-    Attempt a = {.attempt = attempt};
-    int r = http_param_id(req, "id", &a.job, err);
-
-    return r < 0 ? r : build_check_attempt(api_of(req)->builds, a, who->runner_id, http_mem(req), ret, err);
-}
-
-/* The job of a streamed call, by ?attempt; answers a stale one itself (*ret_job NULL). */
-static int begin_call(HttpRequest *req, Job **ret_job, Err *err) {
-    int64_t attempt = -1;
-    int r = http_query_i64(req, "attempt", 1, INT64_MAX, &attempt, err);
-
-    *ret_job = NULL;
-    if (r >= 0)
-        r = find_job(req, attempt, ret_job, err);
-    if (r != -ERR_CONFLICT)
-        return r;
-    reply_stale(req, err);
-    return 0;
 }
 
 /* ---- log ---- */
@@ -69,7 +37,7 @@ static int log_begin(HttpRequest *req, Err *err) {
     int r = http_query_i64(req, "offset", 0, INT64_MAX, &offset, err);
 
     if (r >= 0)
-        r = begin_call(req, &job, err);
+        r = attempt_begin(req, &job, err);
     if (r < 0 || !job)
         return r;
     call = mem_new(http_mem(req), LogCall);
@@ -215,7 +183,7 @@ static int report_job(HttpRequest *req, Err *err) {
         r = build_report(api_of(req)->builds, &report, &next, &stop, err);
     if (r == -ERR_CONFLICT) {
         if (next == UINT64_MAX)
-            reply_stale(req, err);
+            attempt_reply_stale(req, err);
         else
             reply_gap(req, next, err);
         return 0;
@@ -313,14 +281,14 @@ static int artifact_put(HttpRequest *req, Err *err) {
     int r = file_check_path(a.path, err);
 
     if (r >= 0)
-        r = begin_call(req, &job, err);
+        r = attempt_begin(req, &job, err);
     if (r < 0 || !job)
         return r;
     a.build_id = job->build_id;
     a.job_id = job->id;
     r = keep_artifact(req, job, &a, sha, err);
     if (r == -ERR_CONFLICT) {
-        reply_stale(req, err); /* unless it is answered already */
+        attempt_reply_stale(req, err); /* unless it is answered already */
         return 0;
     }
     if (r >= 0)
@@ -331,7 +299,7 @@ static int artifact_put(HttpRequest *req, Err *err) {
 static int artifact_get(HttpRequest *req, Err *err) {
     Artifact *a;
     Job *job;
-    int fd, r = begin_call(req, &job, err);
+    int fd, r = attempt_begin(req, &job, err);
 
     if (r < 0 || !job)
         return r;

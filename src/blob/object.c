@@ -305,11 +305,11 @@ static int remove_name(int root, const char *path, Err *err) {
 
 int blob_object_remove(Blob *b, const char *sha256, const char *commit, const char *path, Err *err) {
     _cleanup_talloc_ char *full = mem_printf(NULL, "%s/%s", commit, path);
-    unsigned char sha[SHA_SIZE];
+    unsigned char sha[SHA256_SIZE];
     char name[OBJECT_NAME_MAX];
     int r;
 
-    if (strlen(sha256) != 2 * SHA_SIZE || !str_unhex(sha256, sha, sizeof(sha)) || !str_is_name(commit, 64))
+    if (strlen(sha256) != 2 * SHA256_SIZE || !str_unhex(sha256, sha, sizeof(sha)) || !str_is_name(commit, 64))
         return err_set(err, ERR_INVALID, "sha256 or commit: not what an object has");
     r = remove_name(b->artifacts, full, err);
     if (r < 0)

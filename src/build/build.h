@@ -15,6 +15,8 @@ typedef struct BuildOptions {
     int64_t max_attempts;   /* lost attempts until the job fails as `lost` */
     bool allow_shell;       /* pipelines may use the shell executor */
     bool no_deploy;         /* nothing is deployed here */
+    int64_t cache_project;  /* bytes of one project's caches */
+    int64_t cache_total;    /* bytes of all caches */
     const char *url;        /* of this server, for links: "http://127.0.0.1:8080" */
 } BuildOptions;
 

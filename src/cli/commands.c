@@ -33,6 +33,8 @@ const Command *const cli_commands[] = {
     &command_secret_list,
     &command_secret_rm,
     &command_secret_rotate,
+    &command_cache_list,
+    &command_cache_rm,
     &command_version,
     &command_help,
     &command_completion,

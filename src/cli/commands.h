@@ -15,6 +15,7 @@ extern const Command command_run;
 extern const Command command_runners, command_runner_drain, command_runner_resume;
 extern const Command command_queue, command_pause, command_resume;
 extern const Command command_token_create, command_token_list, command_token_revoke;
+extern const Command command_cache_list, command_cache_rm;
 extern const Command command_secret_set, command_secret_list, command_secret_rm, command_secret_rotate;
 extern const Command command_version, command_help, command_completion, command_complete;
 extern const Command command_hook;

@@ -289,7 +289,7 @@ static const LangKey job_keys[] = {
      .help = "One job for each combination of values: see [Many alike](#many-alike)."},
     {"cache", LANG_LIST, offsetof(PipeJob, cache), .level = &lang_cache, .max = LANG_MAX_STEPS,
      .single = true, .expected = "a cache or a list of them", .unset = "none", .also = "caches",
-     .help = "Files that later builds find again.", .later = "this version keeps no caches"},
+     .help = "Files that later builds find again."},
     {"secrets", LANG_NAMES, offsetof(PipeJob, secrets), .expected = "a secret's name or a list of them",
      .unset = "none", .also = "secret",
      .help = "Secrets of the project that the steps find in their environment, by name, and that "

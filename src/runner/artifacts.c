@@ -3,9 +3,7 @@
 #include "runner/process.h"
 #include "runner/release.h"
 #include "runner/walk.h"
-#include <errno.h>
 #include <fcntl.h>
-#include <sodium/crypto_hash_sha256.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -24,80 +22,13 @@ typedef struct Upload {
     int result;
 } Upload;
 
-/* A file on its way: hashed first, then read again from its start for each try. */
-typedef struct Body {
-    int fd;
-    int64_t at;
-} Body;
-
-static ssize_t body_read(void *arg, void *buf, size_t size, Err *err) {
-    Body *b = arg;
-    ssize_t len;
-
-    do
-        len = pread(b->fd, buf, size, b->at);
-    while (len < 0 && errno == EINTR);
-    if (len < 0)
-        return err_errno(err, "read an artifact");
-    b->at += len;
-    return len;
-}
-
-static void body_rewind(void *arg) {
-    ((Body *)arg)->at = 0;
-}
-
-#define LOOK_UP_EVERY (1 << 20) /* bytes: whether the job is to end meanwhile */
-
-static int hash_file(Uploader *u, int fd, char hex[65], int64_t *ret_size, Err *err) {
-    static unsigned char buffer[64 * 1024];
-    unsigned char hash[crypto_hash_sha256_BYTES];
-    crypto_hash_sha256_state state;
-    int64_t size = 0;
-    ssize_t len;
-
-    crypto_hash_sha256_init(&state);
-    while ((len = pread(fd, buffer, sizeof(buffer), size)) != 0) {
-        if (len < 0 && errno == EINTR)
-            continue;
-        if (len < 0)
-            return err_errno(err, "read");
-        crypto_hash_sha256_update(&state, buffer, (size_t)len);
-        size += len;
-        if (size % LOOK_UP_EVERY == 0 && uploader_go_on(u, err) < 0)
-            return -(int)err->code;
-    }
-    crypto_hash_sha256_final(&state, hash);
-    str_hex(hash, sizeof(hash), hex);
-    *ret_size = size;
-    return 0;
-}
-
 static int put(Upload *u, const char *path, int fd, Err *err) {
-    char hex[65], header[96];
-    const char *headers[] = {header, NULL};
-    Body body = {.fd = fd};
+    const char *to =
+        mem_printf(u->mem, "/api/runner/jobs/%lld/artifacts/%s?attempt=%lld", (long long)u->j->id,
+                   str_url_encode(u->mem, path, true), (long long)u->j->attempt);
     int64_t size = 0;
-    HttpCall call = {
-        .method = "PUT",
-        .content_type = "application/octet-stream",
-        .body_read = body_read,
-        .arg = &body,
-        .headers = headers,
-        .timeout_us = INT64_C(600) * 1000000,
-    };
-    int r = hash_file(u->j->uploader, fd, hex, &size, err);
+    int status, r = send_file(u->j->uploader, to, fd, &size, &status, err);
 
-    if (r < 0)
-        return err_wrap(err, "%s", path);
-    call.body_len = (size_t)size;
-    snprintf(header, sizeof(header), "X-Content-SHA256: %s", hex);
-    call.path = mem_printf(u->mem, "/api/runner/jobs/%lld/artifacts/%s?attempt=%lld", (long long)u->j->id,
-                           str_url_encode(u->mem, path, true), (long long)u->j->attempt);
-    r = uploader_call(u->j->uploader, &call, body_rewind, err);
-    if (r == 0 && call.status / 100 != 2)
-        r = http_call_check(&call, err);
-    buf_done(&call.answer);
     if (r < 0)
         return err_wrap(err, "%s", path);
     u->stored++;

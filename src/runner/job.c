@@ -292,11 +292,13 @@ static void run(JobProcess *j, const char *job, size_t len, const json_t *secret
         job_fail(j, j->timed_out ? "timeout" : "infrastructure", 0, "workspace: %s", err.msg);
         return;
     }
+    cache_restore(j);
     steps_run(j);
     if (!j->stale && !j->cancelled && artifacts_run(j, &err) < 0 && !j->stale && !j->cancelled) {
         job_say(j, "artifacts: %s", err.msg);
         job_fail(j, j->timed_out ? "timeout" : "infrastructure", 0, "artifacts: %s", err.msg);
     }
+    cache_save(j);
 }
 
 /* A failure before the cancel stands. */

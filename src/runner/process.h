@@ -93,6 +93,23 @@ void job_fail(JobProcess *j, const char *reason, int exit_code, const char *fmt,
 void report_write(const JobProcess *j, bool final, Buf *out);
 void report_send(JobProcess *j);
 
+/* ---- child.c ---- */
+/* Runs fn in a child of this process, what it writes to `out` in the log. A cancel and the end of the job's
+ * time end it, and it. what: "checkout", for the messages. */
+_must_check_ int child_run(JobProcess *j, const char *what, int (*fn)(void *arg, int out, Err *err),
+                           void *arg, Err *err);
+
+/* ---- send.c ---- */
+/* On the uploader's thread: PUTs the file with its sha256, again until it is answered. A status that is not
+ * 2xx is an error. */
+_must_check_ int send_file(Uploader *u, const char *path, int fd, int64_t *ret_size, int *ret_status,
+                           Err *err);
+
+/* ---- hash.c ---- */
+/* PlanContext.hash, hash_data being the JobProcess. */
+_must_check_ int hash_files(void *job_process, const char *const *patterns, const void *mem, const char **ret,
+                            Err *err);
+
 /* ---- the parts ---- */
 /* A fresh folder instead of whatever is there. */
 _must_check_ int job_empty_workspace(JobProcess *j, Err *err);
@@ -104,3 +121,7 @@ _must_check_ int workspace_pack(JobProcess *j, int *ret, Err *err);
 void steps_run(JobProcess *j);
 /* Artifacts and the release, by the uploader's thread. */
 _must_check_ int artifacts_run(JobProcess *j, Err *err);
+/* Before the steps, and after them when all went well. What goes wrong with a cache is said and is no
+ * failure. */
+void cache_restore(JobProcess *j);
+void cache_save(JobProcess *j);

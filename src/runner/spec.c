@@ -4,6 +4,7 @@
 #include "base/str.h"
 
 #define STEPS_MAX 10000
+#define CACHES_MAX 100
 #define SERVICES_MAX 32
 
 static int read_env(const json_t *from, const char *key, Env *env, Err *err) {
@@ -218,6 +219,38 @@ static int read_container(const json_t *spec, const void *mem, ExecutorContainer
     return r < 0 ? r : read_services(spec, mem, container, err);
 }
 
+static int read_cache(const json_t *from, const void *mem, JobCache *cache, Err *err) {
+    static const char *const none[] = {NULL};
+    int r;
+
+    *cache = (JobCache){.key = "", .restore = none, .paths = none};
+    r = opt_str(from, "key", mem, &cache->key, err);
+    if (r == 0)
+        r = read_words(from, "restore", mem, &cache->restore, err);
+    return r < 0 ? r : read_words(from, "paths", mem, &cache->paths, err);
+}
+
+static int read_caches(const json_t *spec, const void *mem, JobSpec *job, Err *err) {
+    json_t *array = NULL, *value;
+    size_t i;
+    int r = json_opt_array(spec, "cache", &array, err);
+
+    if (r < 0)
+        return r;
+    if (json_array_size(array) > CACHES_MAX)
+        return err_set(err, ERR_INVALID, "field \"cache\": at most %d", CACHES_MAX);
+    json_array_foreach (array, i, value) {
+        JobCache cache;
+
+        r = json_is_object(value) ? read_cache(value, mem, &cache, err)
+                                  : err_set(err, ERR_INVALID, "expected an object");
+        if (r < 0)
+            return err_wrap(err, "cache %zu", i + 1);
+        mem_append(mem, job->caches, job->cache_count, cache);
+    }
+    return 0;
+}
+
 static int read_resources(const json_t *spec, CgroupLimits *limits, Err *err) {
     json_t *resources = NULL;
     int64_t memory = 0;
@@ -286,6 +319,8 @@ static int read_spec(const json_t *from, const void *mem, JobSpec *job, Err *err
         r = json_opt_str(from, "artifacts_rule", &rule, err);
     if (r == 0)
         r = read_words(from, "release", mem, &job->release, err);
+    if (r == 0)
+        r = read_caches(from, mem, job, err);
     if (r == 0)
         r = read_resources(from, &job->limits, err);
     if (r == 0)

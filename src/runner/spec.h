@@ -32,6 +32,15 @@ typedef struct JobWorkspace {
     bool changes;     /* only what the job changed */
 } JobWorkspace;
 
+typedef struct JobCache {
+    const char *key;            /* may hold ${{ }} */
+    const char *const *restore; /* beginnings of keys, NULL-terminated; they too */
+    const char *const *paths;   /* globs, NULL-terminated */
+    /* as the job goes on: */
+    const char *name; /* the key; NULL: not known yet */
+    bool kept;        /* there is one with this key already */
+} JobCache;
+
 typedef struct JobSpec {
     int64_t id, attempt, build;
     const char *name, *project, *commit, *ref, *branch, *event; /* never NULL */
@@ -49,6 +58,8 @@ typedef struct JobSpec {
     bool artifacts_of_build_server;
     ExecutorContainer container;
     const char *const *release; /* globs, NULL-terminated; NULL: no release */
+    JobCache *caches;
+    size_t cache_count;
     CgroupLimits limits;
     JobWorkspace workspace;
 } JobSpec;

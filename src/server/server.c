@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "build/cache.h"
 #include "executor/sandbox.h"
 #include "git/git.h"
 #include "ingress/ingress.h"
@@ -137,6 +138,8 @@ static int open_rooms(Server *s, Err *err) {
     b->options = (BuildOptions){.lease_us = s->settings->lease,
                                 .lost_after_us = MIN(LOST_AFTER_US, s->settings->lease),
                                 .max_attempts = s->settings->max_attempts,
+                                .cache_project = (int64_t)s->settings->cache_project,
+                                .cache_total = (int64_t)s->settings->cache_total,
                                 .job_timeout_us = s->settings->job_timeout,
                                 .allow_shell = s->settings->allow_executor && s->settings->allow_executor[0],
                                 .no_deploy = !deploys(s)};
@@ -341,9 +344,12 @@ static int renew_hooks(Server *s, Err *err) {
 }
 
 static void begin_comparing(void *arg) {
+    Server *s = arg;
     Err err;
 
-    if (renew_hooks(arg, &err) < 0)
+    if (build_cache_sweep(&s->builds, &err) < 0)
+        log_err("server", "remove what is left of caches", &err);
+    if (renew_hooks(s, &err) < 0)
         log_err("server", "renew the hooks", &err);
 }
 

@@ -367,6 +367,19 @@ static const char notices[] =
     "CREATE INDEX notice_build ON notice (build_id);"
     "CREATE INDEX notice_due ON notice (due_at) WHERE state = 'due';";
 
+static const char caches[] = "CREATE TABLE cache ("
+                             " id INTEGER PRIMARY KEY,"
+                             " uuid TEXT NOT NULL UNIQUE,"
+                             " project_id INTEGER NOT NULL REFERENCES project (id),"
+                             " scope TEXT NOT NULL,"
+                             " key TEXT NOT NULL,"
+                             " size INTEGER NOT NULL,"
+                             " sha256 TEXT NOT NULL,"
+                             " created_at INTEGER NOT NULL,"
+                             " used_at INTEGER NOT NULL,"
+                             " UNIQUE (project_id, scope, key)) STRICT;"
+                             "CREATE INDEX cache_used ON cache (used_at, id);";
+
 const DbMigration store_migrations[] = {
     {.version = 1, .name = "foundation", .sql = foundation},
     {.version = 2, .name = "session parents", .sql = session_parents},
@@ -376,5 +389,6 @@ const DbMigration store_migrations[] = {
     {.version = 6, .name = "secrets", .sql = secrets},
     {.version = 7, .name = "pipelines", .sql = pipelines},
     {.version = 8, .name = "notices", .sql = notices},
+    {.version = 9, .name = "caches", .sql = caches},
 };
 const size_t store_migration_count = ELEMENTS(store_migrations);

@@ -410,3 +410,25 @@ _must_check_ int store_secret_delete(Db *db, int64_t org_id, int64_t project_id,
  * approved. */
 _must_check_ int store_build_set_untrusted(Db *db, int64_t id, bool untrusted, Err *err);
 _must_check_ int store_build_untrusted(Db *db, int64_t id, bool *ret, Err *err);
+
+/* ---- cache: what jobs of a project keep for later ones; scope: the full ref that it was made on ---- */
+typedef struct Cache {
+    int64_t id, project_id, size, created_at, used_at;
+    const char *uuid, *scope, *key, *sha256;
+} Cache;
+/* Fills in id. ERR_EXISTS: the first one stays. */
+_must_check_ int store_cache_insert(Db *db, Cache *c, Err *err);
+/* ERR_NOT_FOUND: none. By prefix: the newest. */
+_must_check_ int store_cache_by_key(Db *db, int64_t project_id, const char *scope, const char *key,
+                                    const void *mem, Cache **ret, Err *err);
+_must_check_ int store_cache_by_prefix(Db *db, int64_t project_id, const char *scope, const char *prefix,
+                                       const void *mem, Cache **ret, Err *err);
+_must_check_ int store_cache_load(Db *db, int64_t id, const void *mem, Cache **ret, Err *err);
+_must_check_ int store_cache_by_uuid(Db *db, const char *uuid, const void *mem, Cache **ret, Err *err);
+_must_check_ int store_caches(Db *db, int64_t project_id, const void *mem, Cache **ret, size_t *ret_count,
+                              Err *err); /* used last first */
+/* project_id 0: of all projects. */
+_must_check_ int store_cache_oldest(Db *db, int64_t project_id, const void *mem, Cache **ret, Err *err);
+_must_check_ int store_cache_total(Db *db, int64_t project_id, int64_t *ret, Err *err);
+_must_check_ int store_cache_used(Db *db, int64_t id, int64_t now, Err *err);
+_must_check_ int store_cache_delete(Db *db, int64_t id, Err *err);

@@ -14,7 +14,7 @@ OPEN = {
     ("post", "/api/ci/pipelines/{id}/webhook"),  # signed with the pipeline's own secret
     ("get", "/"), ("get", "/builds/{id}"), ("get", "/app.js"), ("get", "/style.css"),  # the page, without data
 }
-SAMPLES = {"id": "1", "name": "x", "path": "p", "repo": "x.git", "rest": "info/refs", "commit": "1" * 40, "uuid": "x", "secret": "S"}
+SAMPLES = {"id": "1", "name": "x", "path": "p", "repo": "x.git", "rest": "info/refs", "commit": "1" * 40, "uuid": "x", "secret": "S", "cache": "1"}
 
 
 def routes(server):

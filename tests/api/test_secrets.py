@@ -8,14 +8,6 @@ import pytest
 SECRET = "hunter22-and-more"
 
 
-def name_secrets(bench, number, names):
-    """The build's jobs name these secrets."""
-    with sqlite3.connect(bench.state / "pelton.db", timeout=30) as db:
-        for job, spec in db.execute("SELECT id, spec FROM job WHERE build_id = ?", (number,)).fetchall():
-            db.execute("UPDATE job SET spec = ? WHERE id = ?", (json.dumps({**json.loads(spec), "secrets": names}), job))
-    db.close()
-
-
 def set_secret(bench, path, value=SECRET, **options):
     return bench.client.call("PUT", path, {"value": value}, **options)
 
@@ -24,9 +16,10 @@ def leased(bench, names, prepare=lambda name: None):
     """(the project's name, what a lease gives: a JOB or None, the build)."""
     name = bench.name()
     runner = bench.runner()
-    number = bench.push(name, {".pelton.yml": "jobs:\n  t:\n    checkout: false\n    steps: [echo hi]\n"})[1].build
+    secrets = f"    secrets: {json.dumps(names)}\n" if names else ""
+    pipeline = f"jobs:\n  t:\n    checkout: false\n{secrets}    steps: [echo hi]\n"
+    number = bench.push(name, {".pelton.yml": pipeline})[1].build
     prepare(name)
-    name_secrets(bench, number, names)
     jobs = runner.client.post("/api/runner/lease", {**runner.facts(), "wait": 0})["jobs"]
     return name, jobs[0] if jobs else None, bench.build(number)
 

@@ -111,9 +111,15 @@ static void a_step_may_check_or_build_a_flake(void **state) {
                     "job of its own");
 }
 
-static void what_does_not_work_yet_is_refused_with_the_reason(void **state) {
-    expect_problems(JOB("    cache: {key: a, paths: [b]}\n"),
-                    "4:5: \"cache\" in job \"test\" cannot be used yet: this version keeps no caches");
+static void caches_are_told_in_the_spec_with_what_only_the_job_knows(void **state) {
+    _cleanup_case_ Case c = plan_fine(
+        JOB("    cache: {key: \"k-${{ branch }}-${{ hash('a') }}\", restore: [k-], paths: [b, \"c/**\"]}\n"));
+    _cleanup_json_ json_t *spec = spec_of(&c, 0);
+
+    expect_json(spec, "cache/0/restore", "[\"k-\"]");
+    expect_json(spec, "cache/0/paths", "[\"b\",\"c/**\"]");
+    assert_non_null(strstr(c.plan->jobs[0].spec, "hash('a')"));
+    expect_problems(JOB("    cache: {key: a}\n"), "4:12: missing key \"paths\" in cache 1 of job \"test\"");
 }
 
 static void secrets_are_named_in_the_spec(void **state) {
@@ -133,7 +139,7 @@ int main(void) {
         cmocka_unit_test(a_step_may_check_or_build_a_flake),
         cmocka_unit_test(what_does_not_fit_together_is_refused),
         cmocka_unit_test(secrets_are_named_in_the_spec),
-        cmocka_unit_test(what_does_not_work_yet_is_refused_with_the_reason),
+        cmocka_unit_test(caches_are_told_in_the_spec_with_what_only_the_job_knows),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,263 @@
+/* Caches of a job: found and fetched before its steps, kept after them. */
+#include "base/file.h"
+#include "base/json.h"
+#include "base/sha256.h"
+#include "base/str.h"
+#include "runner/cache_files.h"
+#include <fcntl.h>
+#include <inttypes.h>
+
+#define TIMEOUT_US (INT64_C(600) * 1000000)
+
+typedef struct Work {
+    JobProcess *j;
+    void *mem;
+    JobCache *cache;
+    const char *key;
+    const char **restore; /* NULL-terminated */
+    int fd;               /* the archive */
+    /* what was found: */
+    int64_t id, size; /* id 0: nothing */
+    const char *found, *sha256;
+    bool exact, own;
+    /* what has come of it: */
+    Sha256 hash;
+    int64_t came;
+    int status;
+    Err err;
+    int result;
+} Work;
+
+/* ---- keys ---- */
+
+static int fill_in(const JobProcess *j, const char *text, const void *mem, const char **ret, Err *err) {
+    const JobSpec *s = j->spec;
+    PlanContext context = {.project = s->project,
+                           .branch = s->branch,
+                           .ref = s->ref,
+                           .commit = s->commit,
+                           .event = s->event,
+                           .hash = hash_files,
+                           .hash_data = (void *)j};
+
+    return template_run(text, &context, mem, ret, err);
+}
+
+static int make_keys(Work *w, Err *err) {
+    size_t count = 0;
+    int r = fill_in(w->j, w->cache->key, w->mem, &w->key, err);
+
+    for (const char *const *prefix = w->cache->restore; r == 0 && *prefix; prefix++) {
+        const char *text;
+
+        r = fill_in(w->j, *prefix, w->mem, &text, err);
+        if (r == 0 && *text)
+            mem_append(w->mem, w->restore, count, text);
+    }
+    mem_append(w->mem, w->restore, count, NULL);
+    return r;
+}
+
+/* ---- with the server, on the uploader's thread ---- */
+
+static int read_found(Work *w, const HttpCall *call, Err *err) {
+    _cleanup_json_ json_t *root = NULL;
+    const char *key = "", *sha256 = "";
+    int r = json_read(buf_str(&call->answer), call->answer.len, &root, err);
+
+    if (r == 0)
+        r = json_get_i64(root, "id", &w->id, err);
+    if (r == 0)
+        r = json_opt_i64(root, "size", &w->size, err);
+    if (r == 0)
+        r = json_opt_bool(root, "exact", &w->exact, err);
+    if (r == 0)
+        r = json_opt_bool(root, "own", &w->own, err);
+    if (r == 0)
+        r = json_opt_str(root, "key", &key, err);
+    if (r == 0)
+        r = json_opt_str(root, "sha256", &sha256, err);
+    w->found = mem_strdup(w->mem, key);
+    w->sha256 = mem_strdup(w->mem, sha256);
+    return r;
+}
+
+static int find(Work *w, Err *err) {
+    _cleanup_buf_ Buf body = BUF_INIT;
+    JsonWriter json = JSON_WRITER(&body);
+    HttpCall call = {.method = "POST", .content_type = "application/json", .timeout_us = TIMEOUT_US};
+    int r;
+
+    jw_object(&json, NULL);
+    jw_int(&json, "attempt", w->j->attempt);
+    jw_str(&json, "key", w->key);
+    jw_array(&json, "restore");
+    for (const char **prefix = w->restore; *prefix; prefix++)
+        jw_str(&json, NULL, *prefix);
+    jw_end_array(&json);
+    jw_end_object(&json);
+    call.path = mem_printf(w->mem, "/api/runner/jobs/%" PRId64 "/cache", w->j->id);
+    call.body = body.data;
+    call.body_len = body.len;
+    r = uploader_call(w->j->uploader, &call, NULL, err);
+    if (r == 0)
+        r = http_call_check(&call, err);
+    if (r == 0)
+        r = read_found(w, &call, err);
+    buf_done(&call.answer);
+    return r;
+}
+
+static int take(void *arg, const void *data, size_t len) {
+    Work *w = arg;
+
+    w->came += (int64_t)len;
+    sha256_add(&w->hash, data, len);
+    return w->came > w->size || file_write_all(w->fd, data, len, &w->err) < 0 ? -1 : 0;
+}
+
+static void take_again(void *arg) {
+    Work *w = arg;
+
+    w->came = 0;
+    sha256_init(&w->hash);
+    if (lseek(w->fd, 0, SEEK_SET) < 0 || ftruncate(w->fd, 0) < 0)
+        w->came = INT64_MAX / 2; /* nothing fits behind that */
+}
+
+static int fetch(Work *w, Err *err) {
+    char sha256[SHA256_HEX];
+    HttpCall call = {.method = "GET", .on_data = take, .arg = w, .timeout_us = TIMEOUT_US};
+    int r;
+
+    take_again(w);
+    call.path = mem_printf(w->mem, "/api/runner/jobs/%" PRId64 "/cache/%" PRId64 "?attempt=%" PRId64,
+                           w->j->id, w->id, w->j->attempt);
+    r = uploader_call(w->j->uploader, &call, take_again, err);
+    if (r == 0)
+        r = http_call_check(&call, err);
+    buf_done(&call.answer);
+    if (r < 0)
+        return r;
+    sha256_end_hex(&w->hash, sha256);
+    if (w->came != w->size || !str_eq(sha256, w->sha256))
+        return err_set(err, ERR_IO, "what came is damaged; remove it: pelton cache rm %s %" PRId64,
+                       w->j->spec->project, w->id);
+    return 0;
+}
+
+static void fetch_main(void *arg) {
+    Work *w = arg;
+
+    w->result = find(w, &w->err);
+    if (w->result == 0 && w->id)
+        w->result = fetch(w, &w->err);
+}
+
+static void keep_main(void *arg) {
+    Work *w = arg;
+    const char *path = mem_printf(w->mem, "/api/runner/jobs/%" PRId64 "/cache?attempt=%" PRId64 "&key=%s",
+                                  w->j->id, w->j->attempt, str_url_encode(w->mem, w->key, false));
+
+    w->result = send_file(w->j->uploader, path, w->fd, &w->size, &w->status, &w->err);
+}
+
+static int on_uploader(Work *w, void (*fn)(void *arg), Err *err) {
+    w->result = err_set(&w->err, ERR_CANCELLED, "cancelled");
+    w->j->ran = false;
+    uploader_run(w->j->uploader, fn, w);
+    watch_uploader(w->j, &w->j->ran);
+    if (w->result < 0)
+        *err = w->err;
+    return w->result;
+}
+
+/* ---- one cache ---- */
+
+static int open_file(const JobProcess *j, int *ret, Err *err) {
+    char path[PATH_MAX];
+
+    snprintf(path, sizeof(path), "%s/jobs", j->host->o.dir);
+    *ret = open(path, O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+    return *ret < 0 ? err_errno(err, "make a file in %s", path) : 0;
+}
+
+static bool goes_on(const JobProcess *j) {
+    return !j->stale && !j->cancelled && !j->timed_out;
+}
+
+/* Half of one in the workspace would be worse than none. */
+static void unpack(Work *w) {
+    CacheFiles files = {.j = w->j, .fd = w->fd};
+    Err err;
+
+    if (child_run(w->j, "unpacking of a cache", cache_unpack, &files, &err) == 0) {
+        job_say(w->j, "cache: %s restored, %" PRId64 " bytes", w->found, w->size);
+        w->cache->kept = w->exact && w->own;
+    } else if (goes_on(w->j)) {
+        job_say(w->j, "cache: %s: %s", w->found, err.msg);
+        job_fail(w->j, "infrastructure", 0, "restore the cache %s: %s", w->found, err.msg);
+    }
+}
+
+static void restore_one(JobProcess *j, JobCache *cache) {
+    _cleanup_talloc_ void *mem = talloc_new(NULL);
+    _cleanup_close_ int fd = -1;
+    Work w = {.j = j, .mem = mem, .cache = cache};
+    Err err;
+
+    if (make_keys(&w, &err) < 0) {
+        job_say(j, "cache: %s", err.msg);
+        return;
+    }
+    cache->name = mem_strdup(j->mem, w.key);
+    if (open_file(j, &fd, &err) < 0) {
+        job_say(j, "cache: %s: %s", w.key, err.msg);
+        return;
+    }
+    w.fd = fd;
+    if (on_uploader(&w, fetch_main, &err) < 0) {
+        if (goes_on(j))
+            job_say(j, "cache: %s: %s", w.key, err.msg);
+    } else if (w.id == 0) {
+        job_say(j, "cache: there is no %s yet", w.key);
+    } else {
+        unpack(&w);
+    }
+}
+
+void cache_restore(JobProcess *j) {
+    for (size_t i = 0; i < j->spec->cache_count && goes_on(j) && !j->state; i++)
+        restore_one(j, &j->spec->caches[i]);
+}
+
+static int keep(Work *w, Err *err) {
+    CacheFiles files = {.j = w->j, .paths = w->cache->paths, .fd = w->fd};
+    int r = child_run(w->j, "packing of a cache", cache_pack, &files, err);
+
+    return r < 0 ? r : on_uploader(w, keep_main, err);
+}
+
+static void save_one(JobProcess *j, JobCache *cache) {
+    _cleanup_talloc_ void *mem = talloc_new(NULL);
+    _cleanup_close_ int fd = -1;
+    Work w = {.j = j, .mem = mem, .cache = cache, .key = cache->name};
+    Err err;
+    int r = open_file(j, &fd, &err);
+
+    w.fd = fd;
+    if (r == 0)
+        r = keep(&w, &err);
+    if (r == 0 && w.status == 201)
+        job_say(j, "cache: %s kept, %" PRId64 " bytes", w.key, w.size);
+    else if (r == 0)
+        job_say(j, "cache: %s was kept by another job meanwhile", w.key);
+    else if (goes_on(j))
+        job_say(j, "cache: %s is not kept: %s", w.key, err.msg);
+}
+
+void cache_save(JobProcess *j) {
+    for (size_t i = 0; i < j->spec->cache_count && goes_on(j) && !j->state; i++)
+        if (j->spec->caches[i].name && !j->spec->caches[i].kept)
+            save_one(j, &j->spec->caches[i]);
+}

@@ -1,0 +1,81 @@
+#include "base/sha256.h"
+#include "runner/process.h"
+#include <errno.h>
+#include <stdio.h>
+
+#define LOOK_UP_EVERY (1 << 20) /* bytes: whether the job is to end meanwhile */
+#define TIMEOUT_US (INT64_C(600) * 1000000)
+
+/* A file on its way: hashed first, then read again from its start for each try. */
+typedef struct Body {
+    int fd;
+    int64_t at;
+} Body;
+
+static ssize_t body_read(void *arg, void *buf, size_t size, Err *err) {
+    Body *b = arg;
+    ssize_t len;
+
+    do
+        len = pread(b->fd, buf, size, b->at);
+    while (len < 0 && errno == EINTR);
+    if (len < 0)
+        return err_errno(err, "read");
+    b->at += len;
+    return len;
+}
+
+static void body_rewind(void *arg) {
+    ((Body *)arg)->at = 0;
+}
+
+static int hash_file(Uploader *u, int fd, char hex[SHA256_HEX], int64_t *ret_size, Err *err) {
+    static unsigned char buffer[64 * 1024];
+    Sha256 state;
+    int64_t size = 0;
+    ssize_t len;
+
+    sha256_init(&state);
+    while ((len = pread(fd, buffer, sizeof(buffer), size)) != 0) {
+        if (len < 0 && errno == EINTR)
+            continue;
+        if (len < 0)
+            return err_errno(err, "read");
+        sha256_add(&state, buffer, (size_t)len);
+        size += len;
+        if (size % LOOK_UP_EVERY == 0 && uploader_go_on(u, err) < 0)
+            return -(int)err->code;
+    }
+    sha256_end_hex(&state, hex);
+    *ret_size = size;
+    return 0;
+}
+
+int send_file(Uploader *u, const char *path, int fd, int64_t *ret_size, int *ret_status, Err *err) {
+    char hex[SHA256_HEX], header[96];
+    const char *headers[] = {header, NULL};
+    Body body = {.fd = fd};
+    int64_t size = 0;
+    HttpCall call = {
+        .method = "PUT",
+        .path = path,
+        .content_type = "application/octet-stream",
+        .body_read = body_read,
+        .arg = &body,
+        .headers = headers,
+        .timeout_us = TIMEOUT_US,
+    };
+    int r = hash_file(u, fd, hex, &size, err);
+
+    if (r < 0)
+        return r;
+    call.body_len = (size_t)size;
+    snprintf(header, sizeof(header), "X-Content-SHA256: %s", hex);
+    r = uploader_call(u, &call, body_rewind, err);
+    if (r == 0 && call.status / 100 != 2)
+        r = http_call_check(&call, err);
+    buf_done(&call.answer);
+    *ret_size = size;
+    *ret_status = call.status;
+    return r;
+}

@@ -1,0 +1,112 @@
+"""docs/runner-protocol.md: caches of an attempt."""
+
+import hashlib
+from urllib.parse import quote
+
+import pytest
+
+from lib.fake_runner import stale
+
+FLAGS = ("--cache-project", "64K")
+
+
+def find(runner, job, key, restore=(), expect=200):
+    return runner.client.call("POST", f"/api/runner/jobs/{job['id']}/cache",
+                              {"attempt": job["attempt"], "key": key, "restore": list(restore)}, expect=expect)
+
+
+def keep(runner, job, key, data=b"bytes", sha256=None, expect=201):
+    return runner.client.call("PUT", f"/api/runner/jobs/{job['id']}/cache?attempt={job['attempt']}&key={quote(key, safe='')}", data,
+                              headers={"X-Content-SHA256": sha256 or hashlib.sha256(data).hexdigest()}, expect=expect)
+
+
+def get(runner, job, cache, expect=200):
+    return runner.client.call("GET", f"/api/runner/jobs/{job['id']}/cache/{cache}?attempt={job['attempt']}", expect=expect)
+
+
+@pytest.fixture
+def held(bench):
+    """(bench, runner, job)"""
+    runner = bench.runner()
+    _, job = bench.job(runner)
+    return bench, runner, job
+
+
+def test_of_two_that_keep_one_key_the_first_wins(held):
+    _, runner, job = held
+    assert find(runner, job, "k").json == {"id": 0}
+    assert keep(runner, job, "k", b"first").json["kept"] is True
+    assert keep(runner, job, "k", b"second", expect=200).json["kept"] is False
+    hit = find(runner, job, "k").json
+    assert hit["exact"] and hit["own"] and hit["size"] == 5
+    reply = get(runner, job, hit["id"])
+    assert reply.body == b"first" and hashlib.sha256(reply.body).hexdigest() == hit["sha256"]
+
+
+def test_a_prefix_finds_the_newest_and_prefixes_are_tried_in_their_order(held):
+    _, runner, job = held
+    for key in ["npm-1", "npm-2", "pip-1"]:
+        keep(runner, job, key)
+    assert find(runner, job, "npm-3", ["npm-"]).json["key"] == "npm-2"
+    assert find(runner, job, "npm-3", ["pip-", "npm-"]).json["key"] == "pip-1"
+    assert find(runner, job, "npm-1", ["npm-"]).json["key"] == "npm-1"
+    assert find(runner, job, "x", ["%", "_", "n*"]).json == {"id": 0}
+
+
+def test_bytes_that_are_not_those_of_the_hash_are_not_kept(held):
+    bench, runner, job = held
+    keep(runner, job, "k", sha256="0" * 64, expect=400)
+    assert find(runner, job, "k").json == {"id": 0}
+    assert [path for path in (bench.state / "blobs" / "tmp").iterdir()] == []
+
+
+def test_one_that_is_over_the_limit_is_refused_as_it_comes(held):
+    _, runner, job = held
+    assert "at most" in keep(runner, job, "k", b"x" * 70000, expect=413).text
+    assert find(runner, job, "k").json == {"id": 0}
+
+
+@pytest.mark.parametrize("key", ["", "x" * 513, "a\nb"])
+def test_a_key_that_is_none_is_refused(held, key):
+    _, runner, job = held
+    find(runner, job, key, expect=400)
+    keep(runner, job, key, expect=400)
+
+
+def test_another_projects_cache_is_not_there(held):
+    bench, runner, job = held
+    keep(runner, job, "k")
+    number = find(runner, job, "k").json["id"]
+    _, other = bench.job(runner)
+    assert find(runner, other, "k").json == {"id": 0}
+    get(runner, other, number, expect=404)
+
+
+def test_an_attempt_that_has_lost_its_job_neither_reads_nor_writes(held):
+    bench, runner, job = held
+    keep(runner, job, "k")
+    number = find(runner, job, "k").json["id"]
+    old = {**job, "attempt": job["attempt"] + 1}
+    assert stale(find(runner, old, "k", expect=409)) and stale(get(runner, old, number, expect=409))
+    assert stale(keep(runner, old, "other", expect=409))
+    assert stale(find(bench.runner(), job, "k", expect=409))
+
+
+def test_a_pull_request_reads_its_targets_and_writes_its_own(bench):
+    import sqlite3
+    runner = bench.runner()
+    number, job = bench.job(runner)
+    keep(runner, job, "k", b"main")
+    name = job["project"]["name"]
+    again = bench.more(name)
+    with sqlite3.connect(bench.state / "pelton.db", timeout=30) as db:
+        db.execute("UPDATE build SET event = 'pull_request', ref = 'refs/pull/7/head', branch = 'main' WHERE id = ?", (again,))
+    db.close()
+    pull = runner.take()
+    hit = find(runner, pull, "k").json
+    assert hit["exact"] and not hit["own"]
+    keep(runner, pull, "k", b"pull")
+    hit = find(runner, pull, "k").json
+    assert hit["own"] and get(runner, pull, hit["id"]).body == b"pull"
+    hit = find(runner, job, "k").json
+    assert get(runner, job, hit["id"]).body == b"main"

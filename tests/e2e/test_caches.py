@@ -1,0 +1,120 @@
+"""Caches: what a job leaves for later ones, and for whom."""
+
+import json
+
+KEEP = """jobs:
+  t:
+    cache: {{key: "{key}", {restore}paths: [{paths}]}}
+    runs-on: {{executor: sandbox}}
+    steps:
+      - |
+        {script}
+"""
+
+
+def pipeline(script, key="k", restore="", paths="deps"):
+    lines = script.replace("\n", "\n        ")
+    return {".pelton.yml": KEEP.format(key=key, restore=restore and f"restore: [{restore}], ", paths=paths, script=lines)}
+
+
+def built(pelton, work, files, ref="main", status="success"):
+    """(the log, the build) of a further commit."""
+    work.commit(files)
+    push = work.push(ref)
+    build = pelton.wait_build(push.build, status)
+    return pelton.log(push.build), build
+
+
+def caches(pelton, name="hello"):
+    return pelton.client.get(f"/api/repos/{name}/caches")["caches"]
+
+
+def test_what_a_job_keeps_is_there_for_the_next_as_it_was(pelton):
+    work = pelton.work("hello", pipeline("mkdir -p deps/a/empty; echo one >deps/a/f; chmod 755 deps/a/f; ln -s f deps/a/l; ln -s /nowhere deps/far;"
+                                         " touch -d @1000000000 deps/a/f; echo made"))
+    log, _ = built(pelton, work, {"x": "1"})
+    assert "cache: there is no k yet" in log and "cache: k kept, " in log
+    log, _ = built(pelton, work, pipeline("cat deps/a/f deps/a/l; stat -c '%a %Y' deps/a/f; readlink deps/far; test -d deps/a/empty"))
+    assert "cache: k restored, " in log and "one\none\n755 1000000000\n/nowhere\n" in log
+    assert "kept" not in log
+    assert [(c["key"], c["ref"]) for c in caches(pelton)] == [("k", "refs/heads/main")]
+
+
+def test_a_key_of_a_files_hash_changes_with_it_and_a_prefix_finds_the_newest(pelton):
+    key = "npm-${{ hash('lock', 'more/**') }}"
+    work = pelton.work("hello", {**pipeline("mkdir -p deps; echo 1 >>deps/f; cat deps/f", key, "npm-"), "lock": "a"})
+    log, _ = built(pelton, work, {"lock": "a", "more/x": "1"})
+    assert "there is no npm-" in log
+    log, _ = built(pelton, work, {"lock": "b"})
+    assert "restored" in log and "kept" in log and "1\n1\n" in log
+    log, _ = built(pelton, work, {"other": "x"})
+    assert "restored" in log and "kept" not in log and "1\n1\n1\n" in log
+    assert len({c["key"] for c in caches(pelton)}) == 2 and all(len(c["key"]) == 4 + 64 for c in caches(pelton))
+
+
+def test_a_job_that_fails_keeps_nothing(pelton):
+    work = pelton.work("hello", pipeline("mkdir deps; touch deps/f; exit 1"))
+    log, _ = built(pelton, work, {"x": "1"}, status="failed")
+    assert "kept" not in log and caches(pelton) == []
+
+
+def test_a_branch_reads_its_own_then_the_default_branchs_and_writes_its_own_only(pelton):
+    work = pelton.work("hello", pipeline("mkdir -p deps; echo main >>deps/f; cat deps/f"))
+    built(pelton, work, {"x": "1"})
+    work.git("switch", "-q", "-c", "side")
+    log, _ = built(pelton, work, pipeline("echo side >>deps/f; cat deps/f"), "side")
+    assert "main\nside\n" in log and "k kept" in log
+    log, _ = built(pelton, work, pipeline("cat deps/f; echo again"), "side")
+    assert "main\nside\nagain\n" in log
+    work.git("switch", "-q", "main")
+    log, _ = built(pelton, work, pipeline("cat deps/f; echo end"))
+    assert "main\nend\n" in log
+    assert sorted(c["ref"] for c in caches(pelton)) == ["refs/heads/main", "refs/heads/side"]
+
+
+def test_nothing_is_written_or_read_through_links_of_the_repository(pelton):
+    outside = pelton.folder / "outside"
+    outside.mkdir(mode=0o777)
+    outside.chmod(0o777)
+    (outside / "host").write_text("of the host")
+    work = pelton.work("hello", pipeline("mkdir -p deps/in; echo hi >deps/in/f", paths="deps, link/host"))
+    built(pelton, work, {"x": "1"})
+    (work.path / "deps").symlink_to(outside)
+    (work.path / "link").symlink_to(outside)
+    work.git("add", "-A")
+    log, _ = built(pelton, work, pipeline("cat deps/in/f; test ! -L deps", paths="deps, link/host"))
+    assert "hi\n" in log
+    assert [path.name for path in outside.iterdir()] == ["host"]
+    log, _ = built(pelton, work, pipeline("true", "other", paths="deps, link/host, link/*"))
+    assert "cache: other kept" in log  # the links themselves
+    archive = b"".join(path.read_bytes() for path in (pelton.state / "blobs" / "caches").rglob("*") if path.is_file())
+    assert archive and b"of the host" not in archive
+
+
+def test_those_that_were_used_longest_ago_go_when_there_is_no_room(start_pelton):
+    pelton = start_pelton("--cache-project", "2500K")
+    work = pelton.work("hello", {"x": "0"})
+    for key in ["a", "b"]:
+        built(pelton, work, pipeline("mkdir deps; head -c 1000000 /dev/urandom >deps/f", key))
+    built(pelton, work, pipeline("test -s deps/f", "a"))
+    built(pelton, work, pipeline("mkdir deps; head -c 1000000 /dev/urandom >deps/f", "c"))
+    assert [c["key"] for c in caches(pelton)] == ["c", "a"]
+    log, _ = built(pelton, work, pipeline("mkdir deps; head -c 3000000 /dev/urandom >deps/f", "d"))
+    assert "d is not kept" in log and "at most" in log
+    assert len([p for p in (pelton.state / "blobs" / "caches").rglob("*") if p.is_file()]) == 2
+
+
+def test_caches_are_listed_and_removed_by_hand(pelton):
+    work = pelton.work("hello", pipeline("mkdir -p deps; touch deps/f", "one"))
+    built(pelton, work, {"x": "1"})
+    built(pelton, work, pipeline("mkdir -p deps; touch deps/f", "two"))
+    listed = json.loads(pelton.run("cache", "list", "hello", "--json").stdout)["caches"]
+    assert [c["key"] for c in listed] == ["two", "one"]
+    assert "one" in pelton.run("cache", "list", "hello").stdout
+    pelton.run("cache", "rm", "hello", str(listed[0]["id"]))
+    pelton.run("cache", "rm", "hello", str(listed[0]["id"]), expect=3)
+    assert [c["key"] for c in caches(pelton)] == ["one"]
+    pelton.run("cache", "rm", "hello", expect=2)
+    pelton.run("cache", "rm", "hello", "--all")
+    assert caches(pelton) == []
+    assert [p for p in (pelton.state / "blobs" / "caches").rglob("*") if p.is_file()] == []

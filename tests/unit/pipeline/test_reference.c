@@ -1,59 +1,13 @@
 /* docs/pipeline.md holds the reference that the tables give, word by word. PELTON_UPDATE_DOCS=1 renews it. */
 #include "support.h"
 
-#include "base/file.h"
-#include <limits.h>
-
-#define BEGIN "<!-- reference: begin -->\n"
-#define END "<!-- reference: end -->\n"
-
-/* The file, beside a folder above this program (build/ lies in the source tree) or above the working
- * directory. */
-static bool find_docs(char *path, size_t size) {
-    char at[PATH_MAX];
-    ssize_t len = readlink("/proc/self/exe", at, sizeof(at) - 1);
-
-    for (int i = 0; i < 2; i++) {
-        if (i == 1)
-            len = getcwd(at, sizeof(at) - 1) ? (ssize_t)strlen(at) : -1;
-        for (; len > 0; len--) {
-            at[len] = '\0';
-            snprintf(path, size, "%s/docs/pipeline.md", at);
-            if (access(path, R_OK) == 0)
-                return true;
-            while (len > 0 && at[len - 1] != '/')
-                len--;
-        }
-    }
-    return false;
-}
+#include "docs.h"
 
 static void the_docs_hold_the_reference(void **state) {
-    _cleanup_buf_ Buf docs = BUF_INIT, expected = BUF_INIT, changed = BUF_INIT;
-    char path[PATH_MAX + 32], *begin, *end;
-    Err err = {0};
+    _cleanup_buf_ Buf expected = BUF_INIT;
 
-    if (!find_docs(path, sizeof(path)))
-        fail_msg("no docs/pipeline.md above the program");
-    if (file_read(path, 1024 * 1024, &docs, &err) < 0)
-        fail_msg("%s", err.msg);
     pipeline_reference(&expected);
-    begin = strstr(docs.data, BEGIN);
-    end = strstr(docs.data, END);
-    assert_non_null(begin);
-    assert_non_null(end);
-    begin += strlen(BEGIN);
-    assert_true(end >= begin);
-    if (getenv("PELTON_UPDATE_DOCS")) {
-        buf_add(&changed, docs.data, (size_t)(begin - docs.data));
-        buf_add(&changed, expected.data, expected.len);
-        buf_adds(&changed, end);
-        if (file_write_atomic(path, changed.data, changed.len, 0644, &err) < 0)
-            fail_msg("%s", err.msg);
-        return;
-    }
-    *end = '\0';
-    assert_string_equal(begin, buf_str(&expected));
+    docs_hold("reference", &expected);
 }
 
 static void the_reference_has_a_line_for_every_key(void **state) {
@@ -79,7 +33,7 @@ static void the_examples_of_the_docs_are_right(void **state) {
     size_t count = 0;
     Err err = {0};
 
-    assert_true(find_docs(path, sizeof(path)));
+    assert_true(docs_find(path, sizeof(path)));
     assert_int_equal(file_read(path, 1024 * 1024, &docs, &err), 0);
     for (const char *at = docs.data, *end; (at = strstr(at, "\n```yaml\n")); at = end + 4, count++) {
         at += strlen("\n```yaml\n");

@@ -199,9 +199,10 @@ static bool can_happen(const At *at, const Event *e) {
 /* What an earlier path left is nobody's any more. */
 static void begin(Turns *t) {
     static const char *const sweeps[] = {
-        "UPDATE job SET state = 'skipped' WHERE state IN ('blocked', 'queued', "
-        "'running')",
-        "UPDATE build SET state = 'cancelled' WHERE state IN ('queued', 'running')", "DELETE FROM lane"};
+        "UPDATE job SET state = 'skipped' WHERE state NOT IN ('success', 'failed', 'cancelled')",
+        "UPDATE build SET state = 'cancelled' WHERE state IN ('queued', 'running')",
+        "DELETE FROM lane",
+    };
 
     OK(db_begin(t->f->builds.db, &err));
     for (size_t i = 0; i < ELEMENTS(sweeps); i++)

@@ -34,7 +34,7 @@ def arguments():
     parser.add_argument("-k", metavar="TEXT", dest="match", help="only tests whose name has TEXT")
     given, given.further = parser.parse_known_args()
     if given.further and given.part != ["crash"]:
-        parser.error(f"unknown: {' '.join(given.further)} (crash, named alone, has flags of its own: --seed, --rounds, --kills, --only, --without, --keep, --stop)")
+        parser.error(f"unknown: {' '.join(given.further)} (crash, named alone, has flags of its own: --seed, --rounds, --kills, --builds, --only, --without, --keep, --stop)")
     unknown = [part for part in given.part if part not in PARTS]
     if unknown:
         parser.error(f"no part {unknown[0]!r}; there are: {' '.join(PARTS)}")

@@ -39,6 +39,7 @@ def arguments():
     parser.add_argument("--kills", type=int, default=100, metavar="N", help="harms altogether (default: 100)")
     parser.add_argument("--rounds", type=int, metavar="N", help="rounds, instead of as many as the harms need")
     parser.add_argument("--kills-per-round", type=int, default=12, metavar="N", help="(default: 12)")
+    parser.add_argument("--builds", type=int, default=26, metavar="N", help="in each round (default: 26)")
     parser.add_argument("--only", action="append", metavar="KIND", choices=sorted(sabotage.KINDS),
                         help="only this kind of harm (may be given several times)")
     parser.add_argument("--without", action="append", default=[], metavar="KIND", choices=sorted(sabotage.KINDS),
@@ -79,8 +80,8 @@ def find_abilities(options):
 def repeat(options, seed):
     """The command that plays the round again."""
     words = ["./test", "crash", "--seed", str(seed), "--rounds", "1"]
-    if options.kills_per_round != 12:
-        words += ["--kills-per-round", str(options.kills_per_round)]
+    if (options.kills_per_round, options.builds) != (12, 26):
+        words += ["--kills-per-round", str(options.kills_per_round), "--builds", str(options.builds)]
     for kind in options.only or []:
         words += ["--only", f'"{kind}"']
     for kind in options.without:

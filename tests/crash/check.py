@@ -165,9 +165,10 @@ class Check:
         return any(cancel.outcome in (calls.ACCEPTED, calls.UNKNOWN) for cancel in trigger.cancels)
 
     def _result(self, build, job, plan, trigger):
-        """What is wrong with the job's result; None: nothing."""
-        return {"success": self._success, "failed": self._failed, "cancelled": self._cancelled,
-                "skipped": self._skipped}[job["status"]](build, job, plan, trigger)
+        """What is wrong with the job's result; None: nothing, or it has none, which was told already."""
+        judge = {"success": self._success, "failed": self._failed, "cancelled": self._cancelled,
+                 "skipped": self._skipped}.get(job["status"])
+        return judge(build, job, plan, trigger) if judge else None
 
     def _success(self, build, job, plan, trigger):
         if plan.exit_code(job["attempt"]):
@@ -294,7 +295,8 @@ class Check:
         log = self.facts.log(build["id"], job["name"])
         if len(log) != job["log_size"]:
             self.wrong(HOLE, f"{what}: its log has {len(log)} bytes, it is told to have {job['log_size']}")
-        if job["reason"] == "lost" or job["status"] == "cancelled" and not job["steps"]:
+        lost = job["reason"] == "lost" or "its runner was lost" in job["message"]  # nobody has told of its steps' ends
+        if lost or job["status"] == "cancelled" and not job["steps"]:
             problem = self._torn(job, job["attempt"], build, plan)
             if problem:
                 self.wrong(HOLE, f"{what}: {problem}")

@@ -22,7 +22,6 @@ from .sabotage import Saboteur
 from .world import World
 
 PAUSE = 0.45  # seconds between two harms, on average
-BUILDS_PER_KILL = 2.2
 END = 120.0  # seconds that builds have for their end after the storm, and what is left for its going
 
 
@@ -75,7 +74,7 @@ class Game:
         self.world.start()
         self.ledger = Ledger(self.folder / "ledger.jsonl", self.world.name,
                              self.options.network.links if self.options.network else [])
-        mix = Mix(self.rng, round(kills * BUILDS_PER_KILL), kills * PAUSE)
+        mix = Mix(self.rng, self.options.builds, kills * PAUSE)
         self.driver = Driver(self.world, mix)
         self.saboteur = Saboteur(self.world, self.driver, self.rng, self.folder / "story.jsonl")
         try:

@@ -17,7 +17,7 @@ from . import processes
 from .faults import Faults
 from .machine import NETWORK, Disk, Filler, Memory
 
-STATE_MB, RUNNER_MB = 192, 256
+STATE_MB, RUNNER_MB = 768, 256
 
 
 class Process:

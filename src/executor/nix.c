@@ -22,9 +22,6 @@
 #define LINE_MAX_BYTES ((size_t)1024 * 1024)
 #define SHOWN_MAX ((size_t)4 * 1024 * 1024)
 
-static const char *const places[] = {"/usr/bin/nix", "/usr/local/bin/nix",
-                                     "/nix/var/nix/profiles/default/bin/nix", NULL};
-
 /* ---- finding it ---- */
 
 static bool has_daemon(void) {
@@ -33,16 +30,28 @@ static bool has_daemon(void) {
     return stat(DAEMON, &st) == 0 && S_ISSOCK(st.st_mode);
 }
 
-/* The nix that a sandbox sees; one that lies in the store itself needs the store. */
-static const char *nix_path(void) {
-    for (size_t i = 0; places[i]; i++)
-        if (access(places[i], X_OK) == 0 && (has_daemon() || !str_after(places[i], STORE "/")))
-            return places[i];
+/* Whether a sandbox sees it: one that lies in the store needs the host's. */
+static bool is_seen(const char *path) {
+    return access(path, X_OK) == 0 &&
+           (str_after(path, "/usr/") || (str_after(path, STORE "/") && has_daemon()));
+}
+
+/* The first on PATH that a sandbox sees, where it really is; NULL: none. */
+static const char *nix_path(const void *mem) {
+    const char *path = getenv("PATH");
+    char *rest = mem_printf(mem, "%s:/nix/var/nix/profiles/default/bin", path ? path : SANDBOX_PATH), *folder;
+    char real[PATH_MAX];
+
+    while ((folder = strsep(&rest, ":")))
+        if (*folder == '/' && realpath(mem_printf(mem, "%s/nix", folder), real) && is_seen(real))
+            return mem_strdup(mem, real);
     return NULL;
 }
 
 static int nix_available(Err *err) {
-    if (!nix_path())
+    _cleanup_talloc_ void *mem = talloc_new(NULL);
+
+    if (!nix_path(mem))
         return err_set(err, ERR_UNSUPPORTED, "no nix; install nix-bin, or nix with its daemon running");
     return sandbox_available(err);
 }
@@ -73,7 +82,7 @@ static int make_store(const ExecutorJob *job, Err *err) {
 /* Ours first: the job's own lines may say otherwise. In a store of its own builds are isolated by the sandbox
  * that they are in already. */
 static void fill_env(Env *env, const ExecutorStep *step) {
-    const char *given;
+    const char *given, *nix = nix_path(env->mem), *path;
 
     for (const char *const *item = step->env; item && *item; item++)
         mem_append(env->mem, env->items, env->count, *item);
@@ -84,6 +93,10 @@ static void fill_env(Env *env, const ExecutorStep *step) {
     if (has_daemon())
         env_set(env, "NIX_REMOTE", "daemon");
     env_set(env, "USER", "build");
+    path = env_get(env, "PATH");
+    if (nix && str_after(nix, STORE "/"))
+        env_set(env, "PATH",
+                mem_printf(env->mem, "%.*s:%s", (int)(strrchr(nix, '/') - nix), nix, path ? path : ""));
 }
 
 static int start_sandboxed(ExecutorJob *job, const ExecutorStep *step, const char *const *command, int out,
@@ -133,7 +146,7 @@ static const char *const *nix_command(const void *mem, const ExecutorNix *nix) {
     const char **words = NULL;
     size_t count = 0;
 
-    mem_append(mem, words, count, nix_path());
+    mem_append(mem, words, count, nix_path(mem));
     if (*nix->check) {
         mem_append(mem, words, count, "flake");
         mem_append(mem, words, count, "check");
@@ -204,7 +217,8 @@ static void read_answer(int fd, json_t **ret) {
 
 /* `nix flake WHAT --json` of the flake that was checked; *ret stays NULL when it has no answer. */
 static void ask_nix(ExecutorJob *job, const ExecutorStep *step, const char *what, json_t **ret) {
-    const char *command[] = {nix_path(), "flake", what, "--json", step->nix->check, NULL};
+    _cleanup_talloc_ void *mem = talloc_new(NULL);
+    const char *command[] = {nix_path(mem), "flake", what, "--json", step->nix->check, NULL};
     int fds[2], status;
     pid_t pid;
     Err err;

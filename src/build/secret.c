@@ -229,14 +229,17 @@ static int add(Builds *b, const Build *build, const char *name, const void *mem,
 
 static int add_all(Builds *b, const json_t *names, const Build *build, const void *mem, JobSecret **ret,
                    size_t *ret_count, const char **ret_problem, Err *err) {
-    JobSecret *secrets = NULL, one = {0};
+    JobSecret *secrets = NULL, one = {"", ""};
     size_t i, count = 0, total = 0;
     json_t *name;
-    int r = 0;
+    int r;
 
     json_array_foreach (names, i, name) {
-        if (json_is_string(name))
-            r = add(b, build, json_string_value(name), mem, &one, ret_problem, err);
+        if (!json_is_string(name)) {
+            *ret_problem = "its secrets are not a list of names";
+            return 0;
+        }
+        r = add(b, build, json_string_value(name), mem, &one, ret_problem, err);
         if (r < 0 || *ret_problem)
             return r;
         total += strlen(one.value);
@@ -259,6 +262,10 @@ int secrets_of_job(Builds *b, const Job *job, const Build *build, const void *me
     int r = names_of(job, &spec, &names, err);
 
     *ret_problem = NULL;
+    if (r == -ERR_INVALID) { /* one job that cannot be read does not keep the others from being given */
+        *ret_problem = mem_strdup(mem, err->msg);
+        return 0;
+    }
     if (r < 0 || !names)
         return r;
     r = is_untrusted(b, build, mem, &untrusted, err);

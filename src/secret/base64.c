@@ -54,9 +54,9 @@ static void add_aligned(Needles *n, const char *text, size_t len, size_t before)
 
         encode(text, len, before, tails[i], &all);
         if (i == 0 && sure > skip)
-            put_pieces(n, all.data + skip, sure - skip);
+            put_pieces(n, buf_str(&all) + skip, sure - skip);
         last = MIN(all.len - skip, (size_t)NEEDLE_PIECE);
-        put_piece(n, all.data + all.len - last, last);
+        put_piece(n, buf_str(&all) + all.len - last, last);
     }
 }
 

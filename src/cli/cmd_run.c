@@ -4,6 +4,7 @@
 #include "cli/commands.h"
 #include "cli/follow.h"
 #include "cli/local.h"
+#include "cli/secret_file.h"
 #include "cli/start.h"
 #include "cli/table.h"
 #include "git/git.h"
@@ -14,7 +15,7 @@
 #include <stdlib.h>
 
 typedef struct RunOptions {
-    const char *folder, *state;
+    const char *folder, *state, *secret_file;
     const char **env, **inputs;
     int64_t slots;
 } RunOptions;
@@ -36,6 +37,11 @@ static const Setting run_flags[] = {
      .offset = offsetof(RunOptions, inputs),
      .arg = "K=V",
      .help = "an input of the pipeline; may be repeated"},
+    {.name = "secret-file",
+     .type = SETTING_STRING,
+     .offset = offsetof(RunOptions, secret_file),
+     .arg = "FILE",
+     .help = "secrets for the jobs that name them: lines NAME=VALUE"},
     {.name = "slots",
      .type = SETTING_INT,
      .offset = offsetof(RunOptions, slots),
@@ -112,6 +118,8 @@ static int run_tree(Cli *cli, const RunOptions *options, const char *folder, Loc
     int64_t build;
     int r = open_repository(cli, name, &repo, err);
 
+    if (r >= 0 && options->secret_file)
+        r = secret_file_send(cli, name, options->secret_file, err);
     if (r >= 0)
         r = git_snapshot(folder, local_scratch(local), repo, cli->mem, &snap, err);
     if (r >= 0)
@@ -154,7 +162,8 @@ static const char *const run_examples[] = {
 const Command command_run = {
     .name = "run",
     .brief = "run the pipeline of the working tree here, without a server",
-    .usage = "run [--env K=V] [--input K=V] [--folder DIR] [--slots N] [--state DIR] [JOB …]",
+    .usage =
+        "run [--env K=V] [--input K=V] [--secret-file FILE] [--folder DIR] [--slots N] [--state DIR] [JOB …]",
     .about =
         "Takes the files as they are, committed or not (but for ignored ones), and runs what a push of them "
         "would: the same planner, the same runner, the same executors. Nothing is deployed. Ctrl-C cancels.",

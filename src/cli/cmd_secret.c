@@ -2,6 +2,7 @@
 #include "base/str.h"
 #include "cli/call.h"
 #include "cli/commands.h"
+#include "cli/secret_file.h"
 #include "cli/table.h"
 
 #include <termios.h>
@@ -97,9 +98,8 @@ static int read_value(Cli *cli, Buf *value, Err *err) {
 }
 
 static int set_run(Cli *cli, void *arg, Err *err) {
-    _cleanup_buf_ Buf value = BUF_INIT, body = BUF_INIT;
+    _cleanup_buf_ Buf value = BUF_INIT;
     _cleanup_json_ json_t *answer = NULL;
-    JsonWriter w = JSON_WRITER(&body);
     const char *path, *warning;
     int r = path_of(cli, arg, cli->args[0], &path, err);
 
@@ -107,11 +107,7 @@ static int set_run(Cli *cli, void *arg, Err *err) {
         r = read_value(cli, &value, err);
     if (r < 0)
         return r;
-    jw_object(&w, NULL);
-    jw_strn(&w, "value", buf_str(&value), value.len);
-    jw_end_object(&w);
-    r = cli_request(cli, "PUT", path, &body, &answer, err);
-    explicit_bzero(body.data, body.len);
+    r = secret_put(cli, path, buf_str(&value), value.len, &answer, err);
     if (value.data)
         explicit_bzero(value.data, value.len);
     if (r < 0)

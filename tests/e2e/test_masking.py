@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import subprocess
 from urllib.parse import quote
 
 from lib import processes
@@ -83,3 +84,17 @@ def test_a_sandboxed_jobs_secrets_are_hidden_and_reach_its_steps(pelton):
     number = secret_build(pelton, "sandbox", f'test $(printf %s "$TOKEN" | wc -c) = {len(TOKEN)}')
     pelton.wait_build(number, "success")
     check_everywhere(pelton, number)
+
+
+def test_a_run_without_a_server_has_the_secrets_of_a_file(pelton):
+    work = pelton.folder / "tree"
+    work.mkdir()
+    (work / ".pelton.yml").write_text("jobs:\n  t:\n    secrets: [ONE, TWO]\n    steps: ['printf \"%s\" \"$TWO\" | wc -l; echo \"is $ONE\"']\n")
+    for command in ("init -q -b main", "add -A", "-c user.name=a -c user.email=a@b commit -q -m x"):
+        subprocess.run(["git", *command.split()], cwd=work, check=True)
+    secrets = pelton.folder / "secrets"
+    secrets.write_text('# ours\n\nONE=of-a-single-line\nTWO="first line\\nsecond \\"line\\"\\n"\n')
+    said = pelton.run("run", "--folder", work, "--secret-file", secrets).stdout
+    assert "is ***" in said and "2\n" in said
+    secrets.write_text("ONE\n")
+    assert ":1: expected NAME=VALUE" in pelton.run("run", "--folder", work, "--secret-file", secrets, expect=2).stderr

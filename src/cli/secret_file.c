@@ -69,6 +69,7 @@ int secret_file_send(Cli *cli, const char *repo, const char *file, Err *err) {
     rest = text.data;
     while (r == 0 && (line = strsep(&rest, "\n")))
         r = send_line(cli, repo, line, file, number++, err);
-    explicit_bzero(text.data, text.len);
+    if (text.data)
+        explicit_bzero(text.data, text.len);
     return r;
 }

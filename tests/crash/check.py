@@ -14,7 +14,7 @@ CATEGORIES = (LOST, DOUBLED, HOLE, RESULT, LEFT, DIED)
 MAX_ATTEMPTS = 3
 NO_OUTPUT = 98  # of step.c: it could not write a file
 OUR_LINES = re.compile(rb"\n?(==> [^\n]*\n)*")
-SHELL_SAYS = re.compile(rb"(Killed|Terminated)\n\Z")  # of a command of its that a signal ended
+SHELL_SAYS = re.compile(rb"(Killed|Terminated)\n?\Z")  # of a command of its that a signal ended
 STEP_LINE = re.compile(rb"==> step (\d+)/\d+: step \d+\n")
 
 # harms that may cost an attempt: those to its job process, and those that keep its runner silent
@@ -339,9 +339,9 @@ class Check:
             expected = emitted(self.world.tools, self._seed(build, job, step.number, attempt), step.size, step.kind)
             rest = log[line.end():]
             if not rest.startswith(expected):
-                cut = len(rest) < len(expected) and expected.startswith(rest)
-                ended = any(expected.startswith(rest[:end.start()]) for end in re.finditer(rb"\n?==> step ", rest))
-                return None if cut or ended else f"step {step.number} did not print this: {rest[:200]!r}"
+                ends = [len(rest), *(end.start() for end in re.finditer(rb"\n?==> step ", rest))]
+                first = any(expected.startswith(SHELL_SAYS.sub(b"", rest[:end])) for end in ends)
+                return None if first else f"step {step.number} did not print this: {rest[:200]!r}"
             line = STEP_LINE.match(rest[len(expected):].lstrip(b"\n"))
             log = rest[len(expected):].lstrip(b"\n")
         return None

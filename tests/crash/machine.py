@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import shutil
 import socket
 import subprocess
 import threading
@@ -98,6 +99,8 @@ class Network:
     """This process in a network name space of its own, with a bridge to one for each runner."""
 
     def __init__(self, count):
+        if not shutil.which("ip"):
+            raise OSError("the command ip is missing (iproute2)")
         _call("unshare", CLONE_NEWNET)
         command("ip", "link", "set", "lo", "up")
         command("ip", "link", "add", "hub", "type", "bridge")

@@ -6,11 +6,6 @@
 #define QUESTION "a text that begins with ? must be in quotes here"
 #define INDENT "what goes on here must be indented with more spaces than the line it belongs to"
 
-void yaml_strict_init(YamlStrict *s, const char *text, size_t len) {
-    *s = (YamlStrict){.text = text, .len = len};
-    s->in[0].indent = -1;
-}
-
 static bool is_blank(char c) {
     return c == ' ' || c == '\t' || c == '\n' || c == '\r';
 }
@@ -19,13 +14,36 @@ static bool blank_at(const YamlStrict *s, size_t at) {
     return at >= s->len || is_blank(s->text[at]);
 }
 
-/* The byte of a character; the marks of events only go on. */
-static size_t byte_of(const YamlStrict *s, size_t index) {
-    size_t at = s->at;
+/* Each line is looked at once, however many events are on it. */
+static void begin_line(YamlStrict *s, size_t at) {
+    s->line = s->first = at;
+    while (s->first < s->len && s->text[s->first] == ' ')
+        s->first++;
+    s->spaces = (int)(s->first - at);
+    while (s->first < s->len && (s->text[s->first] == ' ' || s->text[s->first] == '\t'))
+        s->first++;
+}
 
-    for (size_t i = s->index; i < index && at < s->len; i++)
+void yaml_strict_init(YamlStrict *s, const char *text, size_t len) {
+    *s = (YamlStrict){.text = text, .len = len};
+    s->in[0].indent = -1;
+    begin_line(s, 0);
+}
+
+/* Goes on to the byte of a character; the marks of events only go on. */
+static size_t go_to(YamlStrict *s, size_t index) {
+    size_t at = s->at, line = s->line;
+
+    for (size_t i = s->index; i < index && at < s->len; i++) {
+        if (s->text[at] == '\n')
+            line = at + 1;
         for (at++; at < s->len && ((unsigned char)s->text[at] & 0xC0) == 0x80;)
             at++;
+    }
+    if (line != s->line)
+        begin_line(s, line);
+    s->at = at;
+    s->index = index;
     return at;
 }
 
@@ -42,20 +60,6 @@ static const char *check_gap(const YamlStrict *s, size_t from, size_t to, size_t
         }
     }
     return NULL;
-}
-
-/* How many spaces the line begins with that the byte is on; *ret_first: nothing but blanks is before it. */
-static int spaces_before(const YamlStrict *s, size_t at, bool *ret_first) {
-    size_t line = at, spaces = 0;
-
-    while (line > 0 && s->text[line - 1] != '\n')
-        line--;
-    while (line + spaces < at && s->text[line + spaces] == ' ')
-        spaces++;
-    *ret_first = true;
-    for (size_t i = line; i < at; i++)
-        *ret_first &= is_blank(s->text[i]);
-    return (int)spaces;
 }
 
 /* The lines of a quoted text, behind its first. */
@@ -162,15 +166,11 @@ static const yaml_char_t *anchor_of(const yaml_event_t *event) {
     }
 }
 
-static const char *check_node(YamlStrict *s, const yaml_event_t *event, size_t from, size_t to,
+static const char *check_node(const YamlStrict *s, const yaml_event_t *event, size_t from, size_t to,
                               size_t *ret_at) {
     const char *wrong = NULL;
-    bool first;
-    int spaces = spaces_before(s, from, &first);
 
     *ret_at = from;
-    if (s->in[s->depth].flow && first && spaces <= s->in[s->depth].indent && to > from)
-        return INDENT;
     if (event->type == YAML_MAPPING_START_EVENT && from < s->len && s->text[from] == '?' &&
         !blank_at(s, from + 1))
         return QUESTION;
@@ -178,6 +178,17 @@ static const char *check_node(YamlStrict *s, const yaml_event_t *event, size_t f
         return check_anchor(s, '*', event->data.alias.anchor, from, ret_at);
     wrong = check_anchor(s, '&', anchor_of(event), from, ret_at);
     return wrong || event->type != YAML_SCALAR_EVENT ? wrong : check_scalar(s, event, from, to, ret_at);
+}
+
+/* Within [ ] and { }, what begins a line is indented by more than the block around it. */
+static bool is_indented(const YamlStrict *s, const yaml_event_t *event, size_t from) {
+    return !s->in[s->depth].flow || from != s->first || s->spaces > s->in[s->depth].indent ||
+           event->end_mark.index == event->start_mark.index;
+}
+
+static bool is_node(const yaml_event_t *event) {
+    return event->type == YAML_SCALAR_EVENT || event->type == YAML_ALIAS_EVENT ||
+           event->type == YAML_SEQUENCE_START_EVENT || event->type == YAML_MAPPING_START_EVENT;
 }
 
 static void follow(YamlStrict *s, const yaml_event_t *event) {
@@ -193,23 +204,24 @@ static void follow(YamlStrict *s, const yaml_event_t *event) {
 }
 
 const char *yaml_strict_event(YamlStrict *s, const yaml_event_t *event, size_t *ret_at) {
-    const char *wrong = NULL;
-    size_t from, to;
+    size_t before = s->at, from, to;
+    const char *wrong;
+    bool indented;
 
     if (event->start_mark.index < s->index || event->end_mark.index < event->start_mark.index) {
         follow(s, event);
         return NULL;
     }
-    from = byte_of(s, event->start_mark.index);
-    wrong = check_gap(s, s->at, from, ret_at);
-    s->at = from;
-    s->index = event->start_mark.index;
-    to = byte_of(s, event->end_mark.index);
-    if (!wrong && (event->type == YAML_SCALAR_EVENT || event->type == YAML_ALIAS_EVENT ||
-                   event->type == YAML_SEQUENCE_START_EVENT || event->type == YAML_MAPPING_START_EVENT))
+    from = go_to(s, event->start_mark.index);
+    wrong = check_gap(s, before, from, ret_at);
+    indented = !is_node(event) || is_indented(s, event, from);
+    to = go_to(s, event->end_mark.index);
+    if (!wrong && !indented) {
+        *ret_at = from;
+        wrong = INDENT;
+    }
+    if (!wrong && is_node(event))
         wrong = check_node(s, event, from, to, ret_at);
-    s->at = to;
-    s->index = event->end_mark.index;
     follow(s, event);
     return wrong;
 }

@@ -8,7 +8,9 @@
 typedef struct YamlStrict {
     const char *text;
     size_t len;
-    size_t at, index; /* where the last event ended: its byte, and its character */
+    size_t at, index;   /* where the last event ended: its byte, and its character */
+    size_t line, first; /* of the line that it is on: where it begins, and its first byte that is no blank */
+    int spaces;         /* that the line begins with */
     struct {
         int indent; /* what stands in it is indented by more; -1: by nothing */
         bool flow;

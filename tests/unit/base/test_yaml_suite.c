@@ -139,9 +139,27 @@ static void every_case_is_as_the_suite_says_or_refused_on_purpose(void **state) 
     assert_int_equal(listed, ELEMENTS(refused) - 1);
 }
 
+/* Minutes, if each value were to look for the beginning of its line. */
+static void a_long_line_of_many_values_is_read_at_once(void **state) {
+    _cleanup_talloc_ void *mem = talloc_new(NULL);
+    _cleanup_buf_ Buf text = BUF_INIT;
+    YamlNode *root = NULL;
+    Err err = {0};
+
+    buf_addf(&text, "a:\n%400000s[", "");
+    for (int i = 0; i < 99000; i++)
+        buf_adds(&text, "b,'c',");
+    text.len -= 6 * 50000; /* both together stay within the limit of values */
+    buf_adds(&text, "]\n");
+    if (yaml_read(text.data, text.len, mem, &root, NULL, NULL, &err) < 0)
+        fail_msg("%s", err.msg);
+    assert_int_equal(yaml_get(root, "a")->count, 98000);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_case_is_as_the_suite_says_or_refused_on_purpose),
+        cmocka_unit_test(a_long_line_of_many_values_is_read_at_once),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -112,7 +112,7 @@ static int load_jobs(View *v, Err *err) {
         v->count = 0;
         return r;
     }
-    v->specs = mem_array(mem, json_t *, v->count);
+    v->specs = mem_array(v, json_t *, v->count); /* lives as long as the destructor needs it */
     v->steps = mem_array(mem, Step *, v->count);
     v->step_counts = mem_array(mem, size_t, v->count);
     for (size_t i = 0; r >= 0 && i < v->count; i++) {

@@ -80,13 +80,15 @@ static int64_t read_time(const Field *from) {
 static TraceVertex *vertex_of(Trace *t, const Field *digest, size_t *ret_number) {
     TraceVertex fresh = {0};
 
+    if (!digest->data)
+        return NULL;
     for (size_t i = 0; i < t->count; i++)
         if (strlen(t->vertices[i].digest) == digest->len &&
             memcmp(t->vertices[i].digest, digest->data, digest->len) == 0) {
             *ret_number = i + 1;
             return &t->vertices[i];
         }
-    if (t->count == TRACE_VERTICES_MAX || !digest->data)
+    if (t->count == TRACE_VERTICES_MAX)
         return NULL;
     fresh.digest = mem_strndup(t->mem, digest->data, digest->len);
     mem_append(t->mem, t->vertices, t->count, fresh);

@@ -14,6 +14,7 @@ CATEGORIES = (LOST, DOUBLED, HOLE, RESULT, LEFT, DIED)
 MAX_ATTEMPTS = 3
 NO_OUTPUT = 98  # of step.c: it could not write a file
 OUR_LINES = re.compile(rb"\n?(==> [^\n]*\n)*")
+OUR_END = re.compile(rb"\n?(==> [^\n]*\n)+\Z")
 SHELL_SAYS = re.compile(rb"(Killed|Terminated)\n?\Z")  # of a command of its that a signal ended
 STEP_LINE = re.compile(rb"==> step (\d+)/\d+: step \d+\n")
 
@@ -58,7 +59,8 @@ class Check:
         return job["id"] in self.of_cancelled
 
     def run(self):
-        self.of_cancelled = {job["id"] for build in self.builds if build["status"] == "cancelled" for job in build["jobs"]}
+        self.of_cancelled = {job["id"] for build in self.builds
+                             if build["status"] == "cancelled" or build["stop_reason"] for job in build["jobs"]}
         self._triggers()
         for build in self.builds:
             self._build(build)
@@ -301,12 +303,14 @@ class Check:
             if problem:
                 self.wrong(HOLE, f"{what}: {problem}")
             return
-        at = None
-        for step in job["steps"]:
-            if step["status"] == "skipped":
-                continue
-            end = len(log) if step["status"] == "running" else step["log_end"]
-            self._slice(what, build, job, plan.steps[step["position"]], step, log[step["log_start"]:end])
+        at, cut = None, "the log is cut" in job["message"]
+        steps = [step for step in job["steps"] if step["status"] != "skipped"]
+        for step in steps:
+            # of an append that failed the server may have kept a part
+            open_end = step["status"] == "running" or (cut and step is steps[-1])
+            end = len(log) if open_end else step["log_end"]
+            data = log[step["log_start"]:end]
+            self._slice(what, build, job, plan.steps[step["position"]], step, OUR_END.sub(b"", data) if open_end else data)
             if at is not None and not OUR_LINES.fullmatch(log[at:step["log_start"]]):
                 self.wrong(HOLE, f"{what}: foreign bytes before step {step['position'] + 1}: {log[at:at + 200]!r}")
             at = end

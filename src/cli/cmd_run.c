@@ -63,7 +63,7 @@ static const char *name_of(Cli *cli, const char *folder) {
     char *name = mem_strdup(cli->mem, slash && slash[1] ? slash + 1 : "folder");
 
     for (char *c = name; *c; c++)
-        if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.", *c))
+        if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_", *c))
             *c = '-';
     return str_is_name(name, 100) ? name : "folder";
 }

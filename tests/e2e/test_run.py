@@ -109,7 +109,7 @@ def test_mistakes_are_told_with_their_place(tree, scratch):
 
 
 def test_a_folder_without_a_repository_runs_too(scratch, tmp_path):
-    folder = tmp_path / "plain"
+    folder = tmp_path / "a plain.folder"
     folder.mkdir()
     (folder / "Makefile").write_text("all:\n\techo made here\n")
     out = run(folder, scratch)

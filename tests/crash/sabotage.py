@@ -190,7 +190,7 @@ def stop_runner_in_order(s):
         return None
     harm = Harm("SIGTERM runner", time.time(), runner=runner.name)
     status = runner.stop()
-    if status != 0:
+    if status not in (0, -signal.SIGTERM):  # the signal itself ends one that has only just been started
         s.world.deaths.append(f"runner {runner.name} ended with status {status} on SIGTERM\n{runner.tail()}")
     s.later(s.short() / 2, harm, runner.name, lambda: s.world.start_runner(runner))
     return harm

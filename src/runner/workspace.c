@@ -170,17 +170,22 @@ static int unpack(JobProcess *j, int fd, bool changes, Err *err) {
     return run_tar(j, argv, fd, 0, err);
 }
 
-/* By the clock that files are dated by, which goes in ticks of some milliseconds: at the beginning of the
- * next one, so that what was unpacked is older, and what changes from now on is not. */
+static bool is_later(const struct timespec *a, const struct timespec *b) {
+    return a->tv_sec != b->tv_sec ? a->tv_sec > b->tv_sec : a->tv_nsec > b->tv_nsec;
+}
+
+/* Files are dated by a clock that goes in ticks of some milliseconds, and may come late; those that somebody
+ * has looked at by the exact one. So what was unpacked is no younger than the exact time now, and what
+ * changes once the ticks are past it is no older. */
 static void note_time(JobProcess *j) {
     const struct timespec little = {.tv_nsec = 500000};
-    struct timespec last, now;
+    struct timespec unpacked, now;
 
-    clock_gettime(CLOCK_REALTIME_COARSE, &last);
+    clock_gettime(CLOCK_REALTIME, &unpacked);
     do {
         nanosleep(&little, NULL);
         clock_gettime(CLOCK_REALTIME_COARSE, &now);
-    } while (now.tv_sec == last.tv_sec && now.tv_nsec == last.tv_nsec);
+    } while (!is_later(&now, &unpacked));
     j->taken_at = mem_printf(j->mem, "--newer=@%lld.%09ld", (long long)now.tv_sec, now.tv_nsec);
 }
 

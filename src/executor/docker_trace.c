@@ -59,20 +59,22 @@ static int next(Reader *r, Field *f) {
     return 1;
 }
 
+/* What should be a message and is a number has no data: as an empty one. */
 static Reader reader(const void *data, size_t len) {
-    return (Reader){data, (const unsigned char *)data + len};
+    const unsigned char *at = data ? data : (const unsigned char *)"";
+
+    return (Reader){at, at + len};
 }
 
 /* Seconds and nanoseconds → µs; 0: none. */
 static int64_t read_time(const Field *from) {
     Reader r = reader(from->data, from->len);
-    int64_t us = 0;
+    int64_t s = 0, ns = 0;
     Field f;
 
     while (next(&r, &f) > 0)
-        us += f.number == 1 ? (int64_t)(f.value & INT32_MAX) * US_PER_S
-                            : (int64_t)(f.value % 1000000000) / 1000;
-    return us;
+        *(f.number == 1 ? &s : &ns) = (int64_t)(f.value & INT32_MAX);
+    return s * US_PER_S + ns / 1000;
 }
 
 /* ---- vertices ---- */

@@ -21,11 +21,16 @@ def test_demo_once_checks_itself_and_leaves_nothing_behind(tmp_path, tmp_path_fa
     assert not list(tmp_path.iterdir())
 
 
+def hear_interrupts():
+    """Who runs the tests in the background may have them ignore SIGINT; a shell cannot undo that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_demo_runs_until_it_is_interrupted_and_keeps_its_state(tmp_path):
     state, log = tmp_path / "state", tmp_path / "demo.log"
     with open(log, "wb") as out:
         demo = subprocess.Popen([ROOT / "demo", "--state", state], env=base_env(tmp_path), stdin=subprocess.DEVNULL,
-                                stdout=out, stderr=out, start_new_session=True)
+                                stdout=out, stderr=out, start_new_session=True, preexec_fn=hear_interrupts)
     try:
         wait_for(lambda: f"live page\n{log.read_text()}", lambda: "live: http" in log.read_text(), 240)
         os.killpg(demo.pid, signal.SIGINT)

@@ -91,7 +91,7 @@ static void cancel(const Local *l, int64_t build, const char *url, const char *t
 
 /* The last line that came before the end: "BUILD URL TOKEN". */
 static void wait_for_end(const Local *l, int line) {
-    char text[8192] = "", url[256] = "", token[256] = "";
+    char text[8192] = "", number[24] = "", url[256] = "", token[256] = "";
     size_t len = 0;
     int64_t build = 0;
     ssize_t n;
@@ -102,7 +102,7 @@ static void wait_for_end(const Local *l, int line) {
         else if (errno != EINTR)
             break;
     text[len] = 0;
-    if (sscanf(text, "%" SCNd64 " %255s %255s", &build, url, token) == 3)
+    if (sscanf(text, "%23s %255s %255s", number, url, token) == 3 && str_to_i64(number, 1, INT64_MAX, &build))
         cancel(l, build, url, token);
 }
 

@@ -204,6 +204,21 @@ static int never_ready(const Wait *w, int status, Err *err) {
                       : err_set(err, ERR_TIMEOUT, "`%s` exits with %d", w->service->ready, status);
 }
 
+/* A try in a service that has just ended fails in words of the engine: those of the service's end count. A
+ * conflict while it runs is the end of a try, and not its own: 1. */
+static int judge_failure(Wait *w, int r, Err *err) {
+    Err again;
+    int seen = look(w, w->client, &again);
+
+    if (seen == 0 && r == -ERR_CONFLICT)
+        return 1;
+    if (seen == -ERR_CONFLICT) {
+        *err = again;
+        return seen;
+    }
+    return r;
+}
+
 /* Nothing tells when it would succeed, so it is tried with growing pauses. */
 static int wait_ready(Wait *w, Err *err) {
     int64_t pause = PAUSE_FIRST_US;
@@ -219,8 +234,8 @@ static int wait_ready(Wait *w, Err *err) {
             status = r;
         if (clock_mono() + pause >= w->deadline)
             return never_ready(w, status, err);
-        if (r == -ERR_CONFLICT && look(w, w->client, err) == 0)
-            r = 1; /* its end was that of a try, not its own */
+        if (r < 0)
+            r = judge_failure(w, r, err);
         if (r < 0)
             return r;
         usleep((useconds_t)pause);

@@ -437,7 +437,7 @@ static bool compare(Parser *p, Compare how, const Value *a, const Value *b) {
 }
 
 static bool parse_compare(Parser *p, Value *ret) {
-    Value left, right;
+    Value left = {0}, right = {0};
     size_t start;
     Compare how;
 

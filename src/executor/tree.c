@@ -12,37 +12,37 @@
 
 #define DEPTH_MAX 256
 
-static size_t signal_below(pid_t pid, int depth, int min_depth, int sig);
+/* Whom a signal is for, parents before their children. */
+typedef struct Found {
+    void *mem;
+    pid_t *pids;
+    size_t count;
+    int min_depth;
+} Found;
 
-static size_t signal_children(int fd, int depth, int min_depth, int sig) {
-    size_t count = 0;
+static void find_below(Found *found, pid_t pid, int depth);
+
+static void find_children(Found *found, int fd, int depth) {
     int64_t number;
     char word[16];
     FILE *f = fdopen(fd, "r");
 
     if (!f) {
         mem_close(fd);
-        return 0;
+        return;
     }
     while (fscanf(f, "%15s", word) == 1) {
         if (!str_to_i64(word, 1, INT_MAX, &number))
             continue;
-        /* those below first: what a killed parent leaves comes to the reaper, what it forks meanwhile is
-         * found next time */
-        count += signal_below((pid_t)number, depth + 1, min_depth, sig);
-        if (depth + 1 < min_depth)
-            continue;
-        count++;
-        if (sig)
-            kill((pid_t)number, sig);
+        if (depth + 1 >= found->min_depth)
+            mem_append(found->mem, found->pids, found->count, (pid_t)number);
+        find_below(found, (pid_t)number, depth + 1);
     }
     fclose(f);
-    return count;
 }
 
-static size_t signal_below(pid_t pid, int depth, int min_depth, int sig) {
+static void find_below(Found *found, pid_t pid, int depth) {
     char path[64];
-    size_t count = 0;
     struct dirent *task;
     DIR *dir;
     int fd;
@@ -55,15 +55,24 @@ static size_t signal_below(pid_t pid, int depth, int min_depth, int sig) {
         snprintf(path, sizeof(path), "/proc/%d/task/%.16s/children", (int)pid, task->d_name);
         fd = open(path, O_RDONLY | O_CLOEXEC);
         if (fd >= 0)
-            count += signal_children(fd, depth, min_depth, sig);
+            find_children(found, fd, depth);
     }
     if (dir)
         closedir(dir);
-    return count;
 }
 
+/* All are found before one is told: what a shell starts when it is told, to clean up, is spared. A parent is
+ * told first, for otherwise it may see its children die and go on, or end, as if that were all. */
 size_t tree_signal(pid_t root, int min_depth, int sig) {
-    return signal_below(root, 0, min_depth, sig);
+    Found found = {.mem = talloc_new(NULL), .min_depth = min_depth};
+    size_t count;
+
+    find_below(&found, root, 0);
+    count = found.count;
+    for (size_t i = 0; sig && i < count; i++)
+        kill(found.pids[i], sig);
+    talloc_free(found.mem);
+    return count;
 }
 
 void tree_reap_all(void) {

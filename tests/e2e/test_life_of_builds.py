@@ -25,15 +25,36 @@ def mark():
     return f"mark-{uuid.uuid4().hex}"
 
 
-def marked(mark):
-    found = []
+def commands():
+    """Of every process but this one: (pid, its arguments)."""
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
-            if mark.encode() in Path(f"/proc/{pid}/cmdline").read_bytes() and int(pid) != os.getpid():
-                found.append(int(pid))
+            if int(pid) != os.getpid():
+                yield int(pid), Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
         except OSError:
             pass
-    return found
+
+
+def marked(mark):
+    return [pid for pid, arguments in commands() if any(mark in argument for argument in arguments)]
+
+
+def sleeping(mark):
+    """The sleepers that have begun: the shell that starts one has the mark in its script only."""
+    return [pid for pid, arguments in commands() if mark in arguments]
+
+
+def stopped(mark):
+    """The processes of the step that are stopped, once two are: the shell and what it began."""
+    found = [pid for pid in marked(mark) if state_of(pid) == "T"]
+    return len(found) >= 2 and found
+
+
+def state_of(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return ""
 
 
 def job(executor, *steps, rest=""):
@@ -51,10 +72,10 @@ def sleeper(mark):
     return f"sh -c 'while :; do sleep 0.1; done' {mark}"
 
 
-def begin(server, mark, files):
-    """A build whose step runs: its number."""
+def begin(server, mark, files, until=sleeping):
+    """A build whose step has come to its sleeper: its number."""
     number = server.push(f"p{mark[-8:]}", files)[1].build
-    wait_for(lambda: f"the step\n{server.log(number)}", lambda: marked(mark))
+    wait_for(lambda: f"the step\n{server.log(number)}", lambda: until(mark))
     return number
 
 
@@ -83,7 +104,8 @@ def test_what_a_step_has_sent_to_the_background_ends_with_it(server, mark, execu
 
 @pytest.mark.parametrize("executor", EXECUTORS)
 def test_a_step_that_is_stopped_is_killed_after_the_grace(server, mark, executor):
-    number = begin(server, mark, job(executor, f"{sleeper(mark)} & kill -STOP $! && kill -STOP $$"))
+    number = begin(server, mark, job(executor, f"{sleeper(mark)} & kill -STOP $! && kill -STOP $$"),
+                   until=stopped)
     cancel(server, number)
     assert marked(mark) == []
 
@@ -94,6 +116,14 @@ def test_clean_up_steps_run_after_a_cancel(server, mark, executor):
     seen = cancel(server, number)
     assert "\ncleaned up\n" in server.log(number) and "\nnot this\n" not in server.log(number)
     assert [step["status"] for step in seen["jobs"][0]["steps"]] == ["cancelled", "skipped", "success"]
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_a_step_hears_of_a_cancel_before_its_children_die(server, mark, executor):
+    number = begin(server, mark, job(executor, f"trap 'echo told; sleep 0.2; echo cleaned; exit 1' TERM\n"
+                                               f"{sleeper(mark)} & wait\necho went on"))
+    cancel(server, number)
+    assert "\ntold\ncleaned\n" in server.log(number) and "\nwent on\n" not in server.log(number)
 
 
 def test_a_cancel_is_seen_within_a_second_after_the_end(server, mark, tmp_path):

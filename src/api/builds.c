@@ -119,10 +119,19 @@ static void render_needs(JsonWriter *w, const JobView *v, const Job *job, size_t
     jw_end_array(w);
 }
 
+static void render_outputs(JsonWriter *w, const Output *outputs, size_t count) {
+    jw_object(w, "outputs");
+    for (size_t i = 0; i < count; i++)
+        jw_str(w, outputs[i].name, outputs[i].value);
+    jw_end_object(w);
+}
+
 static int render_job(JsonWriter *w, Builds *b, const JobView *v, const Job *job, size_t *next_need,
                       const void *mem, Err *err) {
     uint64_t log_size = 0;
     size_t count = 0;
+    size_t output_count = 0;
+    Output *outputs = NULL;
     Step *steps = NULL;
     const char *waiting;
     int r = build_why(v->why, job, mem, &waiting, err);
@@ -132,6 +141,8 @@ static int render_job(JsonWriter *w, Builds *b, const JobView *v, const Job *job
         if (r >= 0)
             r = blob_log_size(b->blob, log_job(job), job->attempt, &log_size, err);
     }
+    if (r >= 0 && job->outputs)
+        r = store_outputs(b->db, log_job(job), job->attempt, mem, &outputs, &output_count, err);
     if (r < 0)
         return r;
     jw_object(w, NULL);
@@ -158,6 +169,7 @@ static int render_job(JsonWriter *w, Builds *b, const JobView *v, const Job *job
                job->started_at && job->finished_at ? job->finished_at - job->started_at : -1);
     jw_int(w, "exit_code", job->exit_code);
     jw_int(w, "log_size", (int64_t)log_size);
+    render_outputs(w, outputs, output_count);
     render_steps(w, steps, count);
     jw_end_object(w);
     return 0;

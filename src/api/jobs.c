@@ -8,6 +8,8 @@
 #include <inttypes.h>
 
 #define MAX_STEPS 10000
+#define MAX_OUTPUTS 100
+#define MAX_OUTPUT 65536 /* bytes of one */
 
 /* {"error":"LogGap","next":K} */
 static void reply_gap(HttpRequest *req, uint64_t next, const Err *err) {
@@ -132,6 +134,29 @@ static int read_steps(json_t *body, const void *mem, JobReport *report, Err *err
     return 0;
 }
 
+static int read_outputs(json_t *body, const void *mem, JobReport *report, Err *err) {
+    json_t *object = NULL, *value;
+    Output *outputs = NULL;
+    const char *name;
+    int r = json_opt_object(body, "outputs", &object, err);
+
+    if (r < 0)
+        return r;
+    json_object_foreach (object, name, value) {
+        Output output = {.name = name, .value = json_string_value(value)};
+
+        if (!*name || !output.value || strlen(output.value) != json_string_length(value))
+            return err_set(err, ERR_INVALID, "field \"outputs.%.100s\": expected a string", name);
+        if (report->output_count == MAX_OUTPUTS || strlen(name) > MAX_OUTPUT ||
+            strlen(output.value) > MAX_OUTPUT)
+            return err_set(err, ERR_INVALID, "field \"outputs\": more than %d, or one of more than %d bytes",
+                           MAX_OUTPUTS, MAX_OUTPUT);
+        mem_append(mem, outputs, report->output_count, output);
+    }
+    report->outputs = outputs;
+    return 0;
+}
+
 static int check_state(const char *state, Err *err) {
     static const char *const words[] = {"running", "success", "failed", "cancelled"};
 
@@ -162,6 +187,8 @@ static int read_report(HttpRequest *req, JobReport *report, Err *err) {
         r = json_opt_i64(body, "exit_code", &report->exit_code, err);
     if (r >= 0)
         r = json_opt_i64(body, "log_size", &report->log_size, err);
+    if (r >= 0 && !str_eq(report->state, "running"))
+        r = read_outputs(body, http_mem(req), report, err);
     return r < 0 ? r : read_steps(body, http_mem(req), report, err);
 }
 

@@ -216,6 +216,25 @@ static void render_secrets(JsonWriter *w, const ClaimedJob *c) {
     jw_end_object(w);
 }
 
+static void render_needs(JsonWriter *w, const ClaimedJob *c) {
+    if (c->need_count == 0)
+        return;
+    jw_array(w, "needs");
+    for (size_t i = 0; i < c->need_count; i++) {
+        const PlanNeed *need = &c->needs[i];
+
+        jw_object(w, NULL);
+        jw_str(w, "job", need->job);
+        jw_str(w, "state", need->state);
+        jw_object(w, "outputs");
+        for (size_t k = 0; k < need->output_count; k++)
+            jw_str(w, need->outputs[k].name, need->outputs[k].value);
+        jw_end_object(w);
+        jw_end_object(w);
+    }
+    jw_end_array(w);
+}
+
 static void render_job(HttpRequest *req, JsonWriter *w, const ClaimedJob *c) {
     jw_object(w, NULL);
     jw_int(w, "id", c->job.id);
@@ -237,6 +256,7 @@ static void render_job(HttpRequest *req, JsonWriter *w, const ClaimedJob *c) {
     render_repository(req, w, c->project);
     jw_raw(w, "env", c->build->env, strlen(c->build->env));
     jw_raw(w, "spec", c->job.spec, strlen(c->job.spec));
+    render_needs(w, c);
     render_secrets(w, c);
     jw_end_object(w);
 }

@@ -10,13 +10,18 @@
 
 int file_read(const char *path, size_t max, Buf *out, Err *err) {
     _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    return fd < 0 ? err_errno(err, "read %s", path) : file_read_open(fd, path, max, out, err);
+}
+
+int file_read_open(int fd, const char *name, size_t max, Buf *out, Err *err) {
     size_t start = out->len;
     struct stat st;
 
-    if (fd < 0 || fstat(fd, &st) < 0)
-        return err_errno(err, "read %s", path);
+    if (fstat(fd, &st) < 0)
+        return err_errno(err, "read %s", name);
     if (S_ISREG(st.st_mode) && (uint64_t)st.st_size > max)
-        return err_set(err, ERR_TOO_LARGE, "%s: over %zu bytes", path, max);
+        return err_set(err, ERR_TOO_LARGE, "%s: over %zu bytes", name, max);
     /* one more than it says: the end is found without another round */
     buf_reserve(out, S_ISREG(st.st_mode) ? (size_t)st.st_size + 1 : 4096);
     for (;;) {
@@ -26,11 +31,11 @@ int file_read(const char *path, size_t max, Buf *out, Err *err) {
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return err_errno(err, "read %s", path);
+            return err_errno(err, "read %s", name);
         out->len += (size_t)n;
         out->data[out->len] = '\0';
         if (out->len - start > max)
-            return err_set(err, ERR_TOO_LARGE, "%s: over %zu bytes", path, max);
+            return err_set(err, ERR_TOO_LARGE, "%s: over %zu bytes", name, max);
         if (n == 0)
             return 0;
         if ((size_t)n == room)

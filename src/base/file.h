@@ -7,6 +7,8 @@
 
 /* Whole content, at most max bytes (ERR_TOO_LARGE). Appended to out. */
 _must_check_ int file_read(const char *path, size_t max, Buf *out, Err *err);
+/* The same of an open file, from where it is; `name` is for messages. */
+_must_check_ int file_read_open(int fd, const char *name, size_t max, Buf *out, Err *err);
 /* Writes beside and renames: a reader sees the old or the new, never half. fsyncs file and folder. */
 _must_check_ int file_write_atomic(const char *path, const void *data, size_t len, mode_t mode, Err *err);
 /* The file's name in its folder survives a power loss. */

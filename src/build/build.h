@@ -6,6 +6,7 @@
 #include "base/disk.h"
 #include "blob/blob.h"
 #include "bus/bus.h"
+#include "pipeline/pipeline.h"
 #include "store/store.h"
 
 typedef struct BuildOptions {
@@ -140,6 +141,8 @@ typedef struct ClaimedJob {
     Project *project;
     JobSecret *secrets; /* those that it names */
     size_t secret_count;
+    PlanNeed *needs; /* how the jobs that it needs have ended, if its specification asks */
+    size_t need_count;
 } ClaimedJob;
 
 typedef struct Claimed {
@@ -186,6 +189,8 @@ typedef struct JobReport {
     int64_t log_size; /* of an end: bytes that the log must have; -1: not told */
     const Step *steps;
     size_t step_count;
+    const Output *outputs; /* of an end */
+    size_t output_count;
 } JobReport;
 
 /* ERR_CONFLICT: the attempt does not hold the job. A log that is shorter than log_size: ERR_CONFLICT too,

@@ -139,6 +139,8 @@ static int claim_one(Tx *tx, const BuildClaim *claim, int64_t id, const void *me
         r = timer_set(tx, "build", job->build_id, tx->now + ret->build->timeout, err);
     if (r >= 0)
         r = store_project_by_id(b->db, ret->build->project_id, mem, &ret->project, err);
+    if (r >= 0)
+        r = needs_read(b, id, job->spec, mem, &ret->needs, &ret->need_count, err);
     if (r < 0)
         return r;
     ret->job = *job;

@@ -65,6 +65,17 @@ static int put_steps(Tx *tx, const JobReport *report, Err *err) {
     return 0;
 }
 
+static int put_outputs(Tx *tx, const JobReport *report, Err *err) {
+    int r = 0;
+
+    for (size_t i = 0; r >= 0 && i < report->output_count; i++)
+        r = store_output_put(tx->b->db, report->attempt.job, report->attempt.attempt, &report->outputs[i],
+                             err);
+    return r < 0 || report->output_count == 0
+               ? r
+               : store_job_has_outputs(tx->b->db, report->attempt.job, (int64_t)report->output_count, err);
+}
+
 static int apply(Tx *tx, const JobReport *report, const Job *job, Err *err) {
     JobEnd end = {.state = report->state,
                   .reason = report->reason,
@@ -80,6 +91,9 @@ static int apply(Tx *tx, const JobReport *report, const Job *job, Err *err) {
         return r;
     if (str_eq(report->state, "running"))
         return tx_event(tx, "updated", job->build_id, "running", err);
+    r = put_outputs(tx, report, err);
+    if (r < 0)
+        return r;
     if (str_eq(report->state, "cancelled") && !str_empty(job->stop_reason)) {
         r = state_stop_words(tx, job, &end, err);
         if (r < 0)

@@ -84,26 +84,6 @@ static int check_branch(Tx *tx, const Build *build, const char **ret_skip, Err *
     return 0;
 }
 
-/* Only for a condition that names one: most do not. */
-static int read_needs(Tx *tx, const Job *job, PlanContext *context, Err *err) {
-    NeedState *states;
-    PlanNeed *needs;
-    size_t count;
-    int r;
-
-    if (!strstr(job->condition, "needs."))
-        return 0;
-    r = store_job_need_states(tx->b->db, job->id, tx->mem, &states, &count, err);
-    if (r < 0)
-        return r;
-    needs = mem_array(tx->mem, PlanNeed, count);
-    for (size_t i = 0; i < count; i++)
-        needs[i] = (PlanNeed){.job = states[i].name, .state = states[i].state};
-    context->needs = needs;
-    context->need_count = count;
-    return 0;
-}
-
 /* Decides a job whose needs have ended: *ret_skip tells that it will not run, and why. */
 static int decide(Tx *tx, const Job *job, const Build *build, const char **ret_skip, const char **ret_reason,
                   Err *err) {
@@ -113,15 +93,17 @@ static int decide(Tx *tx, const Job *job, const Build *build, const char **ret_s
                            .commit = build->commit,
                            .event = build->event};
     bool failed = false, cancelled = false, run;
+    PlanNeed *needs;
     CondStatus status;
     int r = store_job_needs_outcome(tx->b->db, job->id, &failed, &cancelled, err);
 
     if (r < 0)
         return r;
     status = failed ? COND_FAILURE : cancelled ? COND_CANCELLED : COND_SUCCESS;
-    r = read_needs(tx, job, &context, err);
+    r = needs_read(tx->b, job->id, job->condition, tx->mem, &needs, &context.need_count, err);
     if (r < 0)
         return r;
+    context.needs = needs;
     r = condition_eval(job->condition, &context, status, &run, err);
     if (r < 0)
         return err_wrap(err, "condition of job %s", job->name);

@@ -69,6 +69,11 @@ _must_check_ int state_stop_words(Tx *tx, const Job *job, JobEnd *end, Err *err)
 _must_check_ int state_build_stop(Tx *tx, const Build *build, const char *reason, const char *message,
                                   Err *err);
 
+/* Of a text with expressions in it that asks for it (the condition or the specification of a job): how the
+ * jobs that it needs have ended. *ret_count 0: it does not. In mem. */
+_must_check_ int needs_read(Builds *b, int64_t job_id, const char *text, const void *mem, PlanNeed **ret,
+                            size_t *ret_count, Err *err);
+
 /* ---- groups: so many builds of a project at a time ---- */
 /* The build, which is held, is the newest of its group: what it does to older ones when that is full.
  * cancel: as in PlanConcurrency. It is started with the others, at the end of the Tx. */

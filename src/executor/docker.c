@@ -17,9 +17,12 @@
 
 /* An image that runs as somebody else must be able to write what the checkout made. */
 static int give_workspace(const ExecutorJob *job, Err *err) {
+    int r;
+
     if (geteuid() != 0 || job->shared->uid == 0)
         return 0;
-    return file_chown_tree(job->workspace, job->shared->uid, job->shared->gid, err);
+    r = file_chown_tree(job->workspace, job->shared->uid, job->shared->gid, err);
+    return r < 0 ? r : file_chown_tree(job->handover, job->shared->uid, job->shared->gid, err);
 }
 
 /* Nobody else enters the outer folder; whoever the container's user is reads the inner one, by its mount. */

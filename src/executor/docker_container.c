@@ -43,6 +43,7 @@ static void write_host_config(JsonWriter *w, const ExecutorJob *job, const char 
     jw_end_object(w);
     jw_array(w, "Mounts");
     write_mount(w, job->workspace, SANDBOX_FOLDER, false);
+    write_mount(w, job->handover, EXECUTOR_HANDOVER, false);
     write_mount(w, scripts, DOCKER_SCRIPTS, true);
     for (const char *const *path = job->read_only; path && *path; path++)
         write_mount(w, *path, *path, true);

@@ -16,6 +16,8 @@ const EnvVariable env_variables[] = {
     {"PELTON_BRANCH", "the branch; empty for a tag"},
     {"PELTON_EVENT", "what started the build: push, tag, manual, pull_request, schedule"},
     {"PELTON_WORKSPACE", "the folder of the checkout, where steps start"},
+    {"PELTON_OUTPUT", "a file for what the step hands over: lines `NAME=VALUE`"},
+    {"PELTON_PIPELINE", "a file for jobs that the build shall have as well"},
     {"PATH", "the system's program folders"},
     {"HOME", "in the sandbox a folder of its own, gone after each step; in the shell executor the runner's"},
     {"LANG", "C.UTF-8"},

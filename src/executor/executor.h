@@ -8,6 +8,9 @@
 
 #define EXECUTOR_PROCESSES 4096 /* of a sandboxed job that sets no limit */
 
+/* Where a step sees ExecutorJob.handover, when it does not see the machine's own paths. */
+#define EXECUTOR_HANDOVER "/run/pelton"
+
 /* What runs beside a containerised job, found by its name on the job's own network. */
 typedef struct ExecutorService {
     const char *name, *image;
@@ -68,6 +71,7 @@ typedef struct ExecutorShared {
 typedef struct ExecutorJob {
     int64_t id, attempt;
     const char *workspace;        /* absolute */
+    const char *handover;         /* a folder that steps write to as well; absolute */
     const char *etc;              /* for the sandbox; see sandbox_etc_make */
     const char *const *read_only; /* further folders that steps may read, NULL-terminated, or NULL */
     bool network;

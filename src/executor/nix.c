@@ -106,6 +106,7 @@ static int start_sandboxed(ExecutorJob *job, const ExecutorStep *step, const cha
     int keep[2] = {-1, -1};
     Env env = {.mem = mem};
     SandboxBind binds[] = {{has_daemon() ? STORE : own_store(mem, job), STORE, has_daemon()},
+                           {job->handover, EXECUTOR_HANDOVER, false},
                            {NULL, NULL, false}};
     SandboxOptions sandbox = {
         .folder = job->workspace,

@@ -11,11 +11,13 @@ static int run_start(ExecutorJob *job, const ExecutorStep *step, pid_t *ret_pid,
     _cleanup_talloc_ void *mem = talloc_new(NULL);
     _cleanup_close_ int filter = -1;
     int keep[2] = {-1, -1};
+    const SandboxBind binds[] = {{job->handover, EXECUTOR_HANDOVER, false}, {NULL, NULL, false}};
     SandboxOptions sandbox = {
         .folder = job->workspace,
         .cwd = step->cwd,
         .etc = job->etc,
         .read_only = job->read_only,
+        .binds = binds,
         .network = job->network,
     };
     ProcOptions options = {

@@ -44,7 +44,8 @@ const ExprWord expr_functions[] = {
     {"always()", "whatever came before"},
     {"contains(a, b)", "the text a holds the text b; or the list a holds the value b"},
     {"hash(a, …)",
-     "the SHA-256 of the workspace's files that fit the patterns, names and contents; in cache keys"},
+     "the SHA-256 of the workspace's files that fit the patterns, names and contents; in cache keys, in a "
+     "job's `env` and in its steps"},
     {NULL, NULL},
 };
 
@@ -218,7 +219,9 @@ static bool parse_hash(Parser *p, size_t start, Value *ret) {
     size_t count = 0;
 
     if (!(p->scope->uses & EXPR_FILES))
-        return mistake(p, start, "hash() needs the workspace's files: it is for cache keys");
+        return mistake(
+            p, start,
+            "hash() needs the workspace's files: it is for cache keys, a job's \"env\" and its steps");
     do {
         Value v;
 
@@ -564,9 +567,14 @@ int expr_condition(const char *text, const ExprScope *scope, const void *mem, bo
     return 0;
 }
 
+unsigned expr_late_uses(const PlanContext *context) {
+    return EXPR_NEEDS | EXPR_OUTPUTS | (context->hash ? EXPR_FILES : 0u);
+}
+
 int condition_eval(const char *text, const PlanContext *context, CondStatus status, bool *ret, Err *err) {
     _cleanup_talloc_ void *mem = talloc_new(NULL);
-    ExprScope scope = {.context = context, .status = status, .uses = EXPR_STATUS | EXPR_NEEDS, .late = true};
+    ExprScope scope = {
+        .context = context, .status = status, .uses = EXPR_STATUS | expr_late_uses(context), .late = true};
     size_t at = 0;
     int r = expr_condition(text, &scope, mem, ret, NULL, &at, err);
 

@@ -11,19 +11,22 @@
 
 /* What an expression may use beside the names that hold for the whole build. */
 typedef enum ExprUse {
-    EXPR_STATUS = 1, /* success() and its kin */
-    EXPR_NEEDS = 2,  /* needs.JOB.result */
-    EXPR_FILES = 4,  /* hash(): files of the workspace */
+    EXPR_STATUS = 1,  /* success() and its kin */
+    EXPR_NEEDS = 2,   /* needs.JOB.result, needs.JOB.outputs.NAME */
+    EXPR_FILES = 4,   /* hash(): files of the workspace */
+    EXPR_OUTPUTS = 8, /* outputs.NAME */
 } ExprUse;
+/* What is known only when the job runs. */
+#define EXPR_LATE (EXPR_NEEDS | EXPR_FILES | EXPR_OUTPUTS)
 
 /* Where an expression stands. */
 typedef struct ExprScope {
     const PlanContext *context; /* NULL: every name is "" */
     CondStatus status;
     const YamlNode *matrix, *inputs; /* mappings of names to scalars; NULL: none */
-    const YamlNode *needs;           /* what the job's `needs` says; NULL: not checked */
+    const YamlNode *needs;           /* what the job's `needs` says; NULL: nothing */
     unsigned uses;                   /* of ExprUse */
-    bool late;                       /* needs or files are there: what uses them has a value */
+    bool late;                       /* needs, files and outputs are there: what uses them has a value */
 } ExprScope;
 
 typedef enum ValueKind { VALUE_BOOL, VALUE_NUMBER, VALUE_TEXT, VALUE_LIST } ValueKind;
@@ -50,6 +53,9 @@ typedef struct ExprResult {
  * text. */
 _must_check_ int expr_eval(const char *text, size_t at, size_t len, const ExprScope *scope, const void *mem,
                            ExprResult *ret, size_t *ret_at, Err *err);
+
+/* What of EXPR_LATE there is for who evaluates when the job runs, or is about to. */
+unsigned expr_late_uses(const PlanContext *context);
 
 /* The expression of an `if` without the blanks and the ${{ }} around it; *ret_len its length. */
 const char *expr_inner(const char *text, size_t *ret_len);

@@ -5,6 +5,7 @@
 
 #define SHORT_COMMIT 8
 #define RESULT ".result"
+#define OUTPUTS ".outputs."
 
 typedef struct Name {
     const char *name;
@@ -34,7 +35,10 @@ static const ExprWord families[] = {
     {"matrix.NAME", "the value that this job has of its `matrix`"},
     {"inputs.NAME", "what was given by hand for an input, or its default"},
     {"needs.JOB.result", "how a job that this one needs has ended: `success`, `failed`, `skipped` or "
-                         "`cancelled`; of a `matrix` the worst; in a job's `if`"},
+                         "`cancelled`; of a `matrix` the worst; in a job's `if` and `env` and in its steps"},
+    {"needs.JOB.outputs.NAME", "what a step of such a job wrote to `$PELTON_OUTPUT`, or nothing; of a "
+                               "`matrix` the last one that did; in the same places"},
+    {"outputs.NAME", "what an earlier step of the same job wrote to `$PELTON_OUTPUT`, or nothing; in steps"},
 };
 
 /* What a wrong name may have meant: names, functions and truth. */
@@ -146,18 +150,72 @@ static const char *result_of(const PlanContext *c, const char *job, size_t len) 
     return worst;
 }
 
+static const char *output_named(const PlanOutput *outputs, size_t count, const char *name) {
+    for (size_t i = 0; i < count; i++)
+        if (str_eq(outputs[i].name, name))
+            return outputs[i].value;
+    return NULL;
+}
+
+/* Of a matrix the last one's. */
+static const char *need_output(const PlanContext *c, const char *job, size_t len, const char *name) {
+    const char *last = "";
+
+    for (size_t i = 0; c && i < c->need_count; i++) {
+        const PlanNeed *need = &c->needs[i];
+        const char *value =
+            is_of(need, job, len) ? output_named(need->outputs, need->output_count, name) : NULL;
+
+        if (value)
+            last = value;
+    }
+    return last;
+}
+
+/* A job's name may have dots in it, an output's has none: "JOB.outputs.NAME" is told from its end.
+ * *ret_output NULL: it is "JOB.result". Gives the length of JOB, 0: neither. */
+static size_t need_parts(const char *rest, const char **ret_output) {
+    const char *dot = strrchr(rest, '.');
+    size_t before = dot ? (size_t)(dot - rest) + 1 : 0, len = strlen(OUTPUTS);
+
+    *ret_output = NULL;
+    if (before > len && memcmp(rest + before - len, OUTPUTS, len) == 0) {
+        *ret_output = dot + 1;
+        return before - len;
+    }
+    return str_ends(rest, RESULT) ? strlen(rest) - strlen(RESULT) : 0;
+}
+
 static int need_value(const char *rest, const ExprScope *scope, NameValue *ret, Err *err) {
-    size_t len = str_ends(rest, RESULT) ? strlen(rest) - strlen(RESULT) : 0;
+    const char *output;
+    size_t len = need_parts(rest, &output);
 
     if (!(scope->uses & EXPR_NEEDS))
         return err_set(err, ERR_INVALID,
-                       "\"needs\" is for the \"if\" of a job: nothing is known of them before");
+                       "\"needs\" is for a job's \"if\" and \"env\" and for its steps: nothing is known of "
+                       "them before");
     if (len == 0)
-        return err_set(err, ERR_INVALID, "expected needs.JOB.result");
-    if (scope->needs && !is_needed(scope->needs, rest, len))
+        return err_set(err, ERR_INVALID, "expected needs.JOB.result or needs.JOB.outputs.NAME");
+    if (!scope->late && !(scope->needs && is_needed(scope->needs, rest, len)))
         return err_set(err, ERR_INVALID, "\"%.*s\" is not among the job's needs", (int)MIN(len, (size_t)60),
                        rest);
-    *ret = (NameValue){.late = true, .value = text_value(result_of(scope->context, rest, len))};
+    *ret = (NameValue){.late = true,
+                       .value = text_value(output ? need_output(scope->context, rest, len, output)
+                                                  : result_of(scope->context, rest, len))};
+    return 0;
+}
+
+static int output_value(const char *name, const ExprScope *scope, NameValue *ret, Err *err) {
+    const PlanContext *c = scope->context;
+    const char *value = c ? output_named(c->outputs, c->output_count, name) : NULL;
+
+    if (!(scope->uses & EXPR_OUTPUTS))
+        return err_set(
+            err, ERR_INVALID,
+            "\"outputs\" is what a step wrote for those behind it in the same job; another job's is "
+            "needs.JOB.outputs.%.60s",
+            name);
+    *ret = (NameValue){.late = true, .value = text_value(value)};
     return 0;
 }
 
@@ -205,5 +263,7 @@ int expr_name(const char *name, bool call, const ExprScope *scope, NameValue *re
         return member("inputs", rest, scope->inputs, "the file has no inputs", ret, err);
     if ((rest = str_after(name, "needs.")))
         return need_value(rest, scope, ret, err);
+    if ((rest = str_after(name, "outputs.")))
+        return output_value(rest, scope, ret, err);
     return no_such(name, call, err);
 }

@@ -311,6 +311,7 @@ static const LangKey job_keys[] = {
         .unset = "none",
         .also = ENV_ALSO,
         .help = "Environment of the job's steps, over that of the file.",
+        .uses = EXPR_NEEDS | EXPR_FILES,
     },
     {"timeout", LANG_DURATION, offsetof(PipeJob, timeout), .unset = "the server's",
      .also = "timeout-minutes timeout_minutes", .help = "The job is stopped, and failed, after this time."},
@@ -359,11 +360,11 @@ static const LangKey with_keys[] = {
      .help = "The folder of the workspace that an image is built from."},
     {"file", LANG_FOLDER, offsetof(PipeWith, file), .unset = "`Dockerfile`", .also = "dockerfile",
      .expected = "a file", .help = "The Dockerfile in that folder."},
-    {"tag", LANG_NAMES, offsetof(PipeWith, tag), .expected = "a name or a list of them",
+    {"tag", LANG_NAMES, offsetof(PipeWith, tag), .expected = "a name or a list of them", .uses = EXPR_LATE,
      .unset = "required for `docker`", .also = "tags image",
      .help = "What the image is called: `app:${{ commit.short }}`."},
     {"args", LANG_ENV, offsetof(PipeWith, args), .unset = "none", .also = "build-args build_args",
-     .help = "Values of the Dockerfile's `ARG`s."},
+     .uses = EXPR_LATE, .help = "Values of the Dockerfile's `ARG`s."},
     {"target", LANG_TEXT, offsetof(PipeWith, target), .unset = "the last", .also = "stage",
      .help = "The stage of the Dockerfile to build."},
     {"push", LANG_BOOL, offsetof(PipeWith, push), .fallback = "false",
@@ -428,6 +429,7 @@ static const LangKey step_keys[] = {
         .also = "script command commands cmd sh",
         .help = "The command or, in several lines, the script. The shell is "
                 "`sh -e`: the first command that fails ends the step.",
+        .uses = EXPR_LATE,
     },
     {"uses", LANG_WORD, offsetof(PipeStep, uses), .words = uses, .unset = "`run`", .also = "plugin action",
      .help = "What the step does instead of a command: `docker` builds and pushes an image, `nix` checks or "
@@ -443,6 +445,7 @@ static const LangKey step_keys[] = {
         .unset = "none",
         .also = ENV_ALSO,
         .help = "Environment of this step, over that of the job.",
+        .uses = EXPR_LATE,
     },
     {"continue-on-error", LANG_BOOL, offsetof(PipeStep, go_on), .fallback = "false",
      .also = "continue_on_error allow-failure allow_failure ignore-errors",
@@ -457,7 +460,7 @@ static const LangKey step_keys[] = {
     {"if", LANG_CONDITION, offsetof(PipeStep, condition), .unset = "`success()`",
      .also = "when condition only",
      .help = "Whether the step runs: `always()` also after a failed step, `failure()` only then.",
-     .uses = EXPR_STATUS},
+     .uses = EXPR_STATUS | EXPR_LATE},
 };
 
 const LangLevel lang_step = {

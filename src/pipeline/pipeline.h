@@ -8,10 +8,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* What a step wrote to $PELTON_OUTPUT. */
+typedef struct PlanOutput {
+    const char *name, *value;
+} PlanOutput;
+
 /* How a job that another one needs has ended; for expressions that are evaluated when it has. */
 typedef struct PlanNeed {
     const char *job;
     const char *state; /* "success", "failed", "skipped", "cancelled" */
+    const PlanOutput *outputs;
+    size_t output_count;
 } PlanNeed;
 
 /* The rest of the commit, for what a pipeline file asks of it. */
@@ -33,6 +40,8 @@ typedef struct PlanContext {
     const char *inputs;           /* given by hand: JSON object of texts, numbers and truths; NULL: nothing */
     const PlanNeed *needs;        /* later only: not known to the planner */
     size_t need_count;
+    const PlanOutput *outputs; /* later only: of the job's own steps so far */
+    size_t output_count;
     /* hash() of the workspace's files that fit the patterns (NULL-terminated), for who has a workspace */
     int (*hash)(void *data, const char *const *patterns, const void *mem, const char **ret, Err *err);
     void *hash_data;
@@ -162,6 +171,6 @@ typedef enum CondStatus { COND_SUCCESS, COND_FAILURE, COND_CANCELLED } CondStatu
 /* Evaluates an `if` ("" is success()). status: of what came before. ERR_INVALID with the column. */
 _must_check_ int condition_eval(const char *text, const PlanContext *context, CondStatus status, bool *ret,
                                 Err *err);
-/* Fills in what `computed` of a SPEC holds: text with ${{ }} in it, whose values are known now. In mem. */
+/* Fills in what a SPEC leaves to its runner: text with ${{ }} in it, whose values are known now. In mem. */
 _must_check_ int template_run(const char *text, const PlanContext *context, const void *mem, const char **ret,
                               Err *err);

@@ -26,9 +26,27 @@ static const char *finish(SpecWriter *w) {
     return w->total <= SPEC_MAX_TOTAL ? buf_dup(&w->buf, w->mem) : NULL;
 }
 
+static void write_pair(JsonWriter *jw, const YamlPair *pair) {
+    jw_strn(jw, pair->key->text, pair->value->text, pair->value->len);
+}
+
 static void write_pairs(JsonWriter *jw, const YamlNode *env) {
     for (size_t i = 0; env && i < env->count; i++)
-        jw_strn(jw, env->pairs[i].key->text, env->pairs[i].value->text, env->pairs[i].value->len);
+        write_pair(jw, &env->pairs[i]);
+}
+
+/* Of variables those that are left to the runner to fill in, or the others. */
+static void write_those(JsonWriter *jw, const YamlNode *env, bool computed) {
+    for (size_t i = 0; env && i < env->count; i++)
+        if (template_is(env->pairs[i].value->text) == computed)
+            write_pair(jw, &env->pairs[i]);
+}
+
+static bool any_computed(const YamlNode *env) {
+    for (size_t i = 0; env && i < env->count; i++)
+        if (template_is(env->pairs[i].value->text))
+            return true;
+    return false;
 }
 
 /* The file's variables that the job does not set itself, then the job's. */
@@ -44,19 +62,37 @@ static void write_job_env(SpecWriter *w, JsonWriter *jw, const YamlNode *env) {
     jw_object(jw, "env");
     for (size_t i = 0; i < count; i++)
         if (w->hidden[i] != w->jobs)
-            jw_strn(jw, w->env->pairs[i].key->text, w->env->pairs[i].value->text,
-                    w->env->pairs[i].value->len);
-    write_pairs(jw, env);
+            write_pair(jw, &w->env->pairs[i]);
+    write_those(jw, env, false);
     jw_end_object(jw);
+    if (!any_computed(env))
+        return;
+    jw_object(jw, "computed");
+    write_those(jw, env, true);
+    jw_end_object(jw);
+}
+
+static void write_values(JsonWriter *jw, const Script *script, bool computed) {
+    for (size_t i = 0; i < script->count; i++)
+        if (template_is(script->values[i].text) == computed)
+            jw_str(jw, script->values[i].name, script->values[i].text);
 }
 
 static void write_step_env(JsonWriter *jw, const PipeStep *step) {
     const Script *script = &step->run.script;
+    bool computed = any_computed(step->env);
 
+    for (size_t i = 0; i < script->count && !computed; i++)
+        computed = template_is(script->values[i].text);
     jw_object(jw, "env");
-    write_pairs(jw, step->env);
-    for (size_t i = 0; i < script->count; i++)
-        jw_str(jw, script->values[i].name, script->values[i].text);
+    write_those(jw, step->env, false);
+    write_values(jw, script, false);
+    jw_end_object(jw);
+    if (!computed)
+        return;
+    jw_object(jw, "computed");
+    write_those(jw, step->env, true);
+    write_values(jw, script, true);
     jw_end_object(jw);
 }
 
@@ -94,6 +130,14 @@ static void write_paths(JsonWriter *jw, const char *key, const LangPaths *paths)
     jw_end_array(jw);
 }
 
+/* Whether tags or arguments are left to the runner to fill in. */
+static bool is_computed(const PipeWith *docker) {
+    for (size_t i = 0; i < docker->tag.count; i++)
+        if (template_is(docker->tag.items[i]->text))
+            return true;
+    return any_computed(docker->args);
+}
+
 static void write_docker(JsonWriter *jw, const PipeWith *docker) {
     /* the workspace itself is "." here: "" means that nothing is built */
     jw_str(jw, "build", !docker->build ? "" : *docker->build ? docker->build : ".");
@@ -105,6 +149,8 @@ static void write_docker(JsonWriter *jw, const PipeWith *docker) {
     jw_str(jw, "target", lang_text(docker->target));
     jw_bool(jw, "push", docker->push);
     jw_bool(jw, "pull", docker->pull);
+    if (is_computed(docker))
+        jw_bool(jw, "computed", true);
 }
 
 static void write_uses(JsonWriter *jw, const PipeStep *step) {

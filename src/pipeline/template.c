@@ -49,7 +49,12 @@ static int next_part(const char *text, const char *from, const ExprScope *scope,
     return 1;
 }
 
-/* For who fills the rest in later: an expression again, or its value, which must not look like one. */
+/* Whether somebody fills in the rest later. */
+static bool goes_on(const ExprScope *scope) {
+    return !scope->late && (scope->uses & EXPR_LATE);
+}
+
+/* For who does: an expression again, or its value, which must not look like one. */
 static void add_late(const ExprResult *result, Buf *out) {
     const Value *v = &result->value;
 
@@ -75,7 +80,6 @@ int template_fill(const char *text, const ExprScope *scope, const void *mem, Tem
     while ((r = next_part(text, from, scope, mem, &part, ret_at, err)) > 0) {
         const Value *v = &part.result.value;
 
-        filled.late |= part.result.late;
         filled.whole = part.open == text && !*part.behind;
         filled.kind = v->kind;
         buf_add(&now, from, (size_t)(part.open - from));
@@ -90,15 +94,19 @@ int template_fill(const char *text, const ExprScope *scope, const void *mem, Tem
     buf_adds(&later, from);
     if (now.len > EXPR_MAX_FOLDED || later.len > EXPR_MAX_FOLDED)
         return err_set(err, ERR_INVALID, "the text with its values is longer than %d bytes", EXPR_MAX_FOLDED);
-    filled.text = buf_dup(filled.late && !scope->late ? &later : &now, mem);
+    filled.text = buf_dup(goes_on(scope) ? &later : &now, mem);
     *ret = filled;
     return 0;
 }
 
-static void add_value(Script *script, const void *mem, const Value *v, Buf *out) {
-    ScriptValue value = {.name = mem_printf(mem, "PELTON_VALUE_%zu", script->count + 1),
-                         .text = mem_strndup(mem, v->text, v->len)};
+static void add_value(Script *script, const ExprScope *scope, const void *mem, const ExprResult *result,
+                      Buf *out) {
+    ScriptValue value = {.name = mem_printf(mem, "PELTON_VALUE_%zu", script->count + 1)};
+    _cleanup_buf_ Buf later = BUF_INIT;
 
+    add_late(result, &later);
+    value.text =
+        goes_on(scope) ? buf_dup(&later, mem) : mem_strndup(mem, result->value.text, result->value.len);
     mem_append(mem, script->values, script->count, value);
     buf_addf(out, "${%s}", value.name);
 }
@@ -124,7 +132,7 @@ int template_script(const char *text, const ExprScope *scope, const void *mem, S
         if (script.count == SCRIPT_MAX_VALUES)
             return err_set(err, ERR_INVALID, "more than %d ${{ }} in one command", SCRIPT_MAX_VALUES);
         buf_add(&out, from, (size_t)(part.open - from));
-        add_value(&script, mem, &part.result.value, &out);
+        add_value(&script, scope, mem, &part.result, &out);
         from = part.behind;
     }
     if (r < 0)
@@ -136,7 +144,7 @@ int template_script(const char *text, const ExprScope *scope, const void *mem, S
 }
 
 int template_run(const char *text, const PlanContext *context, const void *mem, const char **ret, Err *err) {
-    ExprScope scope = {.context = context, .uses = context->hash ? EXPR_FILES : 0u, .late = true};
+    ExprScope scope = {.context = context, .uses = expr_late_uses(context), .late = true};
     Template filled;
     size_t at = 0;
     int r = template_fill(text, &scope, mem, &filled, &at, err);

@@ -5,13 +5,13 @@
 #include <string.h>
 
 typedef struct Template {
-    const char
-        *text; /* the values are in their places; when late, what is known by then only is still to come */
-    bool late;
-    bool whole;     /* it was one expression and nothing else, whose value has a kind */
-    ValueKind kind; /* of a whole one */
+    const char *text; /* the values are in their places; where the scope knows of what comes late, that is
+                       * still to come, and a "${{" is left only for that: see template_is */
+    bool whole;       /* it was one expression and nothing else, whose value has a kind */
+    ValueKind kind;   /* of a whole one */
 } Template;
 
+/* Whether the text has ${{ }} in it: as it is written, or, filled in, for who fills the rest in later. */
 static inline bool template_is(const char *text) {
     return strstr(text, "${{") != NULL;
 }
@@ -31,8 +31,9 @@ typedef struct Script {
     size_t count;
 } Script;
 
-/* A shell script. No value becomes part of its text: each ${{ }} becomes a reference to a variable of the
- * environment, PELTON_VALUE_1 and so on. Where the shell would not expand it (single quotes) it is refused.
+/* A shell script; texts of values as in Template. No value becomes part of its text: each ${{ }} becomes a
+ * reference to a variable of the environment, PELTON_VALUE_1 and so on. Where the shell would not expand it
+ * (single quotes) it is refused.
  */
 _must_check_ int template_script(const char *text, const ExprScope *scope, const void *mem, Script *ret,
                                  size_t *ret_at, Err *err);

@@ -30,27 +30,15 @@ typedef struct Work {
 
 /* ---- keys ---- */
 
-static int fill_in(const JobProcess *j, const char *text, const void *mem, const char **ret, Err *err) {
-    const JobSpec *s = j->spec;
-    PlanContext context = {.project = s->project,
-                           .branch = s->branch,
-                           .ref = s->ref,
-                           .commit = s->commit,
-                           .event = s->event,
-                           .hash = hash_files,
-                           .hash_data = (void *)j};
-
-    return template_run(text, &context, mem, ret, err);
-}
-
 static int make_keys(Work *w, Err *err) {
     size_t count = 0;
-    int r = fill_in(w->j, w->cache->key, w->mem, &w->key, err);
+    PlanContext context = values_context(w->j);
+    int r = template_run(w->cache->key, &context, w->mem, &w->key, err);
 
     for (const char *const *prefix = w->cache->restore; r == 0 && *prefix; prefix++) {
         const char *text;
 
-        r = fill_in(w->j, *prefix, w->mem, &text, err);
+        r = template_run(*prefix, &context, w->mem, &text, err);
         if (r == 0 && *text)
             mem_append(w->mem, w->restore, count, text);
     }

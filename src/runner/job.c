@@ -86,45 +86,47 @@ static int start_uploader(JobProcess *j, const char *log, int64_t size, Err *err
 /* ---- the workspace ---- */
 
 /* A folder that a job left empty serves the slot's next one, unless something about it was changed. */
-static bool workspace_is_good(const JobProcess *j, uid_t uid, gid_t gid) {
+static bool folder_is_good(const char *path, uid_t uid, gid_t gid) {
     struct stat st;
 
-    return lstat(j->workspace, &st) == 0 && S_ISDIR(st.st_mode) && (st.st_mode & 07777) == 0755 &&
-           st.st_uid == uid && st.st_gid == gid && listxattr(j->workspace, NULL, 0) == 0;
+    return lstat(path, &st) == 0 && S_ISDIR(st.st_mode) && (st.st_mode & 07777) == 0755 && st.st_uid == uid &&
+           st.st_gid == gid && listxattr(path, NULL, 0) == 0;
 }
 
 /* A container's root is the machine's as far as files go: what it makes in the workspace (a program that is
  * set-uid, say) is in a folder that no other user enters. */
-static int make_parent(const JobProcess *j, Err *err) {
-    if (!str_after(j->workspace, j->run.scratch))
+static int make_parent(const JobProcess *j, const char *path, Err *err) {
+    if (!str_after(path, j->run.scratch))
         return 0;
     if ((mkdir(j->run.scratch, 0700) < 0 && errno != EEXIST) || chmod(j->run.scratch, 0700) < 0)
         return err_errno(err, "create %s", j->run.scratch);
     return 0;
 }
 
-int job_empty_workspace(JobProcess *j, Err *err) {
-    uid_t uid = j->run.drop_user ? j->run.uid : geteuid();
-    gid_t gid = j->run.drop_user ? j->run.gid : getegid();
-    int r = file_remove_tree(j->workspace, err);
+static int make_folder(const JobProcess *j, const char *path, Err *err) {
+    int r = file_remove_tree(path, err);
 
+    if (r >= 0)
+        r = make_parent(j, path, err);
     if (r < 0)
         return r;
-    r = make_parent(j, err);
-    if (r < 0)
-        return r;
-    if (mkdir(j->workspace, 0755) < 0 || chmod(j->workspace, 0755) < 0)
-        return err_errno(err, "create %s", j->workspace);
-    if (j->run.drop_user && chown(j->workspace, uid, gid) < 0)
-        return err_errno(err, "chown %s", j->workspace);
+    if (mkdir(path, 0755) < 0 || chmod(path, 0755) < 0)
+        return err_errno(err, "create %s", path);
+    if (j->run.drop_user && chown(path, j->run.uid, j->run.gid) < 0)
+        return err_errno(err, "chown %s", path);
     return 0;
 }
 
-static int make_workspace(JobProcess *j, Err *err) {
+int job_empty_workspace(JobProcess *j, Err *err) {
+    return make_folder(j, j->workspace, err);
+}
+
+static int make_folders(JobProcess *j, Err *err) {
     uid_t uid = j->run.drop_user ? j->run.uid : geteuid();
     gid_t gid = j->run.drop_user ? j->run.gid : getegid();
+    int r = folder_is_good(j->workspace, uid, gid) ? 0 : make_folder(j, j->workspace, err);
 
-    return workspace_is_good(j, uid, gid) ? 0 : job_empty_workspace(j, err);
+    return r < 0 || folder_is_good(j->run.handover, uid, gid) ? r : make_folder(j, j->run.handover, err);
 }
 
 static bool is_empty(const char *path) {
@@ -140,12 +142,9 @@ static bool is_empty(const char *path) {
     return empty;
 }
 
-static void workspace_path(const RunnerHost *host, int slot, char path[PATH_MAX]) {
-    snprintf(path, PATH_MAX, "%s/work/slot-%d", host->o.dir, slot);
-}
-
-static void scratch_path(const RunnerHost *host, int slot, char path[PATH_MAX]) {
-    snprintf(path, PATH_MAX, "%s/work/slot-%d.scratch", host->o.dir, slot);
+/* kind: "" the workspace, ".scratch", ".handover". */
+static void slot_path(const RunnerHost *host, int slot, const char *kind, char path[PATH_MAX]) {
+    snprintf(path, PATH_MAX, "%s/work/slot-%d%s", host->o.dir, slot, kind);
 }
 
 /* After a job of our own: what is left is an empty folder, an empty file. */
@@ -155,6 +154,8 @@ static void clear_files(JobProcess *j) {
 
     if (!is_empty(j->workspace) && file_remove_tree(j->workspace, &err) < 0)
         log_err("runner", "remove a workspace", &err);
+    if (j->run.handover && !is_empty(j->run.handover) && file_remove_tree(j->run.handover, &err) < 0)
+        log_err("runner", "remove what was handed over", &err);
     if (j->uploader && !uploader_short_log(j->uploader)) {
         jobfile_path(j->host->o.dir, j->slot, ".log", path);
         unlink(path);
@@ -163,15 +164,15 @@ static void clear_files(JobProcess *j) {
 }
 
 void job_remove(const RunnerHost *host, int slot) {
+    static const char *const kinds[] = {"", ".scratch", ".handover"};
     char path[PATH_MAX];
     Err err;
 
-    workspace_path(host, slot, path);
-    if (file_remove_tree(path, &err) < 0)
-        log_err("runner", "remove a workspace", &err);
-    scratch_path(host, slot, path);
-    if (file_remove_tree(path, &err) < 0)
-        log_err("runner", "remove an executor's files", &err);
+    for (size_t i = 0; i < ELEMENTS(kinds); i++) {
+        slot_path(host, slot, kinds[i], path);
+        if (file_remove_tree(path, &err) < 0)
+            log_err("runner", "remove a job's files", &err);
+    }
     jobfile_path(host->o.dir, slot, ".log", path);
     unlink(path);
     /* last, for it is what is looked for when the runner starts */
@@ -205,16 +206,20 @@ static int share(JobProcess *j, Err *err) {
 /* Scripts of a containerised job without an image are sandboxed. */
 static void fill_run(JobProcess *j) {
     const RunnerOptions *o = &j->host->o;
-    char scratch[PATH_MAX];
+    char scratch[PATH_MAX], handover[PATH_MAX];
+    bool contained;
 
-    scratch_path(j->host, j->slot, scratch);
+    slot_path(j->host, j->slot, ".scratch", scratch);
+    slot_path(j->host, j->slot, ".handover", handover);
     j->sandboxed = j->ops->sandboxed || (j->ops == &executor_docker && !*j->spec->container.image);
-    if (!j->sandboxed && j->ops->prepare)
+    contained = !j->sandboxed && j->ops->prepare;
+    if (contained)
         j->workspace = mem_printf(j->mem, "%s/workspace", scratch);
     j->run = (ExecutorJob){
         .id = j->id,
         .attempt = j->attempt,
         .workspace = j->workspace,
+        .handover = contained ? mem_printf(j->mem, "%s/handover", scratch) : mem_strdup(j->mem, handover),
         .network = j->spec->network,
         .drop_user = geteuid() == 0 && j->sandboxed,
         .uid = o->job_uid_base + (uid_t)j->slot,
@@ -266,7 +271,7 @@ static int prepare(JobProcess *j, const char *job, size_t len, const json_t *sec
         j->deadline = clock_mono() + j->spec->timeout_us;
     r = prepare_executor(j, err);
     if (r == 0)
-        r = make_workspace(j, err);
+        r = make_folders(j, err);
     return r;
 }
 
@@ -333,7 +338,7 @@ static void init(JobProcess *j, const RunnerHost *host, int slot) {
     *j = (JobProcess){
         .host = host, .slot = slot, .deadline = INT64_MAX, .mem = talloc_new(NULL), .file_fd = -1};
     j->run.cgroup = (Cgroup){.host = &host->cgroups, .tree_fd = -1, .join = {-1, -1, -1}};
-    workspace_path(host, slot, path);
+    slot_path(host, slot, "", path);
     j->workspace = mem_strdup(j->mem, path);
 }
 

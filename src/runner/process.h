@@ -38,6 +38,10 @@ typedef struct JobProcess {
     Uploader *uploader;
     Masker *masker; /* of all that is said; NULL: the job has no secrets */
     StepResult *steps;
+    Env values;          /* what the job's environment has that is known only now */
+    PlanOutput *outputs; /* what its steps have handed over */
+    size_t output_count;
+    const char *pipeline; /* jobs that its build shall have as well, as text; NULL: none */
     /* what has come up: */
     bool stale;     /* the attempt is not ours any more */
     bool cancelled; /* asked to stop */
@@ -109,6 +113,22 @@ _must_check_ int send_file(Uploader *u, const char *path, int fd, int64_t *ret_s
 /* PlanContext.hash, hash_data being the JobProcess. */
 _must_check_ int hash_files(void *job_process, const char *const *patterns, const void *mem, const char **ret,
                             Err *err);
+
+/* ---- values.c ---- */
+/* What expressions that the planner left to us may use. */
+PlanContext values_context(const JobProcess *j);
+/* Sets all of `computed` (texts with ${{ }}) in `into`. ERR_INVALID names the variable. */
+_must_check_ int values_env(const JobProcess *j, const Env *computed, Env *into, Err *err);
+/* The build's tags and arguments with theirs filled in. In mem. */
+_must_check_ int values_build(const JobProcess *j, const ExecutorBuild *build, const void *mem,
+                              const ExecutorBuild **ret, Err *err);
+
+/* ---- handover.c ---- */
+/* After a step: what it has handed over is among the job's outputs, and gone from the folder. A mistake in it
+ * is said and fails the job. */
+void handover_outputs(JobProcess *j, size_t step);
+/* After the last one. */
+void handover_pipeline(JobProcess *j);
 
 /* ---- the parts ---- */
 /* A fresh folder instead of whatever is there. */

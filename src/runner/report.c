@@ -28,6 +28,17 @@ static void write_step(JsonWriter *w, const JobProcess *j, size_t i) {
     jw_end_object(w);
 }
 
+static void write_handover(JsonWriter *w, const JobProcess *j) {
+    if (j->output_count) {
+        jw_object(w, "outputs");
+        for (size_t i = 0; i < j->output_count; i++)
+            jw_str(w, j->outputs[i].name, j->outputs[i].value);
+        jw_end_object(w);
+    }
+    if (j->pipeline && str_eq(j->state, "success"))
+        jw_str(w, "pipeline", j->pipeline);
+}
+
 void report_write(const JobProcess *j, bool final, Buf *out) {
     JsonWriter w = JSON_WRITER(out);
 
@@ -41,6 +52,7 @@ void report_write(const JobProcess *j, bool final, Buf *out) {
             jw_str(&w, "message", j->message);
         jw_int(&w, "exit_code", j->exit_code);
         jw_int(&w, "log_size", uploader_size(j->uploader));
+        write_handover(&w, j);
     }
     jw_array(&w, "steps");
     for (size_t i = 0; j->spec && i < j->spec->step_count; i++)

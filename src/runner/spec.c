@@ -96,10 +96,12 @@ static int read_nix(const json_t *with, const void *mem, ExecutorNix *nix, Err *
 static int read_with(const char *uses, const json_t *with, const void *mem, JobStep *step, Err *err) {
     ExecutorBuild *build;
     ExecutorNix *nix;
+    int r;
 
     if (str_eq(uses, "docker")) {
         step->build = build = mem_new(mem, ExecutorBuild);
-        return read_build(with, mem, build, err);
+        r = json_opt_bool(with, "computed", &step->computed_build, err);
+        return r < 0 ? r : read_build(with, mem, build, err);
     }
     if (str_eq(uses, "nix")) {
         step->nix = nix = mem_new(mem, ExecutorNix);
@@ -125,7 +127,13 @@ static int read_uses(const json_t *from, const void *mem, JobStep *step, Err *er
 static int read_step(const json_t *from, const void *mem, JobStep *step, Err *err) {
     int r;
 
-    *step = (JobStep){.name = "", .run = "", .condition = "", .cwd = "", .shell = "", .env = {.mem = mem}};
+    *step = (JobStep){.name = "",
+                      .run = "",
+                      .condition = "",
+                      .cwd = "",
+                      .shell = "",
+                      .env = {.mem = mem},
+                      .computed = {.mem = mem}};
     r = opt_str(from, "name", mem, &step->name, err);
     if (r == 0)
         r = opt_str(from, "run", mem, &step->run, err);
@@ -141,6 +149,8 @@ static int read_step(const json_t *from, const void *mem, JobStep *step, Err *er
         r = json_opt_bool(from, "continue_on_error", &step->continue_on_error, err);
     if (r == 0)
         r = read_env(from, "env", &step->env, err);
+    if (r == 0)
+        r = read_env(from, "computed", &step->computed, err);
     return r < 0 ? r : read_uses(from, mem, step, err);
 }
 
@@ -312,6 +322,8 @@ static int read_spec(const json_t *from, const void *mem, JobSpec *job, Err *err
     if (r == 0)
         r = read_env(from, "env", &job->env, err);
     if (r == 0)
+        r = read_env(from, "computed", &job->computed, err);
+    if (r == 0)
         r = read_steps(from, mem, job, err);
     if (r == 0)
         r = read_words(from, "artifacts", mem, &job->artifacts, err);
@@ -351,6 +363,62 @@ static int read_origin(const json_t *from, const void *mem, JobSpec *job, Err *e
     return r;
 }
 
+static void read_outputs(const json_t *from, const void *mem, PlanNeed *need) {
+    PlanOutput *outputs = NULL;
+    const char *name;
+    json_t *value;
+
+    json_object_foreach ((json_t *)from, name, value) {
+        PlanOutput output = {.name = mem_strdup(mem, name),
+                             .value = mem_strdup(mem, json_is_string(value) ? json_string_value(value) : "")};
+
+        mem_append(mem, outputs, need->output_count, output);
+    }
+    need->outputs = outputs;
+}
+
+static int read_needs(const json_t *from, const void *mem, JobSpec *job, Err *err) {
+    json_t *list = NULL, *item, *outputs = NULL;
+    size_t i;
+    int r = json_opt_array(from, "needs", &list, err);
+
+    json_array_foreach (list, i, item) {
+        PlanNeed need = {.job = "", .state = ""};
+
+        if (r == 0)
+            r = opt_str(item, "job", mem, &need.job, err);
+        if (r == 0)
+            r = opt_str(item, "state", mem, &need.state, err);
+        if (r == 0)
+            r = json_opt_object(item, "outputs", &outputs, err);
+        if (r < 0)
+            return err_wrap(err, "field \"needs[%zu]\"", i);
+        read_outputs(outputs, mem, &need);
+        mem_append(mem, job->needs, job->need_count, need);
+    }
+    return r;
+}
+
+/* Wins over what is computed, too. */
+static void put_over(JobSpec *job, const Env *given) {
+    env_set_all(&job->env, given);
+    for (size_t i = 0; i < given->count; i++) {
+        _cleanup_talloc_ char *name = mem_strndup(NULL, given->items[i], strcspn(given->items[i], "="));
+
+        env_unset(&job->computed, name);
+    }
+}
+
+/* What was given by hand wins over the pipeline's. */
+static int read_given(const json_t *from, const void *mem, JobSpec *job, Err *err) {
+    Env given = {.mem = mem};
+    int r = read_env(from, "env", &given, err);
+
+    if (r == 0)
+        put_over(job, &given);
+    return r;
+}
+
 static int read_job(const json_t *from, const void *mem, JobSpec *job, Err *err) {
     struct {
         const char *key, **place;
@@ -375,9 +443,10 @@ static int read_job(const json_t *from, const void *mem, JobSpec *job, Err *err)
         r = json_opt_object(from, "spec", &spec, err);
     if (r == 0)
         r = spec ? read_spec(spec, mem, job, err) : err_set(err, ERR_INVALID, "field \"spec\": is missing");
-    /* what was given by hand wins over the pipeline's */
     if (r == 0)
-        r = read_env(from, "env", &job->env, err);
+        r = read_needs(from, mem, job, err);
+    if (r == 0)
+        r = read_given(from, mem, job, err);
     if (r == 0 && job->timeout_us == 0)
         r = json_opt_i64(from, "timeout", &job->timeout_us, err);
     return r;
@@ -415,6 +484,7 @@ int spec_read(const char *text, size_t len, const void *mem, JobSpec **ret, Err 
         .checkout = true,
         .network = true,
         .env = {.mem = job},
+        .computed = {.mem = job},
     };
     r = json_read(text, len, &root, err);
     if (r == 0)
@@ -430,14 +500,16 @@ int spec_read(const char *text, size_t len, const void *mem, JobSpec **ret, Err 
 }
 
 int spec_add_secrets(JobSpec *job, const json_t *secrets, Err *err) {
+    Env given = {.mem = job};
     const char *name;
     json_t *value;
 
     json_object_foreach ((json_t *)secrets, name, value) {
         if (!json_is_string(value))
             return err_set(err, ERR_INVALID, "field \"secrets.%s\": expected a string", name);
-        env_set(&job->env, name, json_string_value(value));
+        env_set(&given, name, json_string_value(value));
         mem_append(job, job->secrets, job->secret_count, mem_strdup(job, json_string_value(value)));
     }
+    put_over(job, &given);
     return 0;
 }

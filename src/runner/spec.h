@@ -6,6 +6,7 @@
 #include "executor/cgroup.h"
 #include "executor/env.h"
 #include "executor/executor.h"
+#include "pipeline/pipeline.h"
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -13,8 +14,9 @@ typedef struct JobStep {
     const char *name, *run, *condition, *cwd, *shell; /* never NULL */
     const ExecutorBuild *build;                       /* `uses: docker`; NULL: none */
     const ExecutorNix *nix;                           /* `uses: nix`; NULL: none */
-    Env env;
-    int64_t timeout_us; /* 0: none */
+    Env env, computed;                                /* computed: texts with ${{ }}, over `env` */
+    bool computed_build;                              /* so are the texts of `build` */
+    int64_t timeout_us;                               /* 0: none */
     bool continue_on_error;
 } JobStep;
 
@@ -46,7 +48,10 @@ typedef struct JobSpec {
     const char *name, *project, *commit, *ref, *branch, *event; /* never NULL */
     const char *repository_url, *repository_path;               /* NULL: none */
     int64_t project_id;
-    Env env;              /* the specification's, then the job's, then the secrets */
+    Env env;         /* the specification's, then the job's, then the secrets */
+    Env computed;    /* texts with ${{ }}: of names that are not in what is over the specification's */
+    PlanNeed *needs; /* how the jobs that it needs have ended, as far as it asks */
+    size_t need_count;
     const char **secrets; /* their values */
     size_t secret_count;
     const char *executor;

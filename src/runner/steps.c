@@ -2,6 +2,7 @@
 #include "base/str.h"
 #include "executor/env.h"
 #include "executor/sandbox.h"
+#include "runner/handover.h"
 #include "runner/process.h"
 #include <stdio.h>
 
@@ -15,16 +16,20 @@ static void fill_system(const ExecutorOps *ops, Env *env) {
     env_set(env, "LANG", "C.UTF-8");
 }
 
-/* Ours first, so that the job's own win; but who we say it is stands. step NULL: what all have. */
-static void fill_env(const JobProcess *j, const ExecutorOps *ops, const JobStep *step, Env *env) {
-    const JobSpec *s = j->spec;
-
+/* What the job says, over what the system is like. */
+static void fill_job(const JobProcess *j, const ExecutorOps *ops, Env *env) {
     if (!ops->own_system)
         fill_system(ops, env);
     env_set(env, "CI", "true");
-    env_set_all(env, &s->env);
-    if (step)
-        env_set_all(env, &step->env);
+    env_set_all(env, &j->spec->env);
+    env_set_all(env, &j->values);
+}
+
+/* Last, for who we say it is stands. */
+static void fill_ours(const JobProcess *j, const ExecutorOps *ops, Env *env) {
+    const char *handover = ops->workspace_inside ? EXECUTOR_HANDOVER : j->run.handover;
+    const JobSpec *s = j->spec;
+
     env_unset(env, EXECUTOR_LOGIN);
     env_set(env, "PELTON", "true");
     env_set(env, "PELTON_BUILD", mem_printf(env->mem, "%lld", (long long)s->build));
@@ -37,6 +42,18 @@ static void fill_env(const JobProcess *j, const ExecutorOps *ops, const JobStep 
     env_set(env, "PELTON_BRANCH", s->branch);
     env_set(env, "PELTON_EVENT", s->event);
     env_set(env, "PELTON_WORKSPACE", ops->workspace_inside ? ops->workspace_inside : j->workspace);
+    env_set(env, "PELTON_OUTPUT", mem_printf(env->mem, "%s/" HANDOVER_OUTPUT, handover));
+    env_set(env, "PELTON_PIPELINE", mem_printf(env->mem, "%s/" HANDOVER_PIPELINE, handover));
+}
+
+static int fill_step(const JobProcess *j, const ExecutorOps *ops, const JobStep *step, Env *env, Err *err) {
+    int r;
+
+    fill_job(j, ops, env);
+    env_set_all(env, &step->env);
+    r = values_env(j, &step->computed, env, err);
+    fill_ours(j, ops, env);
+    return r;
 }
 
 /* A job of the docker executor that has no image runs its scripts in the sandbox. */
@@ -53,8 +70,7 @@ static CondStatus status_so_far(const JobProcess *j) {
 
 static bool shall_run(JobProcess *j, size_t i) {
     const JobSpec *s = j->spec;
-    PlanContext context = {
-        .project = s->project, .branch = s->branch, .ref = s->ref, .commit = s->commit, .event = s->event};
+    PlanContext context = values_context(j);
     bool run = false;
     Err err;
 
@@ -142,13 +158,15 @@ static int start_step(JobProcess *j, size_t i, Watch *w, Err *err) {
     ExecutorStep start = {
         .run = step->run, .shell = step->shell, .cwd = step->cwd, .build = step->build, .nix = step->nix};
     _cleanup_close_ int out = -1, in = -1;
-    int r;
+    int r = fill_step(j, ops, step, &env, err);
 
     w->ask = ops->ask;
     w->stop = ops->stop;
-    fill_env(j, ops, step, &env);
     start.env = env_list(&env);
-    r = watch_pipe(&in, &out, err);
+    if (r == 0 && step->computed_build)
+        r = values_build(j, step->build, mem, &start.build, err);
+    if (r == 0)
+        r = watch_pipe(&in, &out, err);
     if (r < 0)
         return r;
     start.out = out;
@@ -175,7 +193,7 @@ static void run_step(JobProcess *j, size_t i) {
         result->state = STEP_FAILED;
         result->finished_at = clock_now();
         job_say(j, "step %zu/%zu: %s", i + 1, j->spec->step_count, err.msg);
-        job_fail(j, "infrastructure", 0, "step %zu (%s): %s", i + 1, step->name, err.msg);
+        job_fail(j, executor_reason(&err), 0, "step %zu (%s): %s", i + 1, step->name, err.msg);
         return;
     }
     report_send(j);
@@ -186,6 +204,8 @@ static void run_step(JobProcess *j, size_t i) {
     result->finished_at = clock_now();
     result->log_end = uploader_size(j->uploader);
     judge(j, i, end, &w, oom);
+    if (end == WATCH_EXITED)
+        handover_outputs(j, i);
 }
 
 /* ---- what they need ---- */
@@ -208,7 +228,8 @@ static bool prepare_executor(JobProcess *j) {
     WatchEnd end;
     Err err;
 
-    fill_env(j, j->ops, NULL, &env);
+    fill_job(j, j->ops, &env);
+    fill_ours(j, j->ops, &env);
     j->run.container.env = env_list(&env);
     if (begin_prepare(j, &w, &err) < 0) {
         job_say(j, "%s", err.msg);
@@ -229,7 +250,21 @@ static bool prepare_executor(JobProcess *j) {
     return false;
 }
 
+/* What the job's own environment has that the planner could not know. */
+static bool fill_values(JobProcess *j) {
+    Err err;
+
+    j->values.mem = j->mem;
+    if (values_env(j, &j->spec->computed, &j->values, &err) == 0)
+        return true;
+    job_say(j, "env: %s", err.msg);
+    job_fail(j, executor_reason(&err), 0, "env: %s", err.msg);
+    return false;
+}
+
 void steps_run(JobProcess *j) {
+    if (!fill_values(j))
+        return;
     if (j->ops->prepare && *j->spec->container.image && !prepare_executor(j))
         return;
     for (size_t i = 0; i < j->spec->step_count && !j->stale; i++) {
@@ -240,4 +275,6 @@ void steps_run(JobProcess *j) {
             j->steps[i].log_start = j->steps[i].log_end = uploader_size(j->uploader);
         }
     }
+    if (status_so_far(j) == COND_SUCCESS)
+        handover_pipeline(j);
 }

@@ -8,7 +8,7 @@
     "message,"                                                                                               \
     " stop_reason, retry, attempt, needs_left, priority, runner_id, lease_until, exit_code, created_at,"     \
     " queued_at, started_at, finished_at, project_id, fit_id, copied_from, retries, losses, queue_timeout,"  \
-    " allow_failure"                                                                                         \
+    " allow_failure, outputs"                                                                                \
     " FROM job"
 
 static void fill(DbStmt *st, const void *mem, void *row) {
@@ -16,9 +16,9 @@ static void fill(DbStmt *st, const void *mem, void *row) {
     const char **texts[] = {&j->uuid, &j->name,  &j->kind,   &j->executor, &j->arch,        &j->condition,
                             &j->spec, &j->state, &j->reason, &j->message,  &j->stop_reason, &j->retry};
     int64_t *numbers[] = {
-        &j->attempt,     &j->needs_left, &j->priority,   &j->runner_id,     &j->lease_until,  &j->exit_code,
-        &j->created_at,  &j->queued_at,  &j->started_at, &j->finished_at,   &j->project_id,   &j->fit_id,
-        &j->copied_from, &j->retries,    &j->losses,     &j->queue_timeout, &j->allow_failure};
+        &j->attempt,     &j->needs_left, &j->priority,   &j->runner_id,     &j->lease_until,   &j->exit_code,
+        &j->created_at,  &j->queued_at,  &j->started_at, &j->finished_at,   &j->project_id,    &j->fit_id,
+        &j->copied_from, &j->retries,    &j->losses,     &j->queue_timeout, &j->allow_failure, &j->outputs};
 
     j->id = db_int(st, 0);
     j->build_id = db_int(st, 1);
@@ -64,7 +64,7 @@ int store_job_insert(Db *db, Job *j, Err *err) {
 #define COPIED                                                                                               \
     "position, name, kind, executor, arch, condition, spec, state, reason, message, attempt, needs_left,"    \
     " priority, runner_id, exit_code, created_at, queued_at, started_at, finished_at, project_id, fit_id,"   \
-    " retry, retries, losses, queue_timeout, allow_failure"
+    " retry, retries, losses, queue_timeout, allow_failure, outputs"
 
 int store_job_copy(Db *db, int64_t id, const char *uuid, int64_t build_id, int64_t *ret_id, Err *err) {
     return db_query_int(db, ret_id, err,
@@ -165,14 +165,19 @@ int store_job_first_waiting(Db *db, int64_t build_id, const void *mem, Job **ret
 }
 
 static void fill_need_state(DbStmt *st, const void *mem, void *row) {
-    *(NeedState *)row = (NeedState){.name = row_text(st, 0, mem), .state = row_text(st, 1, mem)};
+    *(NeedState *)row = (NeedState){.name = row_text(st, 0, mem),
+                                    .state = row_text(st, 1, mem),
+                                    .log_job = db_int(st, 2),
+                                    .attempt = db_int(st, 3),
+                                    .outputs = db_int(st, 4)};
 }
 
 int store_job_need_states(Db *db, int64_t job_id, const void *mem, NeedState **ret, size_t *ret_count,
                           Err *err) {
     return rows_all(
         db, mem, sizeof(NeedState), fill_need_state, ret, ret_count, err,
-        "SELECT j.name, j.state FROM job_need n JOIN job j ON j.id = n.need_id WHERE n.job_id = ?1"
+        "SELECT j.name, j.state, CASE WHEN j.copied_from = 0 THEN j.id ELSE j.copied_from END, j.attempt,"
+        " j.outputs FROM job_need n JOIN job j ON j.id = n.need_id WHERE n.job_id = ?1"
         " ORDER BY j.position",
         "i", job_id);
 }

@@ -380,6 +380,15 @@ static const char caches[] = "CREATE TABLE cache ("
                              " UNIQUE (project_id, scope, key)) STRICT;"
                              "CREATE INDEX cache_used ON cache (used_at, id);";
 
+/* What a job's steps hand over; job.outputs: how many the attempt has that counts. */
+static const char outputs[] = "CREATE TABLE output ("
+                              " job_id INTEGER NOT NULL REFERENCES job (id),"
+                              " attempt INTEGER NOT NULL,"
+                              " name TEXT NOT NULL,"
+                              " value TEXT NOT NULL,"
+                              " PRIMARY KEY (job_id, attempt, name)) STRICT;"
+                              "ALTER TABLE job ADD COLUMN outputs INTEGER NOT NULL DEFAULT 0;";
+
 const DbMigration store_migrations[] = {
     {.version = 1, .name = "foundation", .sql = foundation},
     {.version = 2, .name = "session parents", .sql = session_parents},
@@ -390,5 +399,6 @@ const DbMigration store_migrations[] = {
     {.version = 7, .name = "pipelines", .sql = pipelines},
     {.version = 8, .name = "notices", .sql = notices},
     {.version = 9, .name = "caches", .sql = caches},
+    {.version = 10, .name = "outputs", .sql = outputs},
 };
 const size_t store_migration_count = ELEMENTS(store_migrations);

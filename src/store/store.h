@@ -164,6 +164,7 @@ typedef struct Job {
     int64_t retries, losses; /* by that rule; lost attempts since the last of them */
     int64_t allow_failure;   /* 1: when it fails, all goes on as if it had gone well */
     int64_t queue_timeout;   /* µs that it may wait when nothing but a runner is missing; 0: for ever */
+    int64_t outputs;         /* how many it has handed over; see store_outputs */
 } Job;
 /* Fills in id; and fit_id where it is 0: what its executor and architecture alone ask. */
 _must_check_ int store_job_insert(Db *db, Job *j, Err *err);
@@ -198,6 +199,7 @@ _must_check_ int store_job_needs_of_build(Db *db, int64_t build_id, const void *
 /* The jobs that one needs, by name: how they have ended. */
 typedef struct NeedState {
     const char *name, *state;
+    int64_t log_job, attempt, outputs; /* what it has handed over, and under which job and attempt */
 } NeedState;
 _must_check_ int store_job_need_states(Db *db, int64_t job_id, const void *mem, NeedState **ret,
                                        size_t *ret_count, Err *err);
@@ -271,6 +273,17 @@ _must_check_ int store_attempt_load(Db *db, int64_t job_id, int64_t number, cons
                                     Err *err);
 _must_check_ int store_attempts(Db *db, int64_t job_id, const void *mem, AttemptRow **ret, size_t *ret_count,
                                 Err *err); /* the first one first */
+
+/* ---- output: what a job's steps hand over ---- */
+typedef struct Output {
+    const char *name, *value;
+} Output;
+/* Of an attempt that has ended; once a name. */
+_must_check_ int store_output_put(Db *db, int64_t job_id, int64_t attempt, const Output *output, Err *err);
+/* The attempt that counts has so many. */
+_must_check_ int store_job_has_outputs(Db *db, int64_t id, int64_t count, Err *err);
+_must_check_ int store_outputs(Db *db, int64_t job_id, int64_t attempt, const void *mem, Output **ret,
+                               size_t *ret_count, Err *err); /* by name */
 
 /* ---- timer ---- */
 /* Something that is to happen at a time; one a kind and subject. */

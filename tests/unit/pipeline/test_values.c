@@ -117,9 +117,14 @@ static void what_only_the_plan_knows_is_folded_into_conditions(void **state) {
     assert_false(c.plan->jobs[0].skip);
 }
 
-static void needs_are_for_the_condition_of_a_job(void **state) {
-    static const PlanNeed needs[] = {
-        {"a (1)", "success"}, {"a (2)", "cancelled"}, {"b", "skipped"}, {"ab", "failed"}};
+static void needs_are_known_once_they_have_ended(void **state) {
+    static const PlanOutput first[] = {{"v", "1"}, {"w", "first"}}, second[] = {{"v", "2"}},
+                            dotted[] = {{"v", "3"}};
+    static const PlanNeed needs[] = {{"a (1)", "success", first, ELEMENTS(first)},
+                                     {"a (2)", "cancelled", second, ELEMENTS(second)},
+                                     {"b", "skipped"},
+                                     {"ab", "failed"},
+                                     {"c.outputs.d", "success", dotted, ELEMENTS(dotted)}};
     PlanContext context = on_main;
     bool result = false;
     Err err;
@@ -127,10 +132,16 @@ static void needs_are_for_the_condition_of_a_job(void **state) {
     context.needs = needs;
     context.need_count = ELEMENTS(needs);
     assert_int_equal(
-        condition_eval("needs.a.result == 'cancelled' && needs.b.result == 'skipped' && needs.x.result == ''",
-                       &context, COND_SUCCESS, &result, &err),
+        condition_eval(
+            "needs.a.result == 'cancelled' && needs.b.result == 'skipped' && needs.x.result == '' && "
+            "needs.a.outputs.v == 2 && needs.a.outputs.w == 'first' && needs.a.outputs.x == '' && "
+            "needs.c.outputs.d.outputs.v == 3",
+            &context, COND_SUCCESS, &result, &err),
         0);
     assert_true(result);
+}
+
+static void needs_are_for_conditions_and_steps(void **state) {
     _cleanup_case_ Case c =
         plan_fine("jobs:\n  a-b: {steps: [x]}\n  b: {steps: [x], needs: a-b, if: needs.a-b.result "
                   "== 'failed' && failure()}\n");
@@ -138,12 +149,59 @@ static void needs_are_for_the_condition_of_a_job(void **state) {
     assert_false(c.plan->jobs[1].skip);
     expect_problems(JOB("    if: needs.a.result == 'x'\n    needs: b\n  b: {steps: [x]}\n"),
                     "4:9: condition of job \"test\": \"a\" is not among the job's needs");
-    expect_problems(JOB("    env: {A: \"${{ needs.a.result }}\"}\n"),
-                    "4:19: \"env\" of job \"test\": \"needs\" is for the \"if\" of a job: nothing is known "
-                    "of them before");
+    expect_problems(JOB("    if: needs.a.result == 'x'\n"),
+                    "4:9: condition of job \"test\": \"a\" is not among the job's needs");
+    expect_problems(JOB("    runs-on: {arch: \"${{ needs.a.result }}\"}\n"),
+                    "4:26: \"arch\" of runs-on of job \"test\": \"needs\" is for a job's \"if\" and \"env\" "
+                    "and for its steps: nothing is known of them before");
     expect_problems(
-        JOB("    env: {A: \"${{ hash('a') }}\"}\n"),
-        "4:19: \"env\" of job \"test\": hash() needs the workspace's files: it is for cache keys");
+        JOB("    env: {A: \"${{ outputs.a }}\"}\n"),
+        "4:19: \"env\" of job \"test\": \"outputs\" is what a step wrote for those behind it in the "
+        "same job; another job's is needs.JOB.outputs.a");
+    expect_problems(JOB("    needs: b\n    env: {A: \"${{ needs.b.output }}\"}\n  b: {steps: [x]}\n"),
+                    "5:19: \"env\" of job \"test\": expected needs.JOB.result or needs.JOB.outputs.NAME");
+    expect_problems(
+        JOB("    if: hash('a') == ''\n"),
+        "4:9: condition of job \"test\": hash() needs the workspace's files: it is for cache keys, a "
+        "job's \"env\" and its steps");
+}
+
+static void what_only_the_job_knows_is_left_to_it(void **state) {
+    _cleanup_case_ Case c = plan_fine(
+        "jobs:\n  a: {steps: [x]}\n  b:\n    needs: a\n    matrix: {n: [1]}\n"
+        "    env: {A: \"${{ matrix.n }}-${{ needs.a.outputs.v }}\", B: \"${{ branch }}\", H: \"${{ hash('x') "
+        "}}\"}\n"
+        "    steps:\n"
+        "      - {run: 'echo \"${{ outputs.o }}\" \"${{ branch }}\"', env: {S: \"${{ needs.a.result }}\"}, "
+        "if: outputs.o != hash('y')}\n");
+    _cleanup_json_ json_t *spec = spec_of(&c, 1);
+
+    expect_json(spec, "env", "{\"B\":\"main\"}");
+    expect_json(spec, "computed", "{\"A\":\"1-${{ needs.a.outputs.v }}\",\"H\":\"${{ hash('x') }}\"}");
+    expect_json(spec, "steps/0/run", "\"echo \\\"${PELTON_VALUE_1}\\\" \\\"${PELTON_VALUE_2}\\\"\"");
+    expect_json(spec, "steps/0/env", "{\"PELTON_VALUE_2\":\"main\"}");
+    expect_json(spec, "steps/0/computed",
+                "{\"S\":\"${{ needs.a.result }}\",\"PELTON_VALUE_1\":\"${{ outputs.o }}\"}");
+    expect_json(spec, "steps/0/if", "\"outputs.o != hash('y')\"");
+}
+
+/* A branch may be called like an expression: the runner must not take it for one. */
+static void a_value_is_never_taken_for_an_expression(void **state) {
+    PlanContext context = on_main;
+    _cleanup_json_ json_t *spec = NULL;
+    const char *value;
+    Err err;
+    Case c;
+
+    context.branch = "${{ needs.a.result }}";
+    c = plan_in(JOB("    env: {A: \"${{ branch }}\"}\n"), &context);
+    assert_int_equal(c.result, 0);
+    spec = spec_of(&c, 0);
+    assert_int_equal(template_run(json_string_value(json_object_get(json_object_get(spec, "computed"), "A")),
+                                  &context, c.mem, &value, &err),
+                     0);
+    assert_string_equal(value, context.branch);
+    mem_case_done(&c);
 }
 
 static void a_long_condition_is_refused(void **state) {
@@ -165,7 +223,10 @@ int main(void) {
         cmocka_unit_test(here_documents_and_comments_are_known),
         cmocka_unit_test(mistakes_in_values_have_their_place),
         cmocka_unit_test(what_only_the_plan_knows_is_folded_into_conditions),
-        cmocka_unit_test(needs_are_for_the_condition_of_a_job),
+        cmocka_unit_test(needs_are_known_once_they_have_ended),
+        cmocka_unit_test(needs_are_for_conditions_and_steps),
+        cmocka_unit_test(what_only_the_job_knows_is_left_to_it),
+        cmocka_unit_test(a_value_is_never_taken_for_an_expression),
         cmocka_unit_test(a_long_condition_is_refused),
     };
 

@@ -2,16 +2,18 @@
 
 import pytest
 
-from lib.engine import IMAGE, Engine, missing
+from lib.engine import ENGINES, IMAGE, Engine, missing
 from lib.pipelines import Pipelines
 from lib.wait import wait_for
 
-pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
+
+def if_there(kind):
+    return pytest.param(kind, marks=pytest.mark.skipif(missing(kind) is not None, reason=str(missing(kind))))
 
 
-@pytest.fixture(scope="module")
-def engine():
-    with Engine() as running:
+@pytest.fixture(scope="module", params=map(if_there, ENGINES))
+def engine(request):
+    with Engine(request.param) as running:
         yield running
 
 

@@ -1,4 +1,5 @@
-"""A container engine of the tests' own: a dockerd with folders, socket and images of its own, and no bridge."""
+"""A container engine of the tests' own, with folders, socket and images of its own: a dockerd without a bridge, or Podman's
+service in name spaces of its own."""
 
 import os
 import shutil
@@ -6,17 +7,37 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from . import processes
 from .wait import wait_for
 
-DOCKER = "/usr/bin/docker"  # docker.io's, whatever else PATH has of that name
+DOCKER = "/usr/bin/docker"  # docker.io's, whatever else PATH has of that name; it speaks with Podman too
 IMAGE = "busybox:test"
 
 
-def missing():
-    """Why no engine can be started here; None: it can."""
+def _dockerd(folder, host):
+    return ["/usr/sbin/dockerd", "--data-root", folder / "data", "--exec-root", folder / "exec", "--pidfile", folder / "pid",
+            "-H", host, "--iptables=false", "--bridge=none", "--userland-proxy=false", "--log-level=error"]
+
+
+def _podman(folder, host):
+    # its rules for packets and its mounts are gone with their name spaces
+    alone = ["unshare", "--net", "--mount", "sh", "-c", 'ip link set lo up && exec "$@"', "-"]
+    return [*alone, "/usr/bin/podman", "--root", folder / "data", "--runroot", folder / "exec", "--tmpdir", folder / "tmp",
+            "system", "service", "--time=0", host]
+
+
+ENGINES = {  # how it is started, and what must be there
+    "docker": (_dockerd, ["/usr/sbin/dockerd"]),
+    "podman": (_podman, ["/usr/bin/podman", "/usr/lib/podman/netavark", "/usr/lib/podman/aardvark-dns",
+                         "/usr/libexec/podman/catatonit"]),
+}
+
+
+def missing(kind="docker"):
+    """Why that engine cannot be started here; None: it can."""
     if os.geteuid() != 0:
-        return "dockerd needs root"
-    for program in (DOCKER, "/usr/sbin/dockerd", "/bin/busybox"):
+        return f"{kind} needs root"
+    for program in (DOCKER, "/bin/busybox", *ENGINES[kind][1]):
         if not Path(program).exists():
             return f"{program} is not installed"
     return None
@@ -25,18 +46,18 @@ def missing():
 class Engine:
     """`with Engine() as engine`: it runs, and has the image IMAGE, nothing but busybox."""
 
+    def __init__(self, kind="docker"):
+        self.kind = kind
+
     def __enter__(self):
         self.folder = Path(tempfile.mkdtemp(prefix="pelton-engine-"))
-        self.socket = self.folder / "docker.sock"
-        self.env = {"DOCKER_HOST": f"unix://{self.socket}"}
+        self.env = {"DOCKER_HOST": f"unix://{self.folder / 'docker.sock'}"}
+        command = ENGINES[self.kind][0](self.folder, self.env["DOCKER_HOST"])
         with open(self.folder / "log", "wb") as log:
-            self.process = subprocess.Popen(
-                ["/usr/sbin/dockerd", "--data-root", self.folder / "data", "--exec-root", self.folder / "exec",
-                 "--pidfile", self.folder / "pid", "-H", self.env["DOCKER_HOST"], "--iptables=false", "--bridge=none",
-                 "--userland-proxy=false", "--log-level=error"],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+            self.process = subprocess.Popen(command, env={**os.environ, "CONTAINERS_CONF": self._settings()},
+                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         try:
-            wait_for(lambda: f"dockerd\n{(self.folder / 'log').read_text()}", self._answers)
+            wait_for(lambda: f"{self.kind}\n{(self.folder / 'log').read_text()}", self._answers)
             self._import()
         except BaseException:
             self.__exit__()
@@ -46,7 +67,14 @@ class Engine:
     def __exit__(self, *_):
         self.process.terminate()
         self.process.wait(60)
+        processes.kill_all(self.folder)
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _settings(self):
+        """Podman's: by itself it asks for limits that a machine without CAP_SYS_RESOURCE cannot give."""
+        path = self.folder / "containers.conf"
+        path.write_text('[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]\n')
+        return path
 
     def _answers(self):
         assert self.process.poll() is None, (self.folder / "log").read_text()

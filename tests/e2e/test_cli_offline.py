@@ -148,6 +148,11 @@ def test_man_pages_are_clean_roff(run, verb):
         assert not line.startswith("'")
 
 
+def test_every_verb_has_a_man_page_that_is_installed():
+    built = {page.stem for page in (pathlib.Path(PELTON).parent / "packaging").glob("*.1")}
+    assert built == {"pelton", *(f"pelton-{c['name'].split()[0]}" for c in commands())}
+
+
 def complete(words, tmp_path):
     """What bash offers for the last of the words."""
     script = tmp_path / "complete.sh"

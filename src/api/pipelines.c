@@ -477,9 +477,12 @@ const HttpRoute api_pipelines[] = {
      .mode = HTTP_THREADED,
      .handle = upload,
      .max_body = STAGES_MAX_BYTES + 1024 * 1024,
+     .accept = "multipart/form-data",
      .tag = "pipelines",
      .summary =
          "Store a pipeline from a file: multipart/form-data, the part is called pipeline, file or yaml",
+     .request =
+         "{\"type\":\"object\",\"properties\":{\"pipeline\":{\"type\":\"string\",\"format\":\"binary\"}}}",
      .answer = SCHEMA_PIPELINE},
     {.method = HTTP_GET,
      .path = "/api/ci/pipelines/{id}",

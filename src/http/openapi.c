@@ -7,8 +7,9 @@ static const char error_schema[] =
     "\"error\":{\"type\":\"string\",\"description\":\"the kind of the error, as ValidationError or "
     "NotFound\"},"
     "\"message\":{\"type\":\"string\"},"
-    "\"details\":{\"type\":[\"object\",\"null\"],\"properties\":{\"code\":{\"type\":\"string\"},"
+    "\"details\":{\"type\":[\"object\",\"string\",\"null\"],\"properties\":{\"code\":{\"type\":\"string\"},"
     "\"status\":{\"type\":\"integer\"},\"request_id\":{\"type\":\"string\"}}},"
+    "\"status\":{\"type\":\"integer\"},"
     "\"suggestions\":{\"type\":\"array\",\"items\":{\"type\":\"string\"}},"
     "\"timestamp\":{\"type\":\"string\",\"format\":\"date-time\"}}}";
 
@@ -64,12 +65,16 @@ static void write_content(JsonWriter *w, const char *type, const char *schema) {
     jw_end_object(w);
 }
 
+/* A body that is handed on as it comes has no type of its own. */
 static void write_body(JsonWriter *w, const HttpRoute *route) {
-    if (!route->request && !route->accept)
+    if (!route->request && !route->accept && !route->body && route->method != HTTP_PUT)
         return;
     jw_object(w, "requestBody");
     jw_bool(w, "required", true);
-    write_content(w, route->accept ? route->accept : "application/json",
+    write_content(w,
+                  route->accept    ? route->accept
+                  : route->request ? "application/json"
+                                   : "application/octet-stream",
                   route->request ? route->request : "{}");
     jw_end_object(w);
 }
@@ -84,6 +89,8 @@ static void write_answers(JsonWriter *w, const HttpRoute *route) {
     jw_str(w, "description", reply_reason(status));
     if (route->answer)
         write_content(w, "application/json", route->answer);
+    else if (status != 204)
+        write_content(w, "*/*", "{}");
     jw_end_object(w);
     jw_object(w, "default");
     jw_str(w, "description", "an error");

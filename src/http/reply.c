@@ -125,7 +125,7 @@ static const ErrorWords error_words[] = {
     {400, "ValidationError", "correct the request as the message says"},
     {401, "Unauthorized", "send a valid token: Authorization: Bearer TOKEN"},
     {403, "Forbidden", "use a token that has the right to do this"},
-    {404, "NotFound", "check the address: /api/openapi.json lists all paths"},
+    {404, "NotFound", "check the name or number"},
     {405, "MethodNotAllowed", "use one of the methods in the Allow header"},
     {409, "Conflict", "read the present state and decide anew"},
     {410, "Gone", NULL},
@@ -143,6 +143,8 @@ static const ErrorWords error_words[] = {
     {507, "InsufficientStorage", "free space on the server, or raise the quota"},
 };
 
+#define NO_SUCH_PATH "check the address: /api/openapi.json lists all paths"
+
 static const ErrorWords *words_of(int status) {
     for (size_t i = 0; i < ELEMENTS(error_words); i++)
         if (error_words[i].status == status)
@@ -159,6 +161,7 @@ const char *http_error_words(int status, const char **ret_suggestion) {
 
 static const char *default_error_body(HttpRequest *req, int status, const Err *err, Buf *out) {
     const ErrorWords *words = words_of(status);
+    const char *suggestion = req->route || status != 404 ? words->suggestion : NO_SUCH_PATH;
     JsonWriter w = JSON_WRITER(out);
 
     jw_object(&w, NULL);
@@ -170,8 +173,8 @@ static const char *default_error_body(HttpRequest *req, int status, const Err *e
     jw_str(&w, "request_id", req->id);
     jw_end_object(&w);
     jw_array(&w, "suggestions");
-    if (words->suggestion)
-        jw_str(&w, NULL, words->suggestion);
+    if (suggestion)
+        jw_str(&w, NULL, suggestion);
     jw_end_array(&w);
     jw_time(&w, "timestamp", clock_now());
     jw_end_object(&w);

@@ -70,6 +70,28 @@ def test_the_description_is_an_openapi_document(bench):
     assert len(names) == sum(len(methods) for methods in document["paths"].values())
 
 
+def test_answers_and_bodies_are_of_the_types_that_the_description_names(bench):
+    paths = bench.client.get("/api/openapi.json")["paths"]
+    for path, methods in paths.items():
+        if "get" in methods and "{" not in path and path != "/api/events":
+            kind = bench.client.call("GET", path).headers["Content-Type"].split(";")[0]
+            assert {kind, "*/*"} & set(methods["get"]["responses"]["200"]["content"]), f"{path}: {kind}"
+    for method, path, kind in (("post", "/api/ci/pipelines/upload", "multipart/form-data"), ("post", "/api/repos", "application/json"),
+                               ("put", "/api/runner/jobs/{id}/artifacts/{path}", "application/octet-stream"),
+                               ("post", "/api/runner/jobs/{id}/log", "application/octet-stream")):
+        assert list(paths[path][method]["requestBody"]["content"]) == [kind]
+
+
+def test_errors_are_as_the_description_says(bench):
+    error = bench.client.get("/api/openapi.json")["components"]["schemas"]["Error"]
+    kinds = {"string": str, "integer": int, "object": dict, "array": list, "null": type(None)}
+    for path, status in (("/api/nothing", 404), ("/api/ci/pipelines/x", 400), ("/api/deployments/x", 404)):
+        body = bench.client.call("GET", path, expect=status).json
+        for name, value in body.items():
+            allowed = error["properties"][name]["type"]
+            assert isinstance(value, tuple(kinds[kind] for kind in (allowed if isinstance(allowed, list) else [allowed]))), name
+
+
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer plt_" + "x" * 40}, {"Authorization": "Bearer "},
                                      {"Authorization": basic("admin", "admin")}, {"Cookie": "pelton_session=plt_x"},
                                      {"Authorization": "Bearer " + "y" * 10000}, {"Authorization": "Digest x"}],

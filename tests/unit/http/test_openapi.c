@@ -96,7 +96,10 @@ static void the_document_says_what_the_table_says(void **state) {
     op = AT(doc, "paths", "/api/builds", "post");
     assert_true(json_is_array(AT(op, "requestBody", "content", "application/json", "schema", "required")));
     assert_true(json_is_object(AT(op, "responses", "202")));
-    list = AT(doc, "paths", "/files/{name}/{path}", "get", "parameters");
+    op = AT(doc, "paths", "/files/{name}/{path}", "get");
+    assert_true(json_is_object(AT(op, "responses", "200", "content", "*/*")));
+    assert_null(json_object_get(op, "requestBody"));
+    list = AT(op, "parameters");
     parameter_is(list, 0, "name", "path", NULL);
     parameter_is(list, 1, "path", "path", "the rest of the path");
     assert_string_equal(json_string_value(AT(doc, "components", "securitySchemes", "bearer", "scheme")),

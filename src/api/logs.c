@@ -179,7 +179,8 @@ static void add_job_state(Follower *f, Buf *out) {
     add_event(f, out, "job", &data);
 }
 
-static void add_end(Follower *f, Buf *out, const char *status, const char *reason) {
+/* message: why the build never had a job, for no job has said it; else NULL. */
+static void add_end(Follower *f, Buf *out, const Build *build, const char *message) {
     _cleanup_buf_ Buf data = BUF_INIT;
     JsonWriter w = JSON_WRITER(&data);
 
@@ -192,7 +193,9 @@ static void add_end(Follower *f, Buf *out, const char *status, const char *reaso
     jw_object(&w, NULL);
     if (f->format == FORMAT_WEBSOCKET)
         jw_str(&w, "event", "end");
-    jw_str(&w, "status", word_of(f, status, reason));
+    jw_str(&w, "status", word_of(f, build->state, build->reason));
+    if (message)
+        jw_str(&w, "message", message);
     jw_end_object(&w);
     add_event(f, out, "end", &data);
 }
@@ -298,7 +301,7 @@ static int end_of_build(Follower *f, Buf *out, Err *err) {
     if (r < 0)
         return r;
     /* all its jobs have ended, but the build's own end is in the same transaction as the last one's */
-    add_end(f, out, build->state, build->reason);
+    add_end(f, out, build, f->position == 0 && !str_empty(build->message) ? build->message : NULL);
     f->finished = true;
     return 0;
 }
@@ -435,12 +438,12 @@ static int find_job(HttpRequest *req, LogCall *call, Err *err) {
         r = store_job_at(db, call->build->id, 0, http_mem(req), &call->job, err);
     if (r == -ERR_NOT_FOUND && name)
         return err_set(err, ERR_NOT_FOUND, "build %" PRId64 " has no job '%s'", call->build->id, name);
-    if (r < 0 || !call->attempt)
+    if (r < 0 || !(call->attempt || call->offset))
         return r;
     if (!call->job)
         return err_set(err, ERR_INVALID,
-                       "query \"attempt\": build %" PRId64 " has %" PRId64 " jobs: say of which one (job)",
-                       call->build->id, call->jobs);
+                       "query \"%s\": build %" PRId64 " has %" PRId64 " jobs: say of which one (job)",
+                       call->attempt ? "attempt" : "offset", call->build->id, call->jobs);
     if (call->attempt > call->job->attempt)
         return err_set(err, ERR_NOT_FOUND,
                        "job '%s' of build %" PRId64 " has no attempt %" PRId64 "; it has had %" PRId64,

@@ -75,7 +75,7 @@ static const Setting builds_flags[] = {
      .type = SETTING_INT,
      .offset = offsetof(BuildsOptions, limit),
      .min = 1,
-     .max = 1000,
+     .max = 100, /* what the server gives at a time */
      .fallback = "20",
      .arg = "N",
      .help = "how many"},
@@ -145,7 +145,7 @@ static int builds_run(Cli *cli, void *arg, Err *err) {
 static void show_line(Cli *cli, Buf *out, const char *title, const char *text) {
     if (!*text)
         return;
-    buf_addf(out, "  %-9s%s\n", title, text_clean(cli->mem, text));
+    buf_addf(out, "  %-9s%s\n", title, text_clean_lines(cli->mem, text, "           "));
 }
 
 static void show_head(Cli *cli, const json_t *build, Buf *out) {

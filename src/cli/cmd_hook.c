@@ -112,7 +112,7 @@ static void report_answer(Cli *cli, const HookRef *ref, const HttpCall *call) {
         return;
     id = field_int(answer, "id", 0);
     status = text_clean(cli->mem, field_text(cli->mem, answer, "status"));
-    message = text_clean(cli->mem, field_text(cli->mem, answer, "message"));
+    message = text_clean_lines(cli->mem, field_text(cli->mem, answer, "message"), "pelton:   ");
     url = text_clean(cli->mem, field_text(cli->mem, answer, "url"));
     if (id == 0) {
         fprintf(stderr, "pelton: %s: %s\n", short_ref(cli, ref->ref), *message ? message : status);

@@ -26,6 +26,7 @@ typedef struct Follow {
     bool status_shown;  /* the progress line is on the screen */
     bool heard;         /* something came over this connection */
     const char *result; /* the build's end, or NULL */
+    const char *why;    /* of a build that never had a job; else "" */
     Err err;
 } Follow;
 
@@ -217,8 +218,10 @@ static int on_event(void *arg, const char *event, const Buf *text) {
         return 0;
     if (json_read(buf_str(text), text->len, &data, &f->err) < 0)
         return err_wrap(&f->err, "the server's event \"%s\" cannot be read", event);
-    if (end)
+    if (end) {
         f->result = mem_strdup(f->cli->mem, field_text(f->cli->mem, data, "status"));
+        f->why = mem_strdup(f->cli->mem, field_text(f->cli->mem, data, "message"));
+    }
     if (job)
         r = take_job(f, data);
     if (f->cli->json)
@@ -318,7 +321,7 @@ static const char *result_of(const Follow *f, const char *job) {
 }
 
 int follow_build(Cli *cli, int64_t build, const char *job, Err *err) {
-    Follow f = {.cli = cli, .build = build};
+    Follow f = {.cli = cli, .build = build, .why = ""};
     const char *path = mem_printf(cli->mem, "/api/builds/%" PRId64 "/logs?follow=true%s%s", build,
                                   job ? "&job=" : "", job ? str_url_encode(cli->mem, job, false) : "");
     _cleanup_talloc_ char *line = NULL;
@@ -329,8 +332,9 @@ int follow_build(Cli *cli, int64_t build, const char *job, Err *err) {
     if (r > 0) {
         const char *result = text_clean(cli->mem, result_of(&f, job));
 
-        line = mem_printf(NULL, "%s%s%s %" PRId64 " %s", job ? "job " : "",
-                          job ? text_clean(cli->mem, job) : "", job ? " of build" : "build", build, result);
+        line = mem_printf(NULL, "%s%s%s %" PRId64 " %s%s%s", job ? "job " : "",
+                          job ? text_clean(cli->mem, job) : "", job ? " of build" : "build", build, result,
+                          *f.why ? ": " : "", text_clean_lines(cli->mem, f.why, "  "));
         r = say(&f, status_style(result), line);
         if (r < 0)
             *err = f.err;
@@ -346,7 +350,7 @@ int follow_build(Cli *cli, int64_t build, const char *job, Err *err) {
 
 static int report_started(Cli *cli, const json_t *answer, int64_t id, Err *err) {
     const char *status = text_clean(cli->mem, field_text(cli->mem, answer, "status"));
-    const char *message = text_clean(cli->mem, field_text(cli->mem, answer, "message"));
+    const char *message = text_clean_lines(cli->mem, field_text(cli->mem, answer, "message"), "  ");
     _cleanup_buf_ Buf out = BUF_INIT;
     int r;
 

@@ -146,6 +146,18 @@ const char *text_clean(const void *mem, const char *s) {
     return copy;
 }
 
+const char *text_clean_lines(const void *mem, const char *s, const char *indent) {
+    const char *out = "";
+
+    for (const char *line = s; line && *line; line += strcspn(line, "\n"), line += *line == '\n') {
+        _cleanup_talloc_ char *one = mem_strndup(NULL, line, strcspn(line, "\n"));
+
+        out = mem_printf(mem, "%s%s%s%s", out, line == s ? "" : "\n", line == s ? "" : indent,
+                         text_clean(one, one));
+    }
+    return out;
+}
+
 /* ---- what a log may do to a terminal ---- */
 
 enum { FILTER_TEXT, FILTER_ESCAPE, FILTER_CSI, FILTER_STRING, FILTER_STRING_ESCAPE, FILTER_C2 };

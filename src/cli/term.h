@@ -34,6 +34,8 @@ size_t text_width(const char *s);
 size_t text_cut(const char *s, size_t columns);
 /* A copy on one line: control characters become a space, what is not UTF-8 U+FFFD. NULL gives "". */
 const char *text_clean(const void *mem, const char *s);
+/* The same of each line: those after the first begin with `indent`. */
+const char *text_clean_lines(const void *mem, const char *s, const char *indent);
 
 /* Passes a log through to a terminal: text, colours (SGR), tab, newline, carriage return and backspace. Other
  * escape and control sequences (titles, clipboard, cursor, queries that would answer as if typed) are

@@ -133,6 +133,9 @@ def test_many_jobs_are_one_after_the_other(bench):
     assert follow(bench, number, "?job=two")[0] == {"two": "log of two\n"}
     reply = bench.api("GET", logs(number, "?job=four"), expect=404)
     assert "four" in reply.json["message"]
+    for query in ("offset=3", "attempt=1"):
+        reply = bench.api("GET", logs(number, f"?{query}"), expect=400)
+        assert "say of which one (job)" in reply.json["message"]
 
 
 def test_a_job_of_a_build_that_is_not_there_is_a_build_not_found(bench):
@@ -145,6 +148,7 @@ def test_a_build_without_jobs_that_ran_ends_its_followers(bench):
     assert bench.build(number)["status"] == "failed"
     seen = follow(bench, number)[1]
     assert seen[-1].name == "end" and seen[-1].json["status"] == "failed"
+    assert "line 1" in seen[-1].json["message"]
     assert plain(bench, number, "?follow=1").body == b""
 
 

@@ -155,6 +155,14 @@ def test_a_build_shows_jobs_steps_and_why(run, server):
     assert "test (attempt 2)" in out and "step 2: exit status 1" in out and "  make" in out and "Ada" in out
 
 
+def test_each_mistake_of_a_pipeline_file_has_a_line_of_its_own(run, server):
+    mistakes = "line 3, column 5: one\nline 4, column 7: two"
+    server.routes["GET", "/api/builds/12"] = (200, {**BUILD, "status": "failed", "message": mistakes, "jobs": []})
+    assert "  why      line 3, column 5: one\n           line 4, column 7: two\n" in run("build", "show", "12").stdout
+    server.routes["GET", "/api/builds/12/logs"] = lambda r: r.stream((1, "end", {"status": "failed", "message": mistakes}))
+    assert "build 12 failed: line 3, column 5: one\n  line 4, column 7: two\n" in run("logs", "-f", "12").stderr
+
+
 def test_build_start_sends_ref_and_env(run, server):
     server.routes["POST", "/api/repos/hello/builds"] = (202, {"id": 12, "status": "queued"})
     out = run("build", "start", "hello", "--ref", "v1", "--env", "A=1,2", "--env", "B=")
@@ -316,7 +324,7 @@ ZERO = "0" * 40
 
 
 def test_the_hook_hands_over_every_ref(hook, server, repo):
-    answers = [{"id": 12, "status": "queued", "url": "http://h/builds/12"}, {"id": 13, "status": "failed", "message": "line 3: oops"},
+    answers = [{"id": 12, "status": "queued", "url": "http://h/builds/12"}, {"id": 13, "status": "failed", "message": "line 3: oops\nline 4: ah"},
                {"id": None, "status": "skipped", "message": "deleted"}]
     server.routes["POST", "/api/builds"] = lambda r: r.json(202, answers.pop(0))
     out = hook(f"{ZERO} {repo.commit} refs/heads/main", f"{ZERO} {repo.tag} refs/tags/v1", f"{repo.commit} {ZERO} refs/heads/old")
@@ -330,7 +338,7 @@ def test_the_hook_hands_over_every_ref(hook, server, repo):
     assert gone["new_rev"] == ZERO and gone["commit_author"] == ""
     assert {r.headers["Authorization"] for r in server.seen} == {"Bearer plt_hook"}
     assert "pelton: build 12 queued: http://h/builds/12\n" in out.stderr
-    assert "line 3: oops" in out.stderr and "old: deleted" in out.stderr
+    assert "pelton: build 13 failed: line 3: oops\npelton:   line 4: ah\n" in out.stderr and "old: deleted" in out.stderr
 
 
 def test_the_hook_is_loud_when_the_server_is_down(hook, repo):

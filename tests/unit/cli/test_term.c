@@ -36,6 +36,8 @@ static void cleaned_text_cannot_steer_a_terminal(void **state) {
                         "a  b"); /* CSI as one character */
     assert_string_equal(text_clean(mem, "\xFFz"), "\xEF\xBF\xBDz");
     assert_string_equal(text_clean(mem, NULL), "");
+    assert_string_equal(text_clean_lines(mem, "a\033b\n\rc\n", "> "), "a b\n>  c");
+    assert_string_equal(text_clean_lines(mem, NULL, "> "), "");
 }
 
 /* The filter over the text in pieces of `size`. */

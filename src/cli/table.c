@@ -125,7 +125,7 @@ const char *time_ago(const void *mem, int64_t us, int64_t now) {
 
     if (us == 0)
         return "-";
-    if (s < 5)
+    if (s < 5 && now >= us)
         return "just now";
     if (s < 60)
         return mem_printf(mem, "%s%" PRId64 " s%s", before, s, after);

@@ -51,25 +51,13 @@ static int login(HttpRequest *req, Err *err) {
     return 0;
 }
 
-static int revoke_id(Db *db, int64_t id, Err *err) {
-    int r = db_begin(db, err);
-
-    if (r < 0)
-        return r;
-    r = store_token_revoke(db, id, clock_now(), err);
-    if (r >= 0)
-        r = db_commit(db, err);
-    db_rollback(db);
-    return r;
-}
-
 static int logout(HttpRequest *req, Err *err) {
     const Principal *who = http_principal(req);
     int r = 0;
 
     /* only a session ends; a token that a script sent stays */
     if (who->session)
-        r = revoke_id(api_of(req)->builds->db, who->token_id, err);
+        r = auth_revoke(api_of(req)->builds->db, who->token_id, err);
     if (r < 0)
         return r;
     set_cookie(req, "", 0);
@@ -172,7 +160,7 @@ static int revoke_token(HttpRequest *req, Err *err) {
     int r = http_param_id(req, "id", &id, err);
 
     if (r >= 0)
-        r = revoke_id(api_of(req)->builds->db, id, err);
+        r = auth_revoke(api_of(req)->builds->db, id, err);
     if (r < 0)
         return r;
     http_reply_empty(req, 204);

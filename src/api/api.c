@@ -31,6 +31,12 @@ int api_authorize(void *arg, HttpRequest *req, const HttpRoute *route, Err *err)
     return r >= 0 && route->grows ? disk_check(&api->builds->disk, err) : r;
 }
 
+bool api_still(void *arg, HttpRequest *req) {
+    Api *api = arg;
+
+    return auth_still(api->builds->db, http_principal(req));
+}
+
 static void release(void *arg, const Err *err) {
     http_release(arg, err);
 }

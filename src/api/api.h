@@ -31,5 +31,7 @@ void api_init(Api *api, const void *mem);
 extern const HttpRoute *const api_tables[];
 /* HttpServerOptions.authorize. */
 int api_authorize(void *arg, HttpRequest *req, const HttpRoute *route, Err *err);
+/* HttpServerOptions.still: the token is good as before. */
+bool api_still(void *arg, HttpRequest *req);
 /* HttpServerOptions.settle: what is answered survives a power loss. */
 void api_settle(void *arg, HttpRequest *req);

@@ -27,6 +27,8 @@ typedef struct Principal {
     const char *name; /* of the token: who it is */
     const char *role;
     unsigned roles;
+    const char *hash;     /* of the token's text */
+    unsigned revocations; /* seen by then: see auth_still */
 } Principal;
 
 #define AUTH_TOKEN_SIZE 48
@@ -49,6 +51,11 @@ _must_check_ int auth_session_create(Db *db, const Principal *of, int64_t ttl_us
 /* Who the text is: ERR_UNAUTHORIZED (saying no more than that) when it is wrong, expired or revoked. In mem.
  */
 _must_check_ int auth_verify(Db *db, const char *text, const void *mem, Principal **ret, Err *err);
+/* From now on it and its sessions open nothing. ERR_NOT_FOUND: no such token, or revoked already. */
+_must_check_ int auth_revoke(Db *db, int64_t id, Err *err);
+/* Whether the principal's token has neither expired nor been revoked since it was verified: for what goes on
+ * after its request. Reads the database only when some token was revoked. From one thread at a time. */
+bool auth_still(Db *db, Principal *p);
 /* A token kept in a file (mode 0600): the one that is there if it still holds, else a new one. *ret_new
  * tells. */
 _must_check_ int auth_token_file(Db *db, const char *path, const TokenRequest *request,

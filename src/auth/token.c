@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include <fcntl.h>
 #include <sodium.h>
+#include <stdatomic.h>
 
 #define PREFIX "plt_"
 #define RANDOM 40 /* characters: 206 bits */
@@ -109,19 +110,30 @@ int auth_session_create(Db *db, const Principal *of, int64_t ttl_us, char text[A
     return issue(db, &session, text, err);
 }
 
+/* How many tokens were revoked since the start. */
+static atomic_uint revocations;
+
+static int load_valid(Db *db, const char *hash, const void *mem, Token **ret, Err *err) {
+    int r = store_token_by_hash(db, hash, mem, ret, err);
+
+    if (r < 0 && r != -ERR_NOT_FOUND)
+        return r;
+    if (r < 0 || (*ret)->revoked_at || ((*ret)->expires_at && (*ret)->expires_at <= clock_now()))
+        return err_set(err, ERR_UNAUTHORIZED, "the token is wrong, has expired or was revoked");
+    return 0;
+}
+
 int auth_verify(Db *db, const char *text, const void *mem, Principal **ret, Err *err) {
     char hash[HASH_SIZE];
-    int64_t now = clock_now();
+    unsigned seen = atomic_load(&revocations); /* before the row is read */
     Principal *p;
     Token *token;
     int r;
 
     hash_of(text, hash);
-    r = store_token_by_hash(db, hash, mem, &token, err);
-    if (r < 0 && r != -ERR_NOT_FOUND)
+    r = load_valid(db, hash, mem, &token, err);
+    if (r < 0)
         return r;
-    if (r < 0 || token->revoked_at || (token->expires_at && token->expires_at <= now))
-        return err_set(err, ERR_UNAUTHORIZED, "the token is wrong, has expired or was revoked");
     p = mem_new(mem, Principal);
     *p = (Principal){.token_id = token->id,
                      .runner_id = token->runner_id,
@@ -129,9 +141,42 @@ int auth_verify(Db *db, const char *text, const void *mem, Principal **ret, Err 
                      .session = str_eq(token->kind, "session"),
                      .name = token->name,
                      .role = token->role,
-                     .roles = auth_role_bits(token->role)};
+                     .roles = auth_role_bits(token->role),
+                     .hash = mem_strdup(mem, hash),
+                     .revocations = seen};
     *ret = p;
     return 0;
+}
+
+int auth_revoke(Db *db, int64_t id, Err *err) {
+    int r = db_begin(db, err);
+
+    if (r < 0)
+        return r;
+    r = store_token_revoke(db, id, clock_now(), err);
+    if (r >= 0)
+        r = db_commit(db, err);
+    db_rollback(db);
+    if (r >= 0)
+        atomic_fetch_add(&revocations, 1);
+    return r;
+}
+
+bool auth_still(Db *db, Principal *p) {
+    unsigned now = atomic_load(&revocations);
+    _cleanup_talloc_ void *mem = NULL;
+    Token *token;
+    Err err;
+
+    if (p->expires_at && p->expires_at <= clock_now())
+        return false;
+    if (p->revocations == now)
+        return true;
+    mem = talloc_new(NULL);
+    if (load_valid(db, p->hash, mem, &token, &err) == -ERR_UNAUTHORIZED)
+        return false;
+    p->revocations = now;
+    return true;
 }
 
 static bool file_holds(Db *db, const char *path, char text[AUTH_TOKEN_SIZE]) {

@@ -88,6 +88,9 @@ typedef struct HttpServerOptions {
      * wants a challenge of its own: http_add_header(req, "WWW-Authenticate", "Basic …") before returning
      * replaces ours. */
     int (*authorize)(void *arg, HttpRequest *req, const HttpRoute *route, Err *err);
+    /* Called before a stream of such a route sends more, on the loop's thread, so it must be quick. False:
+     * the stream is cut off. NULL: it goes on. */
+    bool (*still)(void *arg, HttpRequest *req);
     /* A handler has answered, and not with an error; not called for streams, for GET, nor for routes that
      * promise nothing. On its thread: a worker (http_may_block) waits until what the answer promises holds;
      * elsewhere http_hold keeps the answer back until it does. NULL: answers go out at once. */

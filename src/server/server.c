@@ -207,6 +207,7 @@ static int start_http(Server *s, Err *err) {
                                  .access_log = set->access_log,
                                  .tables = api_tables,
                                  .authorize = api_authorize,
+                                 .still = api_still,
                                  .settle = api_settle,
                                  .listening = know_address,
                                  .arg = &s->api,

@@ -1,5 +1,6 @@
 """Who may do what: every route of the API's own description, tokens in every state, roles, cookies."""
 
+import http.client
 import json
 
 import pytest
@@ -131,6 +132,31 @@ def test_a_token_stops_with_its_revocation(bench):
     reader.call("GET", "/api/me", expect=401)
     listed = {token["id"]: token for token in bench.client.get("/api/tokens")["tokens"]}
     assert listed[made["id"]]["status"] == "revoked"
+
+
+def next_line(stream):
+    """b"": it has ended, or was cut off."""
+    try:
+        return stream.line()
+    except (http.client.HTTPException, OSError):
+        return b""
+
+
+def test_what_a_token_follows_ends_with_its_revocation(bench):
+    made = new_token(bench, "read")
+    with bench.as_token(made["token"]).events("/api/events") as cut, bench.client.events("/api/events") as whole:
+        bench.client.delete(f"/api/tokens/{made['id']}", expect=204)
+        bench.build_of()
+        assert next_line(whole) and not next_line(cut)
+
+
+def test_what_a_token_follows_ends_at_its_expiry(bench):
+    made = new_token(bench, "read", ttl="1s")
+    reader = bench.as_token(made["token"])
+    with reader.events("/api/events") as cut:
+        wait_for("expiry", lambda: reader.call("GET", "/api/me", expect=(200, 401)).status == 401)
+        bench.build_of()
+        assert not next_line(cut)
 
 
 def test_a_token_stops_at_its_expiry(bench):

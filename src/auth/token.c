@@ -69,7 +69,7 @@ static int check_request(const TokenRequest *request, Err *err) {
         return err_set(err, ERR_INVALID, "field \"name\": expected 1 to 100 bytes of text");
     if (!auth_role_bits(request->role))
         return err_set(err, ERR_INVALID,
-                       "field \"role\": expected admin, user, read, runner or registration, got \"%s\"",
+                       "field \"role\": expected admin, user, read or registration, got \"%s\"",
                        request->role);
     if (request->ttl_us < 0 || request->ttl_us > AUTH_TTL_MAX)
         return err_set(err, ERR_INVALID, "field \"ttl\": expected at most 100 years");

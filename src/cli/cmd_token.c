@@ -9,7 +9,8 @@ typedef struct TokenOptions {
     const char *ttl; /* as written: the server reads it */
 } TokenOptions;
 
-static const char *const roles[] = {"admin", "user", "read", "runner", "registration", NULL};
+/* Those that a person may give away: the server makes the others itself. */
+static const char *const roles[] = {"admin", "user", "read", "registration", NULL};
 
 static const Setting create_flags[] = {
     {.name = "role",
@@ -56,7 +57,7 @@ static int create_run(Cli *cli, void *arg, Err *err) {
 }
 
 static int list_run(Cli *cli, void *arg, Err *err) {
-    static const char *const headers[] = {"ID", "NAME", "ROLE", "EXPIRES", NULL};
+    static const char *const headers[] = {"ID", "NAME", "ROLE", "STATUS", "EXPIRES", NULL};
     Table *table = table_new(cli->mem, headers);
     _cleanup_json_ json_t *answer = NULL;
     _cleanup_buf_ Buf out = BUF_INIT;
@@ -77,6 +78,7 @@ static int list_run(Cli *cli, void *arg, Err *err) {
         table_cell(table, STYLE_BOLD, field_text(cli->mem, token, "id"));
         table_cell(table, STYLE_PLAIN, field_text(cli->mem, token, "name"));
         table_cell(table, STYLE_PLAIN, field_text(cli->mem, token, "role"));
+        table_cell(table, STYLE_PLAIN, field_text(cli->mem, token, "status"));
         table_cell(table, STYLE_DIM, expires ? time_ago(cli->mem, expires, clock_now()) : "never");
     }
     table_print(table, &cli->out, &out);

@@ -155,6 +155,12 @@ def test_a_build_shows_jobs_steps_and_why(run, server):
     assert "test (attempt 2)" in out and "step 2: exit status 1" in out and "  make" in out and "Ada" in out
 
 
+def test_tokens_that_are_good_for_nothing_are_listed_as_such(run, server):
+    tokens = [{"id": 3, "name": "old", "role": "user", "status": "revoked", "expires_at": None}]
+    server.routes["GET", "/api/tokens"] = (200, {"tokens": tokens})
+    assert run("token", "list").stdout.splitlines()[1].split() == ["3", "old", "user", "revoked", "never"]
+
+
 def test_each_mistake_of_a_pipeline_file_has_a_line_of_its_own(run, server):
     mistakes = "line 3, column 5: one\nline 4, column 7: two"
     server.routes["GET", "/api/builds/12"] = (200, {**BUILD, "status": "failed", "message": mistakes, "jobs": []})

@@ -93,6 +93,7 @@ static const YamlNode *read_file(LangReader *r, const YamlNode *path, int depth)
 static const YamlNode *with_includes(LangReader *r, const YamlNode *root, int depth) {
     const YamlNode *list = yaml_get(root, "include"), *under = NULL, *const *items = &list;
     size_t count = 1;
+    bool bad = false;
 
     if (!list)
         return root;
@@ -105,13 +106,15 @@ static const YamlNode *with_includes(LangReader *r, const YamlNode *root, int de
                     LANG_MAX_INCLUDE_DEPTH);
         return NULL;
     }
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < MIN(count, LANG_MAX_INCLUDES + 1); i++) {
         const YamlNode *path = path_of(r, items[i]), *file = path ? read_file(r, path, depth) : NULL;
 
-        if (!file)
-            return NULL;
-        under = under ? templates_join(r, under, file) : file;
+        bad = bad || !file;
+        if (!bad)
+            under = under ? templates_join(r, under, file) : file;
     }
+    if (bad)
+        return NULL;
     return under ? templates_join(r, under, root) : root;
 }
 

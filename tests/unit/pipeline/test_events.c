@@ -171,6 +171,14 @@ static void a_mistake_is_in_the_file_that_has_it(void **state) {
                            "\"steps\"?\n    2 | jobs: {z: {stesp: [x]}}\n      |            ^\n"));
 }
 
+static void every_file_that_cannot_be_included_is_told(void **state) {
+    World world = {.files = {"a.yml", "include: c.yml\n"}};
+    _cleanup_case_ Case c =
+        plan_world("include: [a.yml, b.yml, ../x]\n" JOB, &world, "push", "main", "refs/heads/main");
+
+    assert_int_equal(c.problems->count, 3);
+}
+
 static void includes_end(void **state) {
     expect_included("include: a.yml\n", "a.yml", 1, 10, "files include each other deeper than 5 levels");
     expect_problems("include: a.yml\n" JOB, "1:10: \"include\": \"a.yml\" cannot be read here");
@@ -190,6 +198,7 @@ int main(void) {
         cmocka_unit_test(bad_events_are_refused),
         cmocka_unit_test(a_file_is_over_what_it_includes),
         cmocka_unit_test(a_mistake_is_in_the_file_that_has_it),
+        cmocka_unit_test(every_file_that_cannot_be_included_is_told),
         cmocka_unit_test(includes_end),
     };
 

@@ -4,7 +4,7 @@
 /** @typedef {{id:number,repo:string,commit_hash:string,commit_short:string,branch:string,status:string,created_at:string,
  *   started_at:?string,finished_at:?string,duration_seconds:?number,waiting?:string}} BuildInfo */
 /** @typedef {{id:number,name:string,status:string,reason:?string,message:?string,waiting:?string,attempt:number,needs:string[],runner:?string,
- *   started_at:?string,finished_at:?string,duration_seconds:?number,exit_code:?number,steps:Step[]}} Job */
+ *   started_at:?string,finished_at:?string,duration_seconds:?number,exit_code:?number,steps:Step[],outputs:Object<string,string>}} Job */
 /** @typedef {{position:number,name:string,status:string,exit_code:?number,started_at:?string,finished_at:?string,
  *   duration_seconds:?number}} Step */
 
@@ -399,6 +399,16 @@ function stepList(job) {
   );
 }
 
+/** What the job's steps handed over. @param {Job} job */
+function outputList(job) {
+  return el(
+    "ul",
+    { class: "steps", "aria-label": `Outputs of ${job.name}` },
+    ...Object.entries(job.outputs ?? {}).map(([name, value]) =>
+      el("li", {}, el("span", { class: "dim" }, `${name} = `), value.length > 200 ? `${value.slice(0, 200)}…` : value)),
+  );
+}
+
 /** @param {()=>boolean} current @param {{id:number}} route */
 async function showBuild(current, route) {
   let build = await api(`/api/builds/${route.id}`);
@@ -432,7 +442,7 @@ async function showBuild(current, route) {
       el("div", { class: "stages" }, ...stages.map((jobs) =>
         el("div", { class: "stage" }, ...jobs.map((j) => jobCard(j, j.name === chosen, () => choose(j.name)))))),
     );
-    if (job) graph.append(stepList(job));
+    if (job) graph.append(stepList(job), outputList(job));
     if (focused) {
       for (const card of graph.querySelectorAll("[data-job]"))
         if (card.getAttribute("data-job") === focused) /** @type {HTMLElement} */ (card).focus();

@@ -91,7 +91,7 @@ typedef struct JobView {
 } JobView;
 
 static const char *job_name(const JobView *v, int64_t id) {
-    /* the jobs of a build are inserted together: their ids are in order */
+    /* the jobs that a build begins with are inserted together: their ids are in order */
     int64_t index = id - v->jobs[0].id;
 
     if (index >= 0 && index < (int64_t)v->count && v->jobs[index].id == id)
@@ -109,13 +109,25 @@ static const char *runner_name(const JobView *v, int64_t id) {
     return NULL;
 }
 
-/* needs come sorted by job, as the jobs do: *next walks along. */
-static void render_needs(JsonWriter *w, const JobView *v, const Job *job, size_t *next) {
+/* needs come sorted by job. */
+static size_t first_need(const JobView *v, int64_t job_id) {
+    size_t low = 0, high = v->need_count;
+
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+
+        if (v->needs[middle].job_id < job_id)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static void render_needs(JsonWriter *w, const JobView *v, const Job *job) {
     jw_array(w, "needs");
-    while (*next < v->need_count && v->needs[*next].job_id < job->id)
-        (*next)++;
-    for (; *next < v->need_count && v->needs[*next].job_id == job->id; (*next)++)
-        jw_str(w, NULL, job_name(v, v->needs[*next].need_id));
+    for (size_t i = first_need(v, job->id); i < v->need_count && v->needs[i].job_id == job->id; i++)
+        jw_str(w, NULL, job_name(v, v->needs[i].need_id));
     jw_end_array(w);
 }
 
@@ -126,8 +138,7 @@ static void render_outputs(JsonWriter *w, const Output *outputs, size_t count) {
     jw_end_object(w);
 }
 
-static int render_job(JsonWriter *w, Builds *b, const JobView *v, const Job *job, size_t *next_need,
-                      const void *mem, Err *err) {
+static int render_job(JsonWriter *w, Builds *b, const JobView *v, const Job *job, const void *mem, Err *err) {
     uint64_t log_size = 0;
     size_t count = 0;
     size_t output_count = 0;
@@ -160,7 +171,8 @@ static int render_job(JsonWriter *w, Builds *b, const JobView *v, const Job *job
     jw_int(w, "retries", job->retries);
     jw_bool(w, "allow_failure", job->allow_failure != 0);
     jw_bool(w, "copied", job->copied_from != 0);
-    render_needs(w, v, job, next_need);
+    jw_str(w, "made_by", job->made_by ? job_name(v, job->made_by) : NULL);
+    render_needs(w, v, job);
     jw_time(w, "created_at", job->created_at);
     jw_time(w, "queued_at", job->queued_at);
     jw_time(w, "started_at", job->started_at);
@@ -177,7 +189,6 @@ static int render_job(JsonWriter *w, Builds *b, const JobView *v, const Job *job
 
 static int render_jobs(JsonWriter *w, Builds *b, int64_t build_id, const void *mem, Err *err) {
     JobView v = {.why = why_new(b, mem)};
-    size_t next_need = 0;
     int r = store_jobs_of_build(b->db, build_id, mem, (Job **)&v.jobs, &v.count, err);
 
     if (r >= 0 && v.count > 1)
@@ -186,7 +197,7 @@ static int render_jobs(JsonWriter *w, Builds *b, int64_t build_id, const void *m
         r = store_runners(b->db, mem, (Runner **)&v.runners, &v.runner_count, err);
     jw_array(w, "jobs");
     for (size_t i = 0; r >= 0 && i < v.count; i++)
-        r = render_job(w, b, &v, &v.jobs[i], &next_need, mem, err);
+        r = render_job(w, b, &v, &v.jobs[i], mem, err);
     jw_end_array(w);
     return r;
 }

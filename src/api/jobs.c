@@ -187,6 +187,8 @@ static int read_report(HttpRequest *req, JobReport *report, Err *err) {
         r = json_opt_i64(body, "exit_code", &report->exit_code, err);
     if (r >= 0)
         r = json_opt_i64(body, "log_size", &report->log_size, err);
+    if (r >= 0)
+        r = json_opt_str(body, "pipeline", &report->pipeline, err);
     if (r >= 0 && !str_eq(report->state, "running"))
         r = read_outputs(body, http_mem(req), report, err);
     return r < 0 ? r : read_steps(body, http_mem(req), report, err);

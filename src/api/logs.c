@@ -222,7 +222,7 @@ static void begin_job(Follower *f, Buf *out) {
     f->resume_offset = 0;
 }
 
-/* The job at the position, newly read. ERR_NOT_FOUND behind the last one. */
+/* The job at the position, or the next one, newly read. ERR_NOT_FOUND behind the last one. */
 static int look_up(Follower *f, Buf *out, Err *err) {
     bool fresh = !f->job;
     Job *job;
@@ -232,6 +232,7 @@ static int look_up(Follower *f, Buf *out, Err *err) {
         return r;
     talloc_free(f->job);
     f->job = job;
+    f->position = job->position;
     if (fresh)
         begin_job(f, out);
     else if (!f->attempt && job->attempt && !f->only)

@@ -191,10 +191,12 @@ typedef struct JobReport {
     size_t step_count;
     const Output *outputs; /* of an end */
     size_t output_count;
+    const char *pipeline; /* of a success: jobs that its build shall have as well; NULL: none */
 } JobReport;
 
-/* ERR_CONFLICT: the attempt does not hold the job. A log that is shorter than log_size: ERR_CONFLICT too,
- * with *ret_next its size (else UINT64_MAX). The same end again is fine. *ret_stop: whether it should stop.
+/* A pipeline with mistakes makes the success a failure (`invalid`). ERR_CONFLICT: the attempt does not hold
+ * the job. A log that is shorter than log_size: ERR_CONFLICT too, with *ret_next its size (else UINT64_MAX).
+ * The same end again is fine. *ret_stop: whether it should stop.
  */
 _must_check_ int build_report(Builds *b, const JobReport *report, uint64_t *ret_next, bool *ret_stop,
                               Err *err);

@@ -31,8 +31,8 @@ static const char *branch_of(const char *ref) {
 }
 
 /* file: the first of plan_files that is there, which is the one that was read. */
-static const char *all_problems(const PlanProblems *problems, const char *file, const Err *first,
-                                const void *mem) {
+const char *create_problems(const PlanProblems *problems, const char *file, const Err *first,
+                            const void *mem) {
     _cleanup_buf_ Buf text = BUF_INIT;
 
     if (!problems || problems->count == 0)
@@ -124,7 +124,7 @@ static int plan_files_of(Draft *d, const GitFile *files, Err *err) {
     if (r >= 0 && d->request->jobs)
         return choose_jobs(d, err);
     if ((r == -ERR_INVALID || r == -ERR_UNSUPPORTED) && problems)
-        d->problem = all_problems(problems, file, err, d->mem);
+        d->problem = create_problems(problems, file, err, d->mem);
     else if (r == -ERR_NOT_FOUND)
         d->nothing = mem_strdup(d->mem, err->msg);
     else if (r < 0)
@@ -164,7 +164,7 @@ static int draft_stored(Draft *d, Err *err) {
     if (r >= 0)
         r = stages_plan(request->yaml, request->yaml_len, &context, d->mem, &d->plan, NULL, &problems, err);
     if (r == -ERR_INVALID || r == -ERR_UNSUPPORTED) /* what it was given by hand may not fit it */
-        d->problem = all_problems(problems, request->run->pipeline->name, err, d->mem);
+        d->problem = create_problems(problems, request->run->pipeline->name, err, d->mem);
     else if (r < 0)
         return err_wrap(err, "plan %s", request->run->pipeline->name);
     return 0;
@@ -262,9 +262,9 @@ static Fit fit_of(const PlanFit *asked) {
                  .disk = asked->disk};
 }
 
-static int insert_job(Tx *tx, const Build *build, const PlanJob *planned, size_t position, Job *job,
-                      Err *err) {
-    bool waits = planned->need_count > 0 || planned->skip || build->held;
+int create_job(Tx *tx, const Build *build, const PlanJob *planned, int64_t position, JobOrigin origin,
+               Job *job, Err *err) {
+    bool waits = origin.needs_left > 0 || planned->skip || build->held;
     Fit fit = fit_of(&planned->fit);
     char uuid[ID_UUID_SIZE];
     int r = store_fit_put(tx->b->db, &fit, err);
@@ -275,7 +275,7 @@ static int insert_job(Tx *tx, const Build *build, const PlanJob *planned, size_t
     *job = (Job){.uuid = mem_strdup(tx->mem, uuid),
                  .build_id = build->id,
                  .project_id = build->project_id,
-                 .position = (int64_t)position,
+                 .position = position,
                  .name = planned->name,
                  .kind = planned->kind,
                  .executor = planned->fit.executor,
@@ -290,7 +290,8 @@ static int insert_job(Tx *tx, const Build *build, const PlanJob *planned, size_t
                  .state = waits ? "blocked" : "queued",
                  .reason = "",
                  .message = "",
-                 .needs_left = (int64_t)planned->need_count,
+                 .needs_left = origin.needs_left,
+                 .made_by = origin.made_by,
                  .created_at = tx->now,
                  .queued_at = waits ? 0 : tx->now};
     r = store_job_insert(tx->b->db, job, err);
@@ -342,7 +343,8 @@ static int insert_jobs(Tx *tx, const Draft *d, const Build *build, Err *err) {
     for (size_t i = 0; i < plan->count; i++) {
         if (must_not_deploy(d, &plan->jobs[i]))
             plan->jobs[i].condition = "false";
-        r = insert_job(tx, build, &plan->jobs[i], i, &jobs[i], err);
+        r = create_job(tx, build, &plan->jobs[i], (int64_t)i,
+                       (JobOrigin){.needs_left = (int64_t)plan->jobs[i].need_count}, &jobs[i], err);
         if (r < 0)
             return r;
     }

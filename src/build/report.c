@@ -1,4 +1,5 @@
 /* What a job process tells of its attempt. */
+#include "build/part.h"
 #include "build/state.h"
 
 #include "base/clock.h"
@@ -76,7 +77,17 @@ static int put_outputs(Tx *tx, const JobReport *report, Err *err) {
                : store_job_has_outputs(tx->b->db, report->attempt.job, (int64_t)report->output_count, err);
 }
 
-static int apply(Tx *tx, const JobReport *report, const Job *job, Err *err) {
+/* A part of a pipeline with mistakes is a mistake of the job that made it. */
+static int add_part(Tx *tx, const Part *part, const Job *job, JobEnd *end, Err *err) {
+    const char *problem = NULL;
+    int r = part_insert(tx, part, job, &problem, err);
+
+    if (r >= 0 && problem)
+        *end = (JobEnd){.state = "failed", .reason = "invalid", .message = problem};
+    return r;
+}
+
+static int apply(Tx *tx, const JobReport *report, const Part *part, const Job *job, Err *err) {
     JobEnd end = {.state = report->state,
                   .reason = report->reason,
                   .message = report->message,
@@ -99,7 +110,9 @@ static int apply(Tx *tx, const JobReport *report, const Job *job, Err *err) {
         if (r < 0)
             return r;
     }
-    return state_job_end(tx, job, report->attempt.attempt, &end, err);
+    if (part)
+        r = add_part(tx, part, job, &end, err);
+    return r < 0 ? r : state_job_end(tx, job, report->attempt.attempt, &end, err);
 }
 
 static int check_log(Builds *b, const JobReport *report, uint64_t *ret_next, Err *err) {
@@ -130,13 +143,17 @@ static int said_before(Tx *tx, const JobReport *report, Err *err) {
 }
 
 int build_report(Builds *b, const JobReport *report, uint64_t *ret_next, bool *ret_stop, Err *err) {
+    _cleanup_talloc_ void *mem = talloc_new(NULL);
     bool runs = str_eq(report->state, "running");
+    Part *part = NULL;
     Job *job;
     Tx tx;
     int r = runs ? 0 : blob_log_keep(b->blob, report->attempt.job, report->attempt.attempt, err);
 
     *ret_next = UINT64_MAX;
     *ret_stop = false;
+    if (r >= 0 && report->pipeline && str_eq(report->state, "success"))
+        r = part_read(b, report->attempt.job, report->pipeline, mem, &part, err);
     if (r >= 0)
         r = tx_begin(b, &tx, err);
     if (r < 0)
@@ -150,7 +167,7 @@ int build_report(Builds *b, const JobReport *report, uint64_t *ret_next, bool *r
     *ret_stop = !str_empty(job->stop_reason);
     r = check_log(b, report, ret_next, err);
     if (r >= 0)
-        r = apply(&tx, report, job, err);
+        r = apply(&tx, report, part, job, err);
     return tx_end(&tx, r, err);
 }
 

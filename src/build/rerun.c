@@ -11,11 +11,12 @@
 typedef struct Rerun {
     const RerunRequest *request;
     Build *old, build;
-    Job *jobs; /* of the old build, by position, which is the order of their ids as well */
+    Job *jobs; /* of the old build, by id */
     size_t count;
     JobNeed *needs;
     size_t need_count;
     bool *again;         /* of each job */
+    bool *gone;          /* of each job: the one that made it runs again, and may make it again */
     int64_t *open_needs; /* of each job: those that run again */
     int64_t *ids;        /* of the new jobs */
 } Rerun;
@@ -80,6 +81,16 @@ static void choose_dependents(Rerun *r) {
     }
 }
 
+/* Who made a job is before it. */
+static void leave_made(Rerun *r) {
+    for (size_t i = 0; i < r->count; i++) {
+        size_t maker = r->jobs[i].made_by ? index_of(r, r->jobs[i].made_by) : i;
+
+        r->gone[i] = r->gone[maker] || (maker != i && r->again[maker]);
+        r->again[i] = r->again[i] && !r->gone[i];
+    }
+}
+
 static int choose(Tx *tx, Rerun *r, Err *err) {
     int result = r->request->jobs ? choose_named(tx, r, err) : 0;
 
@@ -88,6 +99,7 @@ static int choose(Tx *tx, Rerun *r, Err *err) {
     if (result < 0)
         return result;
     choose_dependents(r);
+    leave_made(r);
     for (size_t i = 0; i < r->count; i++)
         r->build.jobs_left += r->again[i];
     if (r->build.jobs_left == 0 && r->count > 0)
@@ -102,7 +114,7 @@ static int load(Tx *tx, Rerun *r, Err *err) {
     if (!r->old->finished_at)
         return err_set(err, ERR_CONFLICT,
                        "build %" PRId64 " has not finished: wait for it, or cancel it first", r->old->id);
-    result = store_jobs_of_build(db, r->old->id, tx->mem, &r->jobs, &r->count, err);
+    result = store_jobs_as_made(db, r->old->id, tx->mem, &r->jobs, &r->count, err);
     if (result >= 0)
         result = store_job_needs_of_build(db, r->old->id, tx->mem, &r->needs, &r->need_count, err);
     if (result < 0)
@@ -111,6 +123,7 @@ static int load(Tx *tx, Rerun *r, Err *err) {
         return err_set(err, ERR_CONFLICT, "build %" PRId64 " has no jobs to run again: %s", r->old->id,
                        r->old->message);
     r->again = mem_array(tx->mem, bool, r->count);
+    r->gone = mem_array(tx->mem, bool, r->count);
     r->open_needs = mem_array(tx->mem, int64_t, r->count);
     r->ids = mem_array(tx->mem, int64_t, r->count);
     return 0;
@@ -153,12 +166,17 @@ static int insert_build(Tx *tx, Rerun *r, Err *err) {
     return result < 0 ? result : tx_event(tx, "created", r->build.id, r->build.state, err);
 }
 
+/* The new row of the job that made it; 0: none. */
+static int64_t maker_of(const Rerun *r, size_t i) {
+    return r->jobs[i].made_by ? r->ids[index_of(r, r->jobs[i].made_by)] : 0;
+}
+
 static int copy_job(Tx *tx, Rerun *r, size_t i, Err *err) {
     char uuid[ID_UUID_SIZE];
     int result;
 
     id_uuid(uuid);
-    result = store_job_copy(tx->b->db, r->jobs[i].id, uuid, r->build.id, &r->ids[i], err);
+    result = store_job_copy(tx->b->db, r->jobs[i].id, uuid, r->build.id, maker_of(r, i), &r->ids[i], err);
     return result < 0 ? result : store_artifacts_copy(tx->b->db, &r->jobs[i], r->build.id, r->ids[i], err);
 }
 
@@ -185,6 +203,7 @@ static int insert_job(Tx *tx, Rerun *r, size_t i, Err *err) {
                .reason = "",
                .message = "",
                .needs_left = r->open_needs[i],
+               .made_by = maker_of(r, i),
                .created_at = tx->now};
     int result;
 
@@ -200,10 +219,14 @@ static int insert_jobs(Tx *tx, Rerun *r, Err *err) {
     for (size_t i = 0; i < r->need_count; i++)
         r->open_needs[index_of(r, r->needs[i].job_id)] += r->again[index_of(r, r->needs[i].need_id)];
     for (size_t i = 0; result >= 0 && i < r->count; i++)
-        result = r->again[i] ? insert_job(tx, r, i, err) : copy_job(tx, r, i, err);
-    for (size_t i = 0; result >= 0 && i < r->need_count; i++)
-        result = store_job_need_insert(tx->b->db, r->ids[index_of(r, r->needs[i].job_id)],
-                                       r->ids[index_of(r, r->needs[i].need_id)], err);
+        if (!r->gone[i])
+            result = r->again[i] ? insert_job(tx, r, i, err) : copy_job(tx, r, i, err);
+    for (size_t i = 0; result >= 0 && i < r->need_count; i++) {
+        size_t job = index_of(r, r->needs[i].job_id), need = index_of(r, r->needs[i].need_id);
+
+        if (!r->gone[job] && !r->gone[need])
+            result = store_job_need_insert(tx->b->db, r->ids[job], r->ids[need], err);
+    }
     return result;
 }
 

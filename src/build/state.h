@@ -83,6 +83,18 @@ void group_left(Tx *tx, const Build *build);
 /* Starts the oldest held builds of the groups that were entered or left, as far as their limits go. */
 _must_check_ int group_start_held(Tx *tx, Err *err);
 
+/* How a job comes into its build. */
+typedef struct JobOrigin {
+    int64_t needs_left; /* how many of what it needs have not ended */
+    int64_t made_by;    /* the job that handed it over; 0: the build began with it */
+} JobOrigin;
+/* Its row; blocked when it waits for anything. Fills in *job. */
+_must_check_ int create_job(Tx *tx, const Build *build, const PlanJob *planned, int64_t position,
+                            JobOrigin origin, Job *job, Err *err);
+/* Mistakes as the message of what has them: a line each with its place. first: when there are none. In mem.
+ */
+const char *create_problems(const PlanProblems *problems, const char *file, const Err *first,
+                            const void *mem);
 /* The deployment of a job that deploys, pending. */
 _must_check_ int create_deployment(Tx *tx, const Build *build, const Job *job, Err *err);
 

@@ -183,10 +183,19 @@ static const char *job_why(Cli *cli, const json_t *job) {
     return *message ? message : *reason ? reason : field_text(cli->mem, job, "waiting");
 }
 
+/* One line: the first of several. */
+static const char *output_text(Cli *cli, const json_t *value) {
+    const char *text = json_string_value(value) ? json_string_value(value) : "";
+    size_t len = strcspn(text, "\n");
+
+    return text[len] ? mem_printf(cli->mem, "%.*s …", (int)len, text) : text;
+}
+
 static void job_rows(Cli *cli, Table *table, const json_t *job, int64_t now) {
     const char *status = field_text(cli->mem, job, "status");
     int64_t attempt = field_int(job, "attempt", 1);
-    json_t *step;
+    json_t *step, *value;
+    const char *name;
     size_t i;
 
     table_cell(table, STYLE_BOLD,
@@ -206,6 +215,13 @@ static void job_rows(Cli *cli, Table *table, const json_t *job, int64_t now) {
         table_cell(table, STYLE_PLAIN, field_duration(cli->mem, step, now));
         table_cell(table, STYLE_PLAIN, "");
         table_cell(table, STYLE_PLAIN, code ? mem_printf(cli->mem, "exit status %" PRId64, code) : "");
+    }
+    json_object_foreach (json_object_get(job, "outputs"), name, value) {
+        table_cell(table, STYLE_DIM, mem_printf(cli->mem, "  %s", name));
+        table_cell(table, STYLE_DIM, "output");
+        table_cell(table, STYLE_PLAIN, "");
+        table_cell(table, STYLE_PLAIN, "");
+        table_cell(table, STYLE_PLAIN, output_text(cli, value));
     }
 }
 

@@ -12,7 +12,10 @@ typedef struct Graph {
     size_t count;
     NameEntry *names;
     size_t name_count;
-    const char **words; /* the names in the file, for near ones */
+    NameEntry *known; /* names of the jobs that the build has, and of those of a matrix together */
+    size_t known_count;
+    size_t *known_seen; /* like `seen` of link_need, of the jobs that the build has */
+    const char **words; /* all names, for near ones */
     size_t word_count;
     size_t edges;
 } Graph;
@@ -32,11 +35,11 @@ const NameEntry *names_find(const NameEntry *names, size_t count, const char *na
     return count ? bsearch(&wanted, names, count, sizeof(*names), by_name) : NULL;
 }
 
-static void index_names(Graph *g) {
+static void index_names(Graph *g, size_t known) {
     size_t names = 0, words = 0, group = 0;
 
     g->names = mem_array(g->mem, NameEntry, g->count * 2);
-    g->words = mem_array(g->mem, const char *, g->count);
+    g->words = mem_array(g->mem, const char *, g->count + known);
     for (size_t i = 0; i < g->count; i++) {
         const PipeJob *job = &g->jobs[i];
 
@@ -52,6 +55,60 @@ static void index_names(Graph *g) {
     g->name_count = names;
     g->word_count = words;
     names_sort(g->names, names);
+}
+
+/* "test" is also all of "test (18, pg)", "test (20, pg)": their common name comes with each of them. */
+static void index_known(Graph *g, const PipeFile *file) {
+    g->known = mem_array(g->mem, NameEntry, file->known_count * 2);
+    g->known_seen = mem_array(g->mem, size_t, file->known_count);
+    for (size_t i = 0; i < file->known_count; i++) {
+        const char *name = file->known[i], *of = strstr(name, " (");
+
+        g->known[g->known_count++] = (NameEntry){.name = name, .index = i};
+        if (of)
+            g->known[g->known_count++] =
+                (NameEntry){.name = mem_strndup(g->mem, name, (size_t)(of - name)), .index = i};
+        g->words[g->word_count++] = name;
+    }
+    names_sort(g->known, g->known_count);
+}
+
+/* The first of the entries of the name, which follow each other; NULL: none. */
+static const NameEntry *first_known(const Graph *g, const char *name) {
+    const NameEntry *found = names_find(g->known, g->known_count, name);
+
+    while (found && found > g->known && str_eq(found[-1].name, name))
+        found--;
+    return found;
+}
+
+static void check_taken(Graph *g) {
+    for (size_t i = 0; i < g->count; i++) {
+        const PipeJob *job = &g->jobs[i];
+        bool first = i == 0 || job->base != g->jobs[i - 1].base;
+
+        if (first_known(g, job->name->text) || (first && first_known(g, job->base->text)))
+            problems_at(g->problems, job->base, "the build has a job \"%s\" already",
+                        problems_show(g->problems, job->name->text));
+    }
+}
+
+/* False: there is none of that name. */
+static bool link_known(Graph *g, size_t index, const YamlNode *at) {
+    const NameEntry *found = first_known(g, at->text), *end = g->known + g->known_count;
+    PipeJob *job = &g->jobs[index];
+
+    for (const NameEntry *e = found; e && e < end && str_eq(e->name, at->text); e++) {
+        if (g->known_seen[e->index] == index + 1)
+            continue;
+        g->known_seen[e->index] = index + 1;
+        if (g->edges++ == LANG_MAX_NEEDS) {
+            problems_at(g->problems, at, "more than %d needs of all jobs together", LANG_MAX_NEEDS);
+            break;
+        }
+        mem_append(g->mem, job->known, job->known_count, e->index);
+    }
+    return found != NULL;
 }
 
 static const char *meant(Graph *g, const char *name) {
@@ -89,6 +146,8 @@ static void link_needs(Graph *g, size_t index, size_t *seen) {
         const YamlNode *node = needs[i].job;
         const NameEntry *found = names_find(g->names, g->name_count, node->text);
 
+        if (!found && link_known(g, index, node))
+            continue;
         if (!found && !needs[i].optional)
             problems_at(g->problems, node, "job \"%s\" needs \"%s\", which is not there%s", name,
                         problems_show(g->problems, node->text), meant(g, node->text));
@@ -214,7 +273,9 @@ void graph_link(PipeFile *file, const void *mem, Problems *problems) {
     Graph g = {.mem = mem, .problems = problems, .jobs = file->jobs.items, .count = file->jobs.count};
     size_t *seen = mem_array(scratch, size_t, g.count);
 
-    index_names(&g);
+    index_names(&g, file->known_count);
+    index_known(&g, file);
+    check_taken(&g);
     for (size_t i = 0; i < g.count; i++)
         if (g.jobs[i].needs.count)
             link_needs(&g, i, seen);

@@ -14,6 +14,6 @@ void names_sort(NameEntry *names, size_t count);
 /* The entry, or NULL. */
 const NameEntry *names_find(const NameEntry *names, size_t count, const char *name);
 
-/* Fills in PipeJob.need, need_at, need_count and dependents, and PipeDeploy.job_index (0 when there are no
- * jobs). Missing needs, needs of itself, circles and an unclear job of a deploy become problems. */
+/* Fills in PipeJob.need, need_at, need_count, known and dependents, and PipeDeploy.job_index (0 when there
+ * are no jobs). Missing needs, needs of itself, circles and an unclear job of a deploy become problems. */
 void graph_link(PipeFile *file, const void *mem, Problems *problems);

@@ -5,10 +5,11 @@
 #pragma once
 
 #include "base/yaml.h"
+#include "pipeline/pipeline.h"
 #include "pipeline/template.h"
 #include <stddef.h>
 
-#define LANG_MAX_JOBS 10000
+#define LANG_MAX_JOBS PLAN_MAX_JOBS
 #define LANG_MAX_STEPS 100000 /* of all jobs together */
 #define LANG_MAX_ENV 1000     /* variables of one `env` */
 #define LANG_MAX_NAME 100
@@ -210,6 +211,8 @@ typedef struct PipeJob {
     size_t *need;             /* indices of the jobs that `needs` names (graph.c) */
     const YamlNode **need_at; /* for each of them: where it is named */
     size_t need_count, dependents;
+    size_t *known; /* indices of PipeFile.known that it needs (graph.c) */
+    size_t known_count;
 } PipeJob;
 
 typedef struct PipeHealth {
@@ -255,6 +258,8 @@ typedef struct PipeFile {
     LangItems inputs; /* of PipeInput */
     LangItems jobs;   /* of PipeJob */
     PipeDeploy *deploy;
+    const char *const *known; /* of a part: the names of the jobs that its build has */
+    size_t known_count;
 } PipeFile;
 
 extern const LangLevel lang_file, lang_on, lang_filter, lang_tags, lang_input, lang_template, lang_need,

@@ -69,6 +69,8 @@ typedef struct PlanJob {
     const char *spec;         /* SPEC of docs/runner-protocol.md as JSON text; see there for a deploy's */
     size_t *needs;            /* indices into Plan.jobs, in any order; acyclic */
     size_t need_count;
+    const size_t *known; /* of a part: what it needs of the jobs that are there */
+    size_t known_count;
     bool allow_failure; /* it may fail, and all goes on as if it had gone well */
     bool skip;          /* its `if` is false whatever its needs do */
 } PlanJob;
@@ -124,6 +126,15 @@ extern const char *const plan_files[];
  * nothing to build, saying what would be looked for. */
 _must_check_ int plan_make(const char *const *contents, const size_t *lens, const PlanContext *context,
                            const void *mem, Plan **ret, PlanProblems **ret_problems, Err *err);
+
+/* Jobs that a running build gets as well: what a step wrote to $PELTON_PIPELINE. known: the names of the jobs
+ * that the build has (of one with a matrix each), which may be needed and whose names are taken;
+ * PlanJob.known holds indices of it. Errors as of plan_make. */
+_must_check_ int plan_part(const char *text, size_t len, const PlanContext *context, const char *const *known,
+                           size_t known_count, const void *mem, Plan **ret, PlanProblems **ret_problems,
+                           Err *err);
+#define PLAN_PART_FILE "$PELTON_PIPELINE"
+#define PLAN_MAX_JOBS 10000 /* of a build */
 
 /* ---- the stages dialect (docs/stages.md) ---- */
 #define STAGES_MAX_BYTES (10 * 1024 * 1024)

@@ -33,6 +33,23 @@ static const char *without_place(const char *msg) {
     return colon ? colon + 2 : msg;
 }
 
+/* What is said of a whole build is said once, by the file that it began with. */
+static bool is_part(LangReader *r, const YamlNode *root) {
+    bool fine = true;
+
+    for (size_t i = 0; root->kind == YAML_MAPPING && i < root->count; i++) {
+        const YamlNode *key = root->pairs[i].key;
+
+        if (!lang_key(&lang_file, key->text) || str_eq(key->text, "env") || str_eq(key->text, "templates") ||
+            str_eq(key->text, "jobs"))
+            continue;
+        fine = false;
+        problems_at(r->problems, key,
+                    "\"%s\" cannot be in a part of a pipeline; expected env, templates or jobs", key->text);
+    }
+    return fine;
+}
+
 static void read_file(const char *text, size_t len, const PlanContext *context, const void *mem,
                       PipeFile *file, Problems *problems) {
     LangReader r = {.mem = mem, .context = context, .problems = problems};
@@ -58,6 +75,8 @@ static void read_file(const char *text, size_t len, const PlanContext *context, 
     }
     r.scope.context = context;
     r.place = &top;
+    if (file->known && !is_part(&r, root))
+        return;
     whole = include_all(&r, root);
     if (!whole)
         return;
@@ -123,8 +142,10 @@ static PlanJob plan_job(const PipeFile *file, const PipeJob *job, const PlanCont
         .spec = spec_job(w, job, release),
         .needs = job->need,
         .need_count = job->need_count,
+        .known = job->known,
+        .known_count = job->known_count,
         .allow_failure = job->allow_failure,
-        .skip = never(job->condition, context, job->need_count > 0),
+        .skip = never(job->condition, context, job->need_count + job->known_count > 0),
     };
 }
 
@@ -213,34 +234,49 @@ static int fail(const char *file, Problems *problems, PlanProblems **ret_problem
     return fail_first(file, all, err);
 }
 
+static int plan_read(const char *name, PipeFile *file, Problems *problems, const PlanContext *context,
+                     const void *mem, Plan **ret, PlanProblems **ret_problems, Err *err) {
+    SpecWriter w;
+    Plan *plan;
+
+    if (problems->count)
+        return fail(name, problems, ret_problems, err);
+    plan = mem_new(mem, Plan);
+    plan->planner = "pelton";
+    plan->file = name;
+    plan->timeout_us = file->timeout;
+    plan->concurrency = plan_concurrency(&file->concurrency);
+    spec_init(&w, file, mem);
+    if (on_wants(file, context, mem, &plan->why))
+        plan_jobs(file, context, &w, plan);
+    plan->nothing |= plan->why != NULL;
+    spec_done(&w);
+    if (w.total > SPEC_MAX_TOTAL) {
+        problems_add(problems, 0, 0,
+                     "the plan of all jobs, with the file's env in each, is larger than %d MiB",
+                     SPEC_MAX_TOTAL / 1024 / 1024);
+        return fail(name, problems, ret_problems, err);
+    }
+    *ret = plan;
+    return 0;
+}
+
 static int plan_pelton(const char *name, const char *text, size_t len, const PlanContext *context,
                        const void *mem, Plan **ret, PlanProblems **ret_problems, Err *err) {
     Problems problems = PROBLEMS(mem);
     PipeFile file = {0};
-    SpecWriter w;
-    Plan *plan;
 
     read_file(text, len, context, mem, &file, &problems);
-    if (problems.count)
-        return fail(name, &problems, ret_problems, err);
-    plan = mem_new(mem, Plan);
-    plan->planner = "pelton";
-    plan->file = name;
-    plan->timeout_us = file.timeout;
-    plan->concurrency = plan_concurrency(&file.concurrency);
-    spec_init(&w, &file, mem);
-    if (on_wants(&file, context, mem, &plan->why))
-        plan_jobs(&file, context, &w, plan);
-    plan->nothing |= plan->why != NULL;
-    spec_done(&w);
-    if (w.total > SPEC_MAX_TOTAL) {
-        problems_add(&problems, 0, 0,
-                     "the plan of all jobs, with the file's env in each, is larger than %d MiB",
-                     SPEC_MAX_TOTAL / 1024 / 1024);
-        return fail(name, &problems, ret_problems, err);
-    }
-    *ret = plan;
-    return 0;
+    return plan_read(name, &file, &problems, context, mem, ret, ret_problems, err);
+}
+
+int plan_part(const char *text, size_t len, const PlanContext *context, const char *const *known,
+              size_t known_count, const void *mem, Plan **ret, PlanProblems **ret_problems, Err *err) {
+    Problems problems = PROBLEMS(mem);
+    PipeFile file = {.known = known, .known_count = known_count};
+
+    read_file(text, len, context, mem, &file, &problems);
+    return plan_read(PLAN_PART_FILE, &file, &problems, context, mem, ret, ret_problems, err);
 }
 
 /* One job, for a file that has no jobs in it. */

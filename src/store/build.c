@@ -146,6 +146,12 @@ int store_build_jobs_ended(Db *db, int64_t id, int64_t count, int64_t *ret_left,
                         id, count);
 }
 
+int store_build_jobs_added(Db *db, int64_t id, int64_t count, Err *err) {
+    return rows_update(db, err, "the build has finished",
+                       "UPDATE build SET jobs_left = jobs_left + ?2 WHERE id = ?1 AND state = 'running'",
+                       "ii", id, count);
+}
+
 int store_build_finish(Db *db, int64_t id, const char *state, const char *reason, const char *message,
                        int64_t now, Err *err) {
     return rows_update(db, err, "the build has finished already",

@@ -8,17 +8,18 @@
     "message,"                                                                                               \
     " stop_reason, retry, attempt, needs_left, priority, runner_id, lease_until, exit_code, created_at,"     \
     " queued_at, started_at, finished_at, project_id, fit_id, copied_from, retries, losses, queue_timeout,"  \
-    " allow_failure, outputs"                                                                                \
+    " allow_failure, outputs, made_by"                                                                       \
     " FROM job"
 
 static void fill(DbStmt *st, const void *mem, void *row) {
     Job *j = row;
     const char **texts[] = {&j->uuid, &j->name,  &j->kind,   &j->executor, &j->arch,        &j->condition,
                             &j->spec, &j->state, &j->reason, &j->message,  &j->stop_reason, &j->retry};
-    int64_t *numbers[] = {
-        &j->attempt,     &j->needs_left, &j->priority,   &j->runner_id,     &j->lease_until,   &j->exit_code,
-        &j->created_at,  &j->queued_at,  &j->started_at, &j->finished_at,   &j->project_id,    &j->fit_id,
-        &j->copied_from, &j->retries,    &j->losses,     &j->queue_timeout, &j->allow_failure, &j->outputs};
+    int64_t *numbers[] = {&j->attempt,       &j->needs_left,  &j->priority,   &j->runner_id,
+                          &j->lease_until,   &j->exit_code,   &j->created_at, &j->queued_at,
+                          &j->started_at,    &j->finished_at, &j->project_id, &j->fit_id,
+                          &j->copied_from,   &j->retries,     &j->losses,     &j->queue_timeout,
+                          &j->allow_failure, &j->outputs,     &j->made_by};
 
     j->id = db_int(st, 0);
     j->build_id = db_int(st, 1);
@@ -38,13 +39,13 @@ static int insert(Db *db, Job *j, Err *err) {
         db, &j->id, err,
         "INSERT INTO job (uuid, build_id, position, name, kind, executor, arch, condition, spec, state,"
         " reason, message, needs_left, priority, created_at, queued_at, finished_at, project_id, fit_id,"
-        " copied_from, retry, queue_timeout, allow_failure)"
+        " copied_from, retry, queue_timeout, allow_failure, made_by)"
         " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19,"
-        " ?20, ?21, ?22, ?23) RETURNING id",
-        "siisssssssssiiiiiiiisii", j->uuid, j->build_id, j->position, j->name, j->kind, j->executor, j->arch,
+        " ?20, ?21, ?22, ?23, ?24) RETURNING id",
+        "siisssssssssiiiiiiiisiii", j->uuid, j->build_id, j->position, j->name, j->kind, j->executor, j->arch,
         j->condition, j->spec, j->state, j->reason, j->message, j->needs_left, j->priority, j->created_at,
         j->queued_at, j->finished_at, j->project_id, j->fit_id, j->copied_from, j->retry ? j->retry : "",
-        j->queue_timeout, j->allow_failure);
+        j->queue_timeout, j->allow_failure, j->made_by);
 }
 
 int store_job_insert(Db *db, Job *j, Err *err) {
@@ -66,12 +67,14 @@ int store_job_insert(Db *db, Job *j, Err *err) {
     " priority, runner_id, exit_code, created_at, queued_at, started_at, finished_at, project_id, fit_id,"   \
     " retry, retries, losses, queue_timeout, allow_failure, outputs"
 
-int store_job_copy(Db *db, int64_t id, const char *uuid, int64_t build_id, int64_t *ret_id, Err *err) {
+int store_job_copy(Db *db, int64_t id, const char *uuid, int64_t build_id, int64_t made_by, int64_t *ret_id,
+                   Err *err) {
     return db_query_int(db, ret_id, err,
-                        "INSERT INTO job (uuid, build_id, copied_from, " COPIED ") SELECT ?2, ?3,"
+                        "INSERT INTO job (uuid, build_id, made_by, copied_from, " COPIED
+                        ") SELECT ?2, ?3, ?4,"
                         " CASE WHEN copied_from = 0 THEN id ELSE copied_from END, " COPIED
                         " FROM job WHERE id = ?1 RETURNING id",
-                        "isi", id, uuid, build_id);
+                        "isii", id, uuid, build_id, made_by);
 }
 
 int store_job_need_insert(Db *db, int64_t job_id, int64_t need_id, Err *err) {
@@ -88,9 +91,19 @@ int store_jobs_of_build(Db *db, int64_t build_id, const void *mem, Job **ret, si
                     SELECT " WHERE build_id = ?1 ORDER BY position", "i", build_id);
 }
 
+int store_jobs_as_made(Db *db, int64_t build_id, const void *mem, Job **ret, size_t *ret_count, Err *err) {
+    return rows_all(db, mem, sizeof(Job), fill, ret, ret_count, err,
+                    SELECT " WHERE build_id = ?1 ORDER BY id", "i", build_id);
+}
+
 int store_job_at(Db *db, int64_t build_id, int64_t position, const void *mem, Job **ret, Err *err) {
     return rows_one(db, mem, sizeof(Job), fill, "job", ret, err,
-                    SELECT " WHERE build_id = ?1 AND position = ?2", "ii", build_id, position);
+                    SELECT " WHERE build_id = ?1 AND position >= ?2 ORDER BY position LIMIT 1", "ii",
+                    build_id, position);
+}
+
+int store_job_move(Db *db, int64_t id, int64_t position, Err *err) {
+    return db_exec(db, NULL, err, "UPDATE job SET position = ?2 WHERE id = ?1", "ii", id, position);
 }
 
 int store_job_count(Db *db, int64_t build_id, int64_t *ret, Err *err) {
@@ -143,6 +156,18 @@ int store_job_unblock(Db *db, int64_t need_id, const void *mem, int64_t **ret, s
 
 static void fill_name(DbStmt *st, const void *mem, void *row) {
     *(const char **)row = row_text(st, 0, mem);
+}
+
+int store_job_names(Db *db, int64_t build_id, const void *mem, const char ***ret, size_t *ret_count,
+                    Err *err) {
+    return rows_all(db, mem, sizeof(char *), fill_name, ret, ret_count, err,
+                    "SELECT name FROM job WHERE build_id = ?1 ORDER BY id", "i", build_id);
+}
+
+int store_job_needs_more(Db *db, int64_t id, int64_t count, Err *err) {
+    return rows_update(db, err, "the job is not blocked",
+                       "UPDATE job SET needs_left = needs_left + ?2 WHERE id = ?1 AND state = 'blocked'",
+                       "ii", id, count);
 }
 
 int store_job_open_needs(Db *db, int64_t job_id, int64_t limit, const void *mem, const char ***ret,

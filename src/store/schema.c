@@ -380,14 +380,16 @@ static const char caches[] = "CREATE TABLE cache ("
                              " UNIQUE (project_id, scope, key)) STRICT;"
                              "CREATE INDEX cache_used ON cache (used_at, id);";
 
-/* What a job's steps hand over; job.outputs: how many the attempt has that counts. */
+/* What a job's steps hand over; job.outputs: how many the attempt has that counts; job.made_by: of a job that
+ * was handed over the one that did. */
 static const char outputs[] = "CREATE TABLE output ("
                               " job_id INTEGER NOT NULL REFERENCES job (id),"
                               " attempt INTEGER NOT NULL,"
                               " name TEXT NOT NULL,"
                               " value TEXT NOT NULL,"
                               " PRIMARY KEY (job_id, attempt, name)) STRICT;"
-                              "ALTER TABLE job ADD COLUMN outputs INTEGER NOT NULL DEFAULT 0;";
+                              "ALTER TABLE job ADD COLUMN outputs INTEGER NOT NULL DEFAULT 0;"
+                              "ALTER TABLE job ADD COLUMN made_by INTEGER NOT NULL DEFAULT 0;";
 
 const DbMigration store_migrations[] = {
     {.version = 1, .name = "foundation", .sql = foundation},

@@ -94,6 +94,7 @@ _must_check_ int store_group_ahead(Db *db, const Build *build, GroupAhead *ret, 
 _must_check_ int store_group_next(Db *db, int64_t project_id, const char *group, const void *mem, Build **ret,
                                   Err *err);
 _must_check_ int store_build_jobs_ended(Db *db, int64_t id, int64_t count, int64_t *ret_left, Err *err);
+_must_check_ int store_build_jobs_added(Db *db, int64_t id, int64_t count, Err *err);
 /* How the jobs of a build stand. */
 typedef struct BuildTally {
     int64_t failed, cancelled;
@@ -165,25 +166,36 @@ typedef struct Job {
     int64_t allow_failure;   /* 1: when it fails, all goes on as if it had gone well */
     int64_t queue_timeout;   /* µs that it may wait when nothing but a runner is missing; 0: for ever */
     int64_t outputs;         /* how many it has handed over; see store_outputs */
+    int64_t made_by;         /* the job of its build that handed it over; 0: the build began with it */
 } Job;
 /* Fills in id; and fit_id where it is 0: what its executor and architecture alone ask. */
 _must_check_ int store_job_insert(Db *db, Job *j, Err *err);
-/* A new row like job `id`, which has ended, in another build: copied from it, or from what it was copied
- * from.
- */
-_must_check_ int store_job_copy(Db *db, int64_t id, const char *uuid, int64_t build_id, int64_t *ret_id,
-                                Err *err);
+/* A new row like job `id`, which has ended, in another build (where made_by is another job): copied from it,
+ * or from what it was copied from. */
+_must_check_ int store_job_copy(Db *db, int64_t id, const char *uuid, int64_t build_id, int64_t made_by,
+                                int64_t *ret_id, Err *err);
+/* It needs so many more that have not ended; it is blocked. */
+_must_check_ int store_job_needs_more(Db *db, int64_t id, int64_t count, Err *err);
 _must_check_ int store_job_need_insert(Db *db, int64_t job_id, int64_t need_id, Err *err);
 _must_check_ int store_job_load(Db *db, int64_t id, const void *mem, Job **ret, Err *err);
 _must_check_ int store_jobs_of_build(Db *db, int64_t build_id, const void *mem, Job **ret, size_t *ret_count,
                                      Err *err);
+/* The same in the order in which they came to be: by id. */
+_must_check_ int store_jobs_as_made(Db *db, int64_t build_id, const void *mem, Job **ret, size_t *ret_count,
+                                    Err *err);
 /* The first job of the build that came to this state; one that may fail only when there is no other. */
 _must_check_ int store_job_first_in_state(Db *db, int64_t build_id, const char *state, const void *mem,
                                           Job **ret, Err *err);
 _must_check_ int store_job_by_name(Db *db, int64_t build_id, const char *name, const void *mem, Job **ret,
                                    Err *err);
+/* The first at or behind the position: jobs may be missing in between, and get another one (store_job_move).
+ */
 _must_check_ int store_job_at(Db *db, int64_t build_id, int64_t position, const void *mem, Job **ret,
                               Err *err);
+_must_check_ int store_job_move(Db *db, int64_t id, int64_t position, Err *err);
+/* Their names, by id. */
+_must_check_ int store_job_names(Db *db, int64_t build_id, const void *mem, const char ***ret,
+                                 size_t *ret_count, Err *err);
 _must_check_ int store_job_count(Db *db, int64_t build_id, int64_t *ret, Err *err);
 /* Names of the jobs that this one still waits for, by position, at most limit. */
 _must_check_ int store_job_open_needs(Db *db, int64_t job_id, int64_t limit, const void *mem,

@@ -2,6 +2,8 @@
 
 import pytest
 
+from lib.wait import wait_for
+
 EXECUTORS = ["sandbox", "shell"]
 
 
@@ -147,3 +149,176 @@ jobs:
     second = server.wait_build(push(server, "two", text), "failed")
     assert "left:junk\n" in server.log(first["id"])
     assert "junk\n" not in server.log(second["id"]).split("==> step 2/2")[0]
+
+
+# ---- $PELTON_PIPELINE
+
+def push_maker(server, name, part, rest=""):
+    """The number of a build whose job `make` hands over the part; the rest: what comes after it in the file."""
+    text = f"jobs:\n  make: {{steps: ['cp part.yml \"$PELTON_PIPELINE\"']}}\n{rest}"
+    return server.push(name, {".pelton.yml": text, "part.yml": part.lstrip("\n")})[1].build
+
+
+def test_jobs_that_a_job_hands_over_are_its_builds(server):
+    build = server.wait_build(push_maker(server, "part", """
+env: {WORD: hello}
+templates: {base: {checkout: false}}
+jobs:
+  one:
+    extends: base
+    matrix: {n: [1, 2]}
+    steps: ['echo "$WORD from ${{ matrix.n }}"']
+  two:
+    extends: base
+    needs: [one, other, make]
+    steps: ['echo "${{ needs.other.outputs.v }} and ${{ needs.one.result }}"']
+""", """
+  other: {checkout: false, steps: ['echo "v=7" >> "$PELTON_OUTPUT"']}
+"""), "success")
+    jobs = jobs_of(build)
+    assert list(jobs) == ["make", "other", "one (1)", "one (2)", "two"]
+    assert [jobs[name]["made_by"] for name in jobs] == [None, None, "make", "make", "make"]
+    assert sorted(jobs["two"]["needs"]) == ["make", "one (1)", "one (2)", "other"]
+    assert jobs["one (1)"]["needs"] == ["make"]
+    log = server.log(build["id"])
+    assert "hello from 1\n" in log and "hello from 2\n" in log and "7 and success\n" in log
+
+
+def test_jobs_that_were_handed_over_may_hand_over_more(server):
+    build = server.wait_build(push_maker(server, "deep", """
+jobs:
+  next:
+    checkout: false
+    steps:
+      - 'echo "jobs: {last: {checkout: false, steps: [exit 4]}}" > "$PELTON_PIPELINE"'
+"""), "failed")
+    assert list(jobs_of(build)) == ["make", "next", "last"] and build["message"].startswith("job last: ")
+    assert jobs_of(build)["last"]["made_by"] == "next"
+
+
+def test_a_part_with_mistakes_fails_the_job_with_all_of_them(server):
+    build = server.wait_build(push_maker(server, "mistakes", """
+on: push
+jobs:
+  a: {steps: [x], needs: [maek, other]}
+  other: {steps: [x], image: 1, stesp: 2}
+  make: {steps: [x]}
+""", """
+  other: {checkout: false, steps: ["true"]}
+  after: {needs: make, checkout: false, steps: ["true"]}
+"""), "failed")
+    job = jobs_of(build)["make"]
+    assert job["status"] == "failed" and job["reason"] == "invalid"
+    assert job["message"].splitlines() == [
+        '$PELTON_PIPELINE, line 1, column 1: "on" cannot be in a part of a pipeline; expected env, templates or jobs']
+    assert jobs_of(build)["after"]["status"] == "skipped"
+    build = server.wait_build(push_maker(server, "mistakes2", """
+jobs:
+  a: {steps: [x], needs: [maek, other]}
+  other: {steps: [x], stesp: 2}
+  make: {steps: [x]}
+""", """
+  other: {checkout: false, steps: ["true"]}
+"""), "failed")
+    assert jobs_of(build)["make"]["message"].splitlines() == [
+        '$PELTON_PIPELINE, line 2, column 27: job "a" needs "maek", which is not there; did you mean "make"?',
+        '$PELTON_PIPELINE, line 3, column 3: the build has a job "other" already',
+        '$PELTON_PIPELINE, line 3, column 23: unknown key "stesp" in job "other"; did you mean "steps"?',
+        '$PELTON_PIPELINE, line 4, column 3: the build has a job "make" already']
+
+
+def test_jobs_of_a_job_that_failed_do_not_come(server):
+    build = server.wait_build(push(server, "failing", """
+jobs:
+  make:
+    checkout: false
+    steps: ['echo "jobs: {a: {steps: [x]}}" > "$PELTON_PIPELINE"', exit 1]
+"""), "failed")
+    assert list(jobs_of(build)) == ["make"]
+
+
+def test_a_deploy_waits_for_jobs_that_were_handed_over(server):
+    part = "jobs:\n  check: {checkout: false, steps: [%s]}\n"
+    rest = """
+deploy: {start: 'exec python3 -m http.server "$PORT"', files: [none]}
+"""
+    build = server.wait_build(push_maker(server, "held", part % "exit 1", rest), "failed")
+    assert jobs_of(build)["deploy"]["status"] == "skipped"
+    build = server.wait_build(push_maker(server, "goes", part % '"true"', rest), "success")
+    assert jobs_of(build)["deploy"]["needs"] == ["make", "check"]
+    assert list(jobs_of(build)) == ["make", "check", "deploy"]
+    again = server.wait_build(server.api("POST", f"/api/builds/{build['id']}/rerun", {}).json["id"], "success")
+    assert list(jobs_of(again)) == ["make", "check", "deploy"]
+    build = server.wait_build(push_maker(server, "circle", """
+jobs:
+  check: {checkout: false, needs: deploy, steps: ["true"]}
+""", rest), "failed")
+    assert 'job "check" needs the deploy, which waits for all jobs' in build["message"]
+
+
+def test_a_follower_of_the_build_reads_on_in_jobs_that_were_handed_over(server, tmp_path):
+    go = tmp_path / "go"
+    number = server.push("followed", {"part.yml": """
+jobs:
+  more: {checkout: false, steps: [echo and more]}
+""", ".pelton.yml": f"""
+jobs:
+  make:
+    runs-on: {{executor: shell}}
+    steps: ['cp part.yml "$PELTON_PIPELINE"; echo made; until test -e {go}; do sleep 0.05; done']
+deploy: {{start: 'exec python3 -m http.server "$PORT"', files: [none]}}
+"""})[1].build
+    said = []
+    with server.client.events(f"/api/builds/{number}/logs?follow=1") as events:
+        def heard(event):
+            said.append(event)
+            if "made" in str(event.json):
+                go.write_text("")
+            return event.name == "end"
+        events.until(heard)
+    text = str([event.json for event in said])
+    assert text.index("made") < text.index("and more") < text.index("'deploy'")
+
+
+def test_what_runs_again_makes_its_jobs_again_and_what_does_not_keeps_them(server):
+    flag = server.state.parent / "flag"
+    first = server.wait_build(push_maker(server, "once-more", f"""
+jobs:
+  a: {{checkout: false, runs-on: {{executor: shell}}, steps: ['test -e {flag}']}}
+"""), "failed")
+    flag.write_text("")
+    failed = server.api("POST", f"/api/builds/{first['id']}/rerun", {"jobs": "failed"}).json["id"]
+    build = server.wait_build(failed, "success")
+    assert [(job["name"], job["copied"], job["made_by"]) for job in build["jobs"]] == [
+        ("make", True, None), ("a", False, "make")]
+    whole = server.api("POST", f"/api/builds/{failed}/rerun", {}).json["id"]
+    build = server.wait_build(whole, "success")
+    assert [(job["name"], job["copied"], job["made_by"]) for job in build["jobs"]] == [
+        ("make", False, None), ("a", False, "make")]
+
+
+def test_a_build_that_is_made_to_end_gets_no_new_jobs(server, tmp_path):
+    go = tmp_path / "go"
+    number = push(server, "stopped", f"""
+jobs:
+  make:
+    checkout: false
+    runs-on: {{executor: shell}}
+    steps:
+      - 'trap "" TERM; echo began; until test -e {go}; do sleep 0.05; done; echo "jobs: {{a: {{steps: [x]}}}}" > "$PELTON_PIPELINE"'
+""")
+    wait_for("the step", lambda: "\nbegan\n" in server.log(number))
+    server.api("POST", f"/api/builds/{number}/cancel")
+    go.write_text("")
+    build = server.wait_build(number)
+    assert list(jobs_of(build)) == ["make"]
+
+
+def test_a_build_has_at_most_10000_jobs(server):
+    build = server.wait_build(push(server, "many", """
+jobs:
+  make:
+    checkout: false
+    steps: ['(echo "jobs:"; for n in $(seq 10000); do echo "  j$n: {steps: [x]}"; done) > "$PELTON_PIPELINE"']
+"""), "failed")
+    assert "the build would have 10001 jobs; at most 10000" in build["message"]

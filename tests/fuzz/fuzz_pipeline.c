@@ -48,6 +48,23 @@ static void check_problems(const PlanProblems *problems, const char *text, size_
     buf_done(&out);
 }
 
+/* The same as a part of a build that has jobs already. */
+static void check_part(const char *text, size_t size) {
+    static const char *const known[] = {"make", "test (1, a)", "test (2, a)", "a"};
+    void *mem = talloc_new(NULL);
+    PlanProblems *problems = NULL;
+    Plan *plan = NULL;
+    Err err = {0};
+
+    if (plan_part(text, size, &contexts[0], known, 4, mem, &plan, &problems, &err) == 0)
+        for (size_t i = 0; i < plan->count; i++)
+            for (size_t n = 0; n < plan->jobs[i].known_count; n++)
+                assert(plan->jobs[i].known[n] < 4);
+    else
+        check_problems(problems, text, size);
+    talloc_free(mem);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     const char *contents[16] = {(const char *)data};
     size_t lens[16] = {size};
@@ -64,5 +81,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
             check_problems(problems, contents[0], size);
         talloc_free(mem);
     }
+    check_part(contents[0], size);
     return 0;
 }

@@ -77,8 +77,8 @@ class Driver:
     def _commit(self, shape, branch, name):
         env = {"CRASH_WORLD": self.world.name, "CRASH_TRIGGER": name}
         self.work.git("checkout", "-q", "-B", branch)
-        return self.work.commit({".pelton.yml": self.mix.shapes[shape].file(self.world.tools.step, self.world.name, env)},
-                                name)
+        shape, tools = self.mix.shapes[shape], (self.world.tools.step, self.world.name, env)
+        return self.work.commit({".pelton.yml": shape.file(*tools), **shape.parts(*tools)}, name)
 
     # ---- the storm
 

@@ -18,6 +18,7 @@ class Step:
     always: bool = False
     files: dict = field(default_factory=dict)
     options: tuple = ()
+    got: str = ""  # a job whose output it must have
 
     def exit_at(self, attempt):
         return 0 if self.well and attempt >= self.well else self.exit_code
@@ -27,6 +28,7 @@ class Step:
         words += [f"file={path}:{size}" for path, size in self.files.items()]
         words += [f"exit={self.exit_code}"] if self.exit_code else []
         words += [f"well={self.well}"] if self.well else []
+        words += [f"got={self.got}"] if self.got else []
         return " ".join(map(str, words))
 
 
@@ -40,6 +42,8 @@ class Job:
     limits: bool = False
     timeout: str = ""
     retry: int = 0
+    outputs: bool = False  # its first step hands over o=NAME-ATTEMPT
+    makes: list = field(default_factory=list)  # jobs that it hands over to its build
 
     def runs(self, attempt):
         """The steps that run in that attempt when nothing comes between, in order."""
@@ -61,7 +65,8 @@ class Job:
         text = {"runs-on": {"executor": self.executor}, "checkout": self.checkout, "steps": [
             {"name": f"step {step.number}",
              "run": step.command("./crash-step" if self.checkout else program, socket),
-             **({"if": "always()"} if step.always else {})} for step in self.steps]}
+             **({"if": "always()"} if step.always else {}),
+             **({"env": {"GOT": f"${{{{ needs.{step.got}.outputs.o }}}}"}} if step.got else {})} for step in self.steps]}
         if any(step.files for step in self.steps):
             text["artifacts"] = ["out-*"]
         if self.needs:
@@ -83,7 +88,12 @@ class Shape:
     cancel: str = ""
 
     def job(self, name):
-        return next(job for job in self.jobs if job.name == name)
+        return next(job for one in self.jobs for job in [one, *one.makes] if job.name == name)
+
+    def parts(self, program, socket, env):
+        """{file: the jobs that a job hands over}; JSON is YAML."""
+        return {f"part-{job.name}": json.dumps({"env": env, "jobs": {
+            made.name: made.as_json(program, socket) for made in job.makes}}) for job in self.jobs if job.makes}
 
     def file(self, program, socket, env):
         """.pelton.yml; JSON is YAML."""
@@ -120,6 +130,17 @@ def _step(rng, number, job):
     return step
 
 
+def _made(rng, maker):
+    """Jobs that the maker hands over; the second one needs the first one and what that hands over."""
+    names = [f"{maker.name}m{number}" for number in range(1, rng.choice([2, 3]))]
+    jobs = [Job(name, "sandbox", True, [maker.name], [_step(rng, 1, name)]) for name in names]
+    jobs[0].outputs = True
+    for job in jobs[1:]:
+        job.needs.append(names[0])
+        job.steps[0].got = names[0]
+    return jobs
+
+
 def _job(rng, number, earlier):
     name = f"j{number}"
     executor = rng.choice(["sandbox", "shell"])
@@ -132,13 +153,27 @@ def _job(rng, number, earlier):
     if rng.random() < 0.15:
         job.retry = rng.choice([1, 2])
         job.steps[0].exit_code, job.steps[0].well = rng.choice([(0, 0), (5, 2), (5, 3), (5, 0)])
+    job.outputs = rng.random() < 0.5
+    if job.checkout and rng.random() < 0.15:
+        job.makes = _made(rng, job)
+        job.steps[0].options += (f"part=part-{name}",)
     return job
+
+
+def _hand_over(jobs):
+    """Of what they need, and of what they hand over."""
+    handing = {job.name for job in jobs if job.outputs}
+    for job in jobs:
+        job.steps[0].got = job.steps[0].got or next((need for need in job.needs if need in handing), "")
+        if job.outputs:
+            job.steps[0].options += ("output",)
 
 
 def shape(rng, name):
     jobs, group = [], rng.random() < 0.2
     for number in range(rng.choice([1, 1, 2, 3, 5])):
         jobs.append(_job(rng, number, [job.name for job in jobs]))
+    _hand_over([job for one in jobs for job in [one, *one.makes]])
     return Shape(jobs, name if group else "", rng.choice(["queued", "running", "none"]) if group else "")
 
 

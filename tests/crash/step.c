@@ -2,10 +2,13 @@
  * the build, the job, the step and the attempt alone, makes files of such bytes, and tells the ledger what it
  * has done. Without libraries, for it also runs in the sandbox, from the checkout.
  *
- *     crash-step SOCKET STEP SIZE KIND MS [exit=N] [well=N] [file=PATH:SIZE] [brood] [deaf]
+ *     crash-step SOCKET STEP SIZE KIND MS [exit=N] [well=N] [file=PATH:SIZE] [brood] [deaf] [output]
+ *                [part=PATH] [got=JOB]
  *         SIZE bytes of KIND (text, binary, line) within about MS milliseconds; exit: its exit status; well:
  * but 0 from the N-th attempt on; brood: leaves a process of its own session behind; deaf: does not end at
- * SIGTERM crash-step --emit SEED SIZE KIND prints the bytes that a step must have printed */
+ * SIGTERM; output: hands over o=JOB-ATTEMPT; part: hands over the jobs of the file; got: $GOT must be what the
+ * JOB handed over
+ *     crash-step --emit SEED SIZE KIND prints the bytes that a step must have printed */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -24,7 +27,7 @@
 #define BLOCK ((size_t)4096)
 #define LINE_MAX_BYTES 120
 
-enum { EXIT_NO_LEDGER = 99, EXIT_NO_OUTPUT = 98, EXIT_USAGE = 97 };
+enum { EXIT_NO_LEDGER = 99, EXIT_NO_OUTPUT = 98, EXIT_USAGE = 97, EXIT_NOT_GOT = 96 };
 
 typedef struct Source {
     uint64_t state;
@@ -207,6 +210,40 @@ static void make_file(char *what) {
     tell("file %s %s %s %u", who, what, size, crc);
 }
 
+/* Behind what is in the file of the variable. */
+static void hand_over(const char *variable, const char *data, size_t len) {
+    int fd = open(env(variable), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+
+    if (fd < 0 || !write_all(fd, data, len) || close(fd) < 0)
+        _exit(EXIT_NO_OUTPUT);
+}
+
+static void hand_output(void) {
+    char line[512];
+    int len = snprintf(line, sizeof(line), "o=%s-%s\n", env("PELTON_JOB_NAME"), env("PELTON_ATTEMPT"));
+
+    hand_over("PELTON_OUTPUT", line, (size_t)len);
+}
+
+static void hand_part(const char *path) {
+    char block[BLOCK];
+    ssize_t n;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0)
+        _exit(EXIT_USAGE);
+    while ((n = read(fd, block, sizeof(block))) > 0)
+        hand_over("PELTON_PIPELINE", block, (size_t)n);
+    close(fd);
+}
+
+static void check_got(const char *job) {
+    size_t len = strlen(job);
+
+    if (strncmp(env("GOT"), job, len) != 0 || env("GOT")[len] != '-')
+        _exit(EXIT_NOT_GOT);
+}
+
 static void take_option(Step *step, char *option) {
     if (strncmp(option, "exit=", 5) == 0)
         step->exit_code = atoi(option + 5);
@@ -214,6 +251,12 @@ static void take_option(Step *step, char *option) {
         make_file(option + 5);
     else if (strncmp(option, "well=", 5) == 0)
         step->exit_code = atoi(env("PELTON_ATTEMPT")) >= atoi(option + 5) ? 0 : step->exit_code;
+    else if (strncmp(option, "part=", 5) == 0)
+        hand_part(option + 5);
+    else if (strncmp(option, "got=", 4) == 0)
+        check_got(option + 4);
+    else if (strcmp(option, "output") == 0)
+        hand_output();
     else if (strcmp(option, "brood") == 0)
         step->brood = true;
     else if (strcmp(option, "deaf") == 0)

@@ -6,9 +6,8 @@
  *                [part=PATH] [got=JOB]
  *         SIZE bytes of KIND (text, binary, line) within about MS milliseconds; exit: its exit status; well:
  * but 0 from the N-th attempt on; brood: leaves a process of its own session behind; deaf: does not end at
- * SIGTERM; output: hands over o=JOB-ATTEMPT; part: hands over the jobs of the file; got: $GOT must be what the
- * JOB handed over
- *     crash-step --emit SEED SIZE KIND prints the bytes that a step must have printed */
+ * SIGTERM; output: hands over o=JOB-ATTEMPT; part: hands over the jobs of the file; got: $GOT must be what
+ * the JOB handed over crash-step --emit SEED SIZE KIND prints the bytes that a step must have printed */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>

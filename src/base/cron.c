@@ -1,5 +1,6 @@
 #include "base/cron.h"
 
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/str.h"
 #include "base/zone.h"
@@ -106,25 +107,39 @@ static bool is_any(const char *text) {
     return *text == '*' || *text == '?';
 }
 
-static int read_fields(const char *text, Cron *cron, Err *err) {
-    const char *starts[FIELDS + 1];
-    size_t lens[FIELDS + 1], count = 0, shift;
+#define WORDS_MAX (FIELDS + 1) /* one more than there may be */
+
+typedef struct Words {
+    const char *at[WORDS_MAX];
+    size_t len[WORDS_MAX], count;
+} Words;
+
+static Words split(const char *text) {
+    Words w = {.count = 0};
+
+    for (text += strspn(text, " \t"); *text && w.count < WORDS_MAX; text += strspn(text, " \t")) {
+        w.at[w.count] = text;
+        w.len[w.count] = strcspn(text, " \t");
+        text += w.len[w.count++];
+    }
+    return w;
+}
+
+static int read_fields(const char *text, Cron *cron, size_t *ret_at, Err *err) {
+    Words w = split(text);
     uint64_t bits[FIELDS] = {1};
+    size_t shift = FIELDS - w.count;
     int r = 0;
 
-    for (const char *at = text + strspn(text, " \t"); *at && count <= FIELDS; at += strspn(at, " \t")) {
-        starts[count] = at;
-        lens[count] = strcspn(at, " \t");
-        at += lens[count++];
-    }
-    if (count != FIELDS && count != FIELDS - 1)
+    if (w.count != FIELDS && w.count != FIELDS - 1)
         return err_set(err, ERR_INVALID,
                        "expected five fields (minute, hour, day, month, weekday), or six with seconds before "
                        "them, got %s\"%.60s\"",
-                       count ? "" : "nothing: ", text);
-    shift = FIELDS - count;
-    for (size_t i = shift; r == 0 && i < FIELDS; i++)
-        r = read_field(&fields[i], starts[i - shift], lens[i - shift], &bits[i], err);
+                       w.count ? "" : "nothing: ", text);
+    for (size_t i = shift; r == 0 && i < FIELDS; i++) {
+        *ret_at = (size_t)(w.at[i - shift] - text);
+        r = read_field(&fields[i], w.at[i - shift], w.len[i - shift], &bits[i], err);
+    }
     if (r < 0)
         return r;
     *cron = (Cron){.seconds = bits[0],
@@ -133,23 +148,178 @@ static int read_fields(const char *text, Cron *cron, Err *err) {
                    .days = (uint32_t)bits[3],
                    .months = (uint32_t)bits[4],
                    .weekdays = (uint32_t)((bits[5] | bits[5] >> 7) & 0x7f),
-                   .any_day = is_any(starts[3 - shift]),
-                   .any_weekday = is_any(starts[5 - shift])};
+                   .any_day = is_any(w.at[3 - shift]),
+                   .any_weekday = is_any(w.at[5 - shift])};
     return 0;
 }
 
-int cron_read(const char *text, const char *zone, Cron *ret, Err *err) {
+/* *ret_at is set in any case. */
+static int read_at(const char *text, const char *zone, Cron *ret, size_t *ret_at, Err *err) {
     _cleanup_talloc_ Zone *known = NULL;
     int r = zone_read(zone ? zone : "UTC", NULL, &known, err);
 
+    *ret_at = 0;
     for (size_t i = 0; i < ELEMENTS(nicknames); i++)
         if (str_eq(text, nicknames[i][0]))
             text = nicknames[i][1];
     if (r == 0)
-        r = read_fields(text, ret, err);
+        r = read_fields(text, ret, ret_at, err);
     if (r == 0)
         snprintf(ret->zone, sizeof(ret->zone), "%s", zone ? zone : "UTC");
     return r;
+}
+
+int cron_read(const char *text, const char *zone, Cron *ret, Err *err) {
+    size_t at;
+
+    return read_at(text, zone, ret, &at, err);
+}
+
+/* ---- what was probably meant ---- */
+
+/* "monday" -> "mon", "24" hours -> "0": what is no value, as the nearest one. */
+static void mend_value(const Field *field, const char *at, size_t len, Buf *out) {
+    const char *p = at;
+    int value = 0;
+
+    for (size_t i = 0; i < len && isdigit((unsigned char)at[i]) && value < 1000; i++)
+        value = value * 10 + (at[i] - '0');
+    if (value == field->max + 1 && field->min == 0)
+        buf_adds(out, "0");
+    else if (len > 3 && isalpha((unsigned char)*at) && value_at(field, &p, at + len) >= 0)
+        buf_add(out, at, 3);
+    else
+        buf_add(out, at, len);
+}
+
+/* "fri-mon" -> "5-6,0-1", "22-2" -> "22-23,0-2". */
+static bool mend_range(const Field *field, const char *at, const char *end, Buf *out) {
+    int last = field->words && field->max == 7 ? 6 : field->max;
+    int from = value_at(field, &at, end), to;
+
+    if (from < 0 || at == end || *at++ != '-')
+        return false;
+    to = value_at(field, &at, end);
+    if (to < 0 || at != end || to >= from)
+        return false;
+    buf_addf(out, "%d-%d,%d-%d", from, last, field->min, to);
+    return true;
+}
+
+static void mend_part(const Field *field, const char *at, const char *end, Buf *out) {
+    uint64_t bits = 0;
+
+    if (read_part(field, at, end, &bits)) {
+        buf_add(out, at, (size_t)(end - at));
+        return;
+    }
+    if (at < end && *at == '/')
+        buf_adds(out, "*");
+    if (mend_range(field, at, end, out))
+        return;
+    while (at < end) {
+        size_t len = 0;
+
+        while (at + len < end && !strchr("-/", at[len]))
+            len++;
+        mend_value(field, at, len, out);
+        at += len;
+        if (at < end)
+            buf_addc(out, *at++);
+    }
+}
+
+static void mend_field(const Field *field, const char *at, const char *end, Buf *out) {
+    for (const char *comma; (comma = memchr(at, ',', (size_t)(end - at))); at = comma + 1) {
+        mend_part(field, at, comma, out);
+        buf_addc(out, ',');
+    }
+    mend_part(field, at, end, out);
+}
+
+/* "3:00" -> "0 3 * * *". */
+static bool mend_clock(const char *text, Buf *out) {
+    int hour, minute, used = 0;
+
+    /* NOLINTNEXTLINE(cert-err34-c): the widths leave nothing to overflow */
+    if (sscanf(text, " %2d:%2d %n", &hour, &minute, &used) != 2 || text[used])
+        return false;
+    buf_addf(out, "%d %d * * *", minute, hour);
+    return true;
+}
+
+static bool mend_nickname(const char *text, Buf *out) {
+    const char *names[ELEMENTS(nicknames) + 1] = {NULL}, *nearest;
+    _cleanup_talloc_ char *lower = mem_printf(NULL, "%s%s", *text == '@' ? "" : "@", text);
+
+    for (size_t i = 0; i < ELEMENTS(nicknames); i++)
+        names[i] = nicknames[i][0];
+    for (char *c = lower; *c; c++)
+        *c = (char)tolower((unsigned char)*c);
+    nearest = str_nearest(lower, names);
+    if (str_eq(lower, "@nightly"))
+        nearest = "@daily";
+    if (nearest)
+        buf_adds(out, nearest);
+    return nearest != NULL;
+}
+
+/* The field that a four-field time has forgotten is its last one; a seventh would be a year. */
+static void mend_fields(const char *text, Buf *out) {
+    Words w = split(text);
+    size_t count = MIN(w.count, FIELDS), shift = FIELDS - MAX(count, FIELDS - 1);
+
+    for (size_t i = 0; i < count; i++) {
+        if (i)
+            buf_addc(out, ' ');
+        mend_field(&fields[i + shift], w.at[i], w.at[i] + w.len[i], out);
+    }
+    if (count == FIELDS - 2)
+        buf_adds(out, " *");
+}
+
+static bool mend(const char *text, Buf *out) {
+    Cron unused;
+    size_t at;
+    Err why;
+
+    if (split(text).count > 1)
+        mend_fields(text, out);
+    else if (!mend_clock(text, out))
+        return mend_nickname(text, out);
+    return read_fields(buf_str(out), &unused, &at, &why) == 0;
+}
+
+static bool is_plain(const char *text) {
+    while (isprint((unsigned char)*text) || *text == '\t')
+        text++;
+    return !*text;
+}
+
+int cron_check(const char *text, size_t *ret_at, Err *err) {
+    _cleanup_buf_ Buf meant = BUF_INIT;
+    int64_t next;
+    Cron cron;
+    Err why;
+    int r;
+
+    *ret_at = 0;
+    if (strlen(text) > CRON_MAX)
+        return err_set(err, ERR_INVALID, "expected at most %d bytes", CRON_MAX);
+    if (!is_plain(text)) /* which a message shall not repeat */
+        return err_set(err, ERR_INVALID, "expected digits, names and * , - / alone");
+    r = read_at(text, NULL, &cron, ret_at, &why);
+    if (r == 0) {
+        *ret_at = 0;
+        r = cron_next(&cron, 0, &next, &why); /* what never comes does not from any time on */
+    }
+    if (r == 0)
+        return 0;
+    if (r == -ERR_NOT_FOUND)
+        return err_set(err, ERR_INVALID, "\"%s\" never comes: %s", text, why.msg);
+    if (!mend(text, &meant))
+        return err_set(err, ERR_INVALID, "%s", why.msg);
+    return err_set(err, ERR_INVALID, "%s; did you mean \"%s\"?", why.msg, buf_str(&meant));
 }
 
 /* ---- the next time ---- */

@@ -6,7 +6,10 @@
 
 #include "base/err.h"
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+
+#define CRON_MAX 200 /* bytes of a person's text */
 
 typedef struct Cron {
     uint64_t seconds, minutes; /* a bit each */
@@ -17,6 +20,9 @@ typedef struct Cron {
 
 /* zone NULL: UTC. ERR_INVALID says which field is wrong, or that a zone is unknown here. */
 _must_check_ int cron_read(const char *text, const char *zone, Cron *ret, Err *err);
+/* For a person's text: also refuses what is longer than CRON_MAX and a day that never comes, and names the
+ * nearest right form where it knows one. *ret_at: the mistake's byte in text. */
+_must_check_ int cron_check(const char *text, size_t *ret_at, Err *err);
 /* The first time after `after` (µs UTC, as the answer). ERR_NOT_FOUND: none within the next eight years. A
  * time that a change of the clock leaves out is not made up for; one that it brings twice counts once. */
 _must_check_ int cron_next(const Cron *cron, int64_t after, int64_t *ret, Err *err);

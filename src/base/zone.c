@@ -9,6 +9,7 @@
 #define FILE_MAX (1024 * 1024)
 #define HEADER 44
 #define TYPE_SIZE 6
+#define NAME_LEN 63
 
 struct Zone {
     int64_t *at;     /* sorted */
@@ -80,12 +81,69 @@ static bool parse(const Buf *file, Zone *zone) {
 
 /* Letters, digits and a few signs in segments that are no dots: nothing that leaves the folder. */
 static bool is_zone_name(const char *name) {
-    if (!isalpha((unsigned char)*name) || strlen(name) > 63)
+    if (!isalpha((unsigned char)*name) || strlen(name) > NAME_LEN)
         return false;
     for (const char *p = name; *p; p++)
         if (!isalnum((unsigned char)*p) && !strchr("/_-+", *p))
             return false;
     return true;
+}
+
+/* ---- what was probably meant ---- */
+
+/* The third column of zone.tab: "DE\t+5230+01322\tEurope/Berlin\tmost of Germany". */
+static const char **known_names(char *text, const void *mem) {
+    const char **names = NULL;
+    size_t count = 0;
+
+    for (char *line, *rest = text; (line = strsep(&rest, "\n"));) {
+        char *name;
+
+        if (*line == '#' || !strsep(&line, "\t") || !strsep(&line, "\t"))
+            continue;
+        name = strsep(&line, "\t");
+        if (name)
+            mem_append(mem, names, count, name);
+    }
+    mem_append(mem, names, count, NULL);
+    return names;
+}
+
+/* "berlin" is the one in Europe. */
+static const char *by_place(const char *name, const char *const *names) {
+    for (; *names; names++) {
+        const char *slash = strrchr(*names, '/');
+
+        if (slash && strcasecmp(slash + 1, name) == 0)
+            return *names;
+    }
+    return NULL;
+}
+
+/* "; did you mean …?", or "". In mem. */
+static const char *meant(const char *name, const void *mem) {
+    _cleanup_buf_ Buf table = BUF_INIT;
+    const char **names, *nearest;
+
+    if (file_read(FOLDER "zone.tab", FILE_MAX, &table, NULL) < 0)
+        return "";
+    names = known_names(buf_dup(&table, mem), mem);
+    nearest = by_place(name, names);
+    if (!nearest)
+        nearest = str_nearest(name, names);
+    return nearest ? mem_printf(mem, "; did you mean \"%s\"?", nearest) : "";
+}
+
+static int unknown(const char *name, Err *err) {
+    _cleanup_talloc_ void *mem = talloc_new(NULL);
+    char *shown = mem_strndup(mem, name, NAME_LEN);
+
+    for (char *c = shown; *c; c++)
+        if (!isprint((unsigned char)*c))
+            *c = '?';
+    return err_set(err, ERR_INVALID,
+                   "time zone \"%s\" is not known here; expected a name such as Europe/Berlin, or UTC%s",
+                   shown, meant(name, mem));
 }
 
 int zone_read(const char *name, const void *mem, Zone **ret, Err *err) {
@@ -99,9 +157,7 @@ int zone_read(const char *name, const void *mem, Zone **ret, Err *err) {
 
         if (!is_zone_name(name) || file_read(path, FILE_MAX, &file, &why) < 0 || !parse(&file, zone)) {
             talloc_free(zone);
-            return err_set(
-                err, ERR_INVALID,
-                "time zone \"%.63s\" is not known here; expected a name such as Europe/Berlin, or UTC", name);
+            return unknown(name, err);
         }
     }
     *ret = zone;

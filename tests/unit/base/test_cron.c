@@ -96,6 +96,70 @@ static void what_is_no_time_is_refused(void **state) {
     assert_int_equal(cron_read("* * * * *", "../../etc/passwd", &cron, &err), -ERR_INVALID);
 }
 
+static void expect_told(const char *text, size_t where, const char *told) {
+    size_t at_byte = 99;
+    Err err;
+
+    if (cron_check(text, &at_byte, &err) != -ERR_INVALID)
+        fail_msg("accepted: %s", text);
+    if (!strstr(err.msg, told))
+        fail_msg("%s: %s", text, err.msg);
+    assert_int_equal(at_byte, where);
+}
+
+static void a_mistake_is_told_with_its_place_and_what_was_meant(void **state) {
+    expect_told("0 24 * * *", 2,
+                "\"24\" is no hour; expected 0 to 23, ranges (1-5), lists (1,5), steps (*/5) or *; "
+                "did you mean \"0 0 * * *\"?");
+    expect_told("0 3 * *", 0, "did you mean \"0 3 * * *\"?");
+    expect_told("0 0 3 * * ? 2027", 0, "did you mean \"0 0 3 * * ?\"?");
+    expect_told("0 9 * * monday", 8, "did you mean \"0 9 * * mon\"?");
+    expect_told("0 9 * * monday-friday", 8, "did you mean \"0 9 * * mon-fri\"?");
+    expect_told("0 22-2 * * *", 2, "did you mean \"0 22-23,0-2 * * *\"?");
+    expect_told("0 9 * * fri-mon", 8, "did you mean \"0 9 * * 5-6,0-1\"?");
+    expect_told("  /15 * * * *", 2, "did you mean \"*/15 * * * *\"?");
+    expect_told("60 * * * *", 0, "did you mean \"0 * * * *\"?");
+    expect_told("3:30", 0, "did you mean \"30 3 * * *\"?");
+    expect_told("@dayly", 0, "did you mean \"@daily\"?");
+    expect_told("nightly", 0, "did you mean \"@daily\"?");
+    expect_told("Daily", 0, "did you mean \"@daily\"?");
+    expect_told("0 0 31 2 *", 0, "\"0 0 31 2 *\" never comes");
+}
+
+static void nothing_is_guessed_from_what_cannot_be_mended(void **state) {
+    static const char *const bad[] = {"",          "25:00", "a * * * *",  "@reboot",
+                                      "0 3 L * *", "1 2 3", "0 99 * * *", "\x1b[31m * * * *"};
+    size_t where;
+    Err err;
+
+    for (size_t i = 0; i < ELEMENTS(bad); i++) {
+        assert_int_equal(cron_check(bad[i], &where, &err), -ERR_INVALID);
+        if (strstr(err.msg, "did you mean") || strchr(err.msg, 0x1b))
+            fail_msg("%s: %s", bad[i], err.msg);
+    }
+    assert_int_equal(cron_check("0 3 * * *", &where, &err), 0);
+    assert_int_equal(cron_check("@daily", &where, &err), 0);
+}
+
+static void the_nearest_zone_is_named(void **state) {
+    static const char *const near[][2] = {{"Europe/Berln", "Europe/Berlin"},
+                                          {"europe/berlin", "Europe/Berlin"},
+                                          {"berlin", "Europe/Berlin"},
+                                          {"America/NewYork", "America/New_York"}};
+    Cron cron;
+    Err err;
+
+    if (access("/usr/share/zoneinfo/zone.tab", R_OK) < 0)
+        skip();
+    for (size_t i = 0; i < ELEMENTS(near); i++) {
+        _cleanup_talloc_ char *meant = mem_printf(NULL, "did you mean \"%s\"?", near[i][1]);
+
+        assert_int_equal(cron_read("@daily", near[i][0], &cron, &err), -ERR_INVALID);
+        if (!strstr(err.msg, meant))
+            fail_msg("%s: %s", near[i][0], err.msg);
+    }
+}
+
 static void a_day_that_never_comes_is_told(void **state) {
     int64_t next;
     Cron cron;
@@ -110,6 +174,9 @@ int main(void) {
         cmocka_unit_test(the_next_time_fits_all_fields),
         cmocka_unit_test(zones_and_changes_of_the_clock_are_kept),
         cmocka_unit_test(what_is_no_time_is_refused),
+        cmocka_unit_test(a_mistake_is_told_with_its_place_and_what_was_meant),
+        cmocka_unit_test(nothing_is_guessed_from_what_cannot_be_mended),
+        cmocka_unit_test(the_nearest_zone_is_named),
         cmocka_unit_test(a_day_that_never_comes_is_told),
     };
 

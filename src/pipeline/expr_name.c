@@ -26,6 +26,8 @@ static const Name names[] = {
     {"commit.message", offsetof(PlanContext, message), true, "its message"},
     {"commit.author", offsetof(PlanContext, author), true, "its author's name"},
     {"event", offsetof(PlanContext, event), false, "`push`, `tag`, `manual`, `pull_request` or `schedule`"},
+    {"schedule", offsetof(PlanContext, schedule), true,
+     "the name of the schedule that started the build, `nightly`; empty for other events"},
     {"project", offsetof(PlanContext, project), false, "the project's name"},
     {"repo", offsetof(PlanContext, project), false, "the same"},
 };
@@ -43,9 +45,9 @@ static const ExprWord families[] = {
 
 /* What a wrong name may have meant: names, functions and truth. */
 static const char *const near_names[] = {
-    "branch",         "ref",           "tag",    "commit",   "event", "project", "repo",  "success",
-    "failure",        "cancelled",     "always", "contains", "hash",  "true",    "false", "commit.short",
-    "commit.message", "commit.author", NULL};
+    "branch",         "ref",           "tag",      "commit",   "event", "project", "repo",  "success",
+    "failure",        "cancelled",     "always",   "contains", "hash",  "true",    "false", "commit.short",
+    "commit.message", "commit.author", "schedule", NULL};
 
 /* What other systems call it. */
 static const char *const elsewhere[][2] = {

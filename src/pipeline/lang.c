@@ -63,8 +63,12 @@ static const LangKey on_keys[] = {
     {"manual", LANG_NODE, offsetof(PipeOn, manual), .unset = "always possible",
      .also = "workflow_dispatch web api dispatch",
      .help = "A build can always be started by hand; this only says so."},
-    {"schedule", LANG_NODE, offsetof(PipeOn, schedule), .unset = "none", .also = "cron schedules",
-     .help = "Times, by name.", .later = "no build is started by the clock in this version"},
+    {"schedule", LANG_TIMES, offsetof(PipeOn, schedule), .max = LANG_MAX_SCHEDULES,
+     .expected = "a mapping of names to times, as {nightly: \"0 3 * * *\"}, at most 100", .unset = "none",
+     .also = "cron crons schedules timer",
+     .help = "Times, by name: `{nightly: \"0 3 * * *\"}`. At each the newest commit of the default branch is "
+             "built. A time is minute, hour, day of the month, month and weekday, as cron has them, or "
+             "`@hourly`, `@daily`, `@weekly`, `@monthly`, `@yearly`."},
 };
 
 const LangLevel lang_on = {
@@ -81,6 +85,8 @@ static const LangKey file_keys[] = {
      .expected = "an event, a list of events or a mapping of them", .unset = "pushes, pull requests and tags",
      .also = "trigger triggers when event workflow",
      .help = "What the pipeline is for. By hand it can always be started."},
+    {"timezone", LANG_ZONE, offsetof(PipeFile, timezone), .expected = "a time zone such as Europe/Berlin",
+     .unset = "UTC", .also = "time-zone time_zone tz", .help = "Of the times of `on.schedule`."},
     {"include", LANG_NODE, offsetof(PipeFile, include), .expected = "a file or a list of files",
      .unset = "nothing", .also = "includes import",
      .help =

@@ -24,6 +24,7 @@
 #define LANG_MAX_INCLUDES 20       /* files, all levels together */
 #define LANG_MAX_INCLUDE_DEPTH 5
 #define LANG_MAX_INPUTS 100
+#define LANG_MAX_SCHEDULES 100
 #define LANG_MAX_INPUT 4096 /* bytes of what is given for one */
 /* values of the file with its templates and matrices written out */
 #define LANG_MAX_WORK 1000000
@@ -51,6 +52,8 @@ typedef enum LangType {
     LANG_EVENTS,    /* like PART; also a name or a list of names, and names of nothing */
     LANG_TEMPLATES, /* const YamlNode *: a mapping; read first */
     LANG_INPUTS,    /* LangItems: structs of key->level by name; read first */
+    LANG_ZONE,      /* const YamlNode *: a time zone's name */
+    LANG_TIMES,     /* LangItems: of PipeSchedule */
     LANG_NAMES,     /* LangNodes: one name or a list of them */
     LANG_WORDS,     /* LangNodes: one of key->words or a list of them */
     LANG_PATTERNS,  /* LangPaths: one pattern or a list of them, each inside the workspace */
@@ -81,7 +84,6 @@ typedef struct LangKey {
     const char *unset;    /* what holds without the key, for the reference, when there is no fallback */
     const char *also;     /* other systems' words for it, "a b c": "did you mean" answers to them */
     const char *help;
-    const char *later; /* why it is refused though it is known: what it needs is not there yet */
     unsigned uses;     /* of ExprUse: what ${{ }} in it may use beside what the plan knows */
 } LangKey;
 
@@ -242,15 +244,20 @@ typedef struct PipeTags {
     LangNodes names;
 } PipeTags;
 
+typedef struct PipeSchedule {
+    const YamlNode *name, *time;
+} PipeSchedule;
+
 typedef struct PipeOn {
     const YamlNode *node;
     PipeFilter *push, *pull_request;
     PipeTags *tag;
-    const YamlNode *manual, *schedule;
+    const YamlNode *manual;
+    LangItems schedule; /* of PipeSchedule */
 } PipeOn;
 
 typedef struct PipeFile {
-    const YamlNode *env;
+    const YamlNode *env, *timezone;
     PipeConcurrency concurrency;
     int64_t timeout, queue_timeout;
     const YamlNode *templates, *include;

@@ -52,7 +52,24 @@ static const char *tag_refuses(const PipeTags *tags, const PlanContext *context,
     return name_fits(&tags->names, tag ? tag : "") ? NULL : mem_printf(mem, "it is not for tag %s", tag);
 }
 
+/* Which one it is may not be known: any, then. */
+static const char *schedule_refuses(const PipeOn *on, const PlanContext *context, const void *mem) {
+    const PipeSchedule *times = on ? on->schedule.items : NULL;
+    size_t count = on ? on->schedule.count : 0;
+
+    if (count == 0)
+        return "it has no schedule";
+    for (size_t i = 0; i < count; i++)
+        if (str_empty(context->schedule) || str_eq(times[i].name->text, context->schedule))
+            return NULL;
+    return mem_printf(mem, "it has no schedule %s", context->schedule);
+}
+
 static const char *refuses(const PipeOn *on, const PlanContext *context, const void *mem) {
+    if (str_eq(context->event, "schedule"))
+        return schedule_refuses(on, context, mem);
+    if (!on)
+        return NULL;
     if (str_eq(context->event, "push"))
         return filter_refuses(on->push, context, mem);
     if (str_eq(context->event, "pull_request"))
@@ -61,7 +78,7 @@ static const char *refuses(const PipeOn *on, const PlanContext *context, const v
 }
 
 bool on_wants(const PipeFile *file, const PlanContext *context, const void *mem, const char **ret_why) {
-    const char *why = file->on ? refuses(file->on, context, mem) : NULL;
+    const char *why = refuses(file->on, context, mem);
 
     if (why)
         *ret_why = why;

@@ -5,3 +5,5 @@
 
 /* Whether the file is for what happened. false: *ret_why says why not. */
 bool on_wants(const PipeFile *file, const PlanContext *context, const void *mem, const char **ret_why);
+/* The file's schedules into the plan, in mem. */
+void on_schedules(const PipeFile *file, const void *mem, Plan *plan);

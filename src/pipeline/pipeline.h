@@ -33,6 +33,7 @@ typedef struct PlanSource {
 typedef struct PlanContext {
     const char *project, *branch, *ref, *commit;
     const char *event;            /* "push", "tag", "manual", "pull_request", "schedule" */
+    const char *schedule;         /* the one of that event, by its name; NULL: none, or not known */
     bool allow_shell;             /* the server lets pipelines use the shell executor */
     bool no_deploy;               /* nothing is deployed, whatever the file says */
     const PlanSource *source;     /* NULL: there is only the pipeline file */
@@ -83,6 +84,11 @@ typedef struct PlanConcurrency {
                          * superseded), "running" (all), "none" */
 } PlanConcurrency;
 
+/* A time that a build of the default branch is to start at, again and again. */
+typedef struct PlanSchedule {
+    const char *name, *cron, *timezone; /* as cron_read takes them */
+} PlanSchedule;
+
 /* Whom to tell of a build. */
 typedef struct PlanNotice {
     const char *moment; /* "start", "success", "failure" */
@@ -99,6 +105,8 @@ typedef struct Plan {
     size_t count;
     PlanNotice *notices;
     size_t notice_count;
+    PlanSchedule *schedules; /* whatever the event is, and also when there is nothing to do */
+    size_t schedule_count;
     const char *why; /* there is nothing to do: NULL: no job is for this event or branch */
     bool nothing;    /* the pipeline is fine, and no job is for this event or branch: none, or all skip */
 } Plan;

@@ -246,6 +246,7 @@ static int plan_read(const char *name, PipeFile *file, Problems *problems, const
     plan->file = name;
     plan->timeout_us = file->timeout;
     plan->concurrency = plan_concurrency(&file->concurrency);
+    on_schedules(file, mem, plan);
     spec_init(&w, file, mem);
     if (on_wants(file, context, mem, &plan->why))
         plan_jobs(file, context, &w, plan);

@@ -82,10 +82,7 @@ static void read_pair(LangReader *r, const LangLevel *level, const YamlPair *pai
         lang_unknown(r, level, pair->key);
     if (!key || key->early != early)
         return;
-    if (key->later)
-        problems_at(r->problems, pair->key, "\"%s\"%s cannot be used yet: %s", key->name, in_place(r),
-                    key->later);
-    else if (pair->value->kind == YAML_SCALAR && (yaml_is_null(pair->value) || pair->value->len == 0))
+    if (pair->value->kind == YAML_SCALAR && (yaml_is_null(pair->value) || pair->value->len == 0))
         problems_at(r->problems, pair->key, "\"%s\"%s is empty; expected %s", key->name, in_place(r),
                     key->expected ? key->expected : lang_types[key->type].expected);
     else

@@ -38,6 +38,8 @@ void lang_unknown(LangReader *r, const LangLevel *level, const YamlNode *node);
 
 /* ---- types with a file of their own ---- */
 void lang_jobs(LangReader *r, const LangKey *key, const YamlNode *node, void *field);
+void lang_zone(LangReader *r, const LangKey *key, const YamlNode *node, void *field);
+void lang_times(LangReader *r, const LangKey *key, const YamlNode *node, void *field);
 /* Checks inputs (of PipeInput) that were read, and what was given for them: from here on they have values. */
 void lang_inputs_take(LangReader *r, const LangItems *inputs);
 
@@ -49,6 +51,9 @@ typedef struct LangTypeInfo {
 
 extern const LangTypeInfo lang_types[LANG_TYPES];
 
+/* The column in the file of a value's byte; the value's own when it is not written as it is read (escapes,
+ * lines). */
+int lang_column(const LangReader *r, const YamlNode *node, size_t at);
 /* Reads the key's value into its field; ${{ }} in it are filled in first. */
 void lang_value(LangReader *r, const LangKey *key, const YamlNode *node, void *field);
 /* A scalar with its ${{ }} filled in (the node itself when it has none); NULL: there was a mistake, which is

@@ -97,6 +97,15 @@ static void write_map_of(JsonWriter *w, const LangLevel *level) {
     jw_end_object(w);
 }
 
+static void write_times(JsonWriter *w) {
+    jw_object(w, NULL);
+    jw_str(w, "type", "object");
+    jw_object(w, "additionalProperties");
+    jw_str(w, "type", "string");
+    jw_end_object(w);
+    jw_end_object(w);
+}
+
 static void write_short(JsonWriter *w, const LangLevel *level);
 
 /* What may stand behind the key, as members of an anyOf. */
@@ -134,6 +143,9 @@ static void write_forms(JsonWriter *w, const LangKey *key) {
         write_array_of(w, key);
         if (key->single)
             write_ref(w, NULL, key->level);
+        break;
+    case LANG_TIMES:
+        write_times(w);
         break;
     case LANG_TEMPLATES:
         write_map_of(w, &lang_job);

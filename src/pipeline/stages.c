@@ -543,6 +543,20 @@ static int read_yaml(StagesReader *r, const char *text, size_t len, YamlNode **r
     return r->problems.count ? -ERR_INVALID : 0;
 }
 
+/* For a repository's own file, where they are its schedules; they have no names but their places. */
+static void add_schedules(StagesPlanner *p) {
+    const StagesInfo *info = p->file->info;
+
+    for (size_t i = 0; i < info->trigger_count; i++) {
+        PlanSchedule schedule = {.name = mem_printf(p->mem, "trigger-%zu", i + 1),
+                                 .cron = info->triggers[i].cron,
+                                 .timezone = info->triggers[i].timezone};
+
+        if (schedule.cron)
+            mem_append(p->mem, p->plan->schedules, p->plan->schedule_count, schedule);
+    }
+}
+
 static int make_plan(StagesPlanner *p, const YamlNode *root, Err *err) {
     int r = 0;
 
@@ -557,6 +571,7 @@ static int make_plan(StagesPlanner *p, const YamlNode *root, Err *err) {
     p->plan->planner = "stages";
     p->plan->file = STAGES_FILE;
     p->plan->timeout_us = p->file->timeout;
+    add_schedules(p);
     read_notices(p, root);
     plan_all(p);
     if (p->total > SPEC_MAX_TOTAL)

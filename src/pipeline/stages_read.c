@@ -4,6 +4,7 @@
 
 #include "base/cron.h"
 #include "base/str.h"
+#include "base/zone.h"
 #include <ctype.h>
 #include <stdarg.h>
 
@@ -279,12 +280,17 @@ static const char *const *read_patterns(StagesReader *r, const YamlNode *config,
     return patterns;
 }
 
-static void check_cron(StagesReader *r, const YamlNode *node, StagesTrigger *trigger) {
-    Cron cron;
+static void check_cron(StagesReader *r, const YamlNode *node, const YamlNode *config,
+                       const StagesTrigger *trigger) {
+    const YamlNode *time = value_of(config, "cron_expression"), *place = value_of(config, "timezone");
+    _cleanup_talloc_ Zone *zone = NULL;
+    size_t unused;
     Err err;
 
-    if (cron_read(trigger->cron, trigger->timezone, &cron, &err) < 0)
-        problems_at(&r->problems, node, "\"cron_expression\": %s", err.msg);
+    if (cron_check(trigger->cron, &unused, &err) < 0)
+        problems_at(&r->problems, time ? time : node, "\"cron_expression\": %s", err.msg);
+    if (zone_read(trigger->timezone, NULL, &zone, &err) < 0)
+        problems_at(&r->problems, place ? place : node, "\"timezone\": %s", err.msg);
 }
 
 static void read_trigger(StagesReader *r, const YamlNode *node, StagesTrigger *trigger) {
@@ -314,7 +320,7 @@ static void read_trigger(StagesReader *r, const YamlNode *node, StagesTrigger *t
     if (!str_eq(trigger->type, "schedule"))
         return;
     trigger->cron = stages_text(config, "cron_expression");
-    check_cron(r, node, trigger);
+    check_cron(r, node, config, trigger);
 }
 
 static void read_triggers(StagesReader *r, const YamlNode *root, StagesInfo *info) {

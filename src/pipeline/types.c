@@ -50,9 +50,7 @@ static void read_word(LangReader *r, const LangKey *key, const YamlNode *node, v
                 buf_str(&all), shown, meant);
 }
 
-/* The column in the file of a value's byte; the value's own when it is not written as it is read (escapes,
- * lines). */
-static int column_of(const LangReader *r, const YamlNode *node, size_t at) {
+int lang_column(const LangReader *r, const YamlNode *node, size_t at) {
     const char *line;
     size_t len, skip = 0;
     int column = 1;
@@ -80,8 +78,8 @@ static int column_of(const LangReader *r, const YamlNode *node, size_t at) {
 static void mistake_in(LangReader *r, const LangKey *key, const YamlNode *node, size_t at, const Err *err) {
     const char *place = lang_place(r);
 
-    problems_in(r->problems, node, column_of(r, node, at), "\"%s\"%s%s: %s", key->name, *place ? " of " : "",
-                place, err->msg);
+    problems_in(r->problems, node, lang_column(r, node, at), "\"%s\"%s%s: %s", key->name,
+                *place ? " of " : "", place, err->msg);
 }
 
 const YamlNode *lang_fill(LangReader *r, const LangKey *key, const YamlNode *node) {
@@ -131,7 +129,8 @@ static void read_condition(LangReader *r, const LangKey *key, const YamlNode *no
     }
     r->scope.uses = key->uses;
     if (expr_condition(node->text, &r->scope, r->mem, &unused, &folded, &at, &err) < 0) {
-        problems_in(r->problems, node, column_of(r, node, at), "condition of %s: %s", lang_place(r), err.msg);
+        problems_in(r->problems, node, lang_column(r, node, at), "condition of %s: %s", lang_place(r),
+                    err.msg);
         return;
     }
     condition = mem_new(r->mem, YamlNode);
@@ -537,9 +536,16 @@ static void read_templates(LangReader *r, const LangKey *key, const YamlNode *no
     *(const YamlNode **)field = node;
 }
 
+static YamlNode *nothing_at(LangReader *r, const YamlNode *key) {
+    YamlNode *nothing = mem_new(r->mem, YamlNode);
+
+    *nothing =
+        (YamlNode){.kind = YAML_MAPPING, .line = key->line, .column = key->column, .source = key->source};
+    return nothing;
+}
+
 /* `push`, `[push, tag]`, `{push: }`: as a mapping of events to mappings. */
 static const YamlNode *events_of(LangReader *r, const LangKey *key, const YamlNode *node) {
-    static const YamlNode none = {.kind = YAML_MAPPING};
     YamlNode *events = mem_new(r->mem, YamlNode), *const *items = (YamlNode *const *)&node;
     size_t count = 1;
 
@@ -552,14 +558,14 @@ static const YamlNode *events_of(LangReader *r, const LangKey *key, const YamlNo
     events->count = node->kind == YAML_MAPPING ? node->count : count;
     events->pairs = mem_array(r->mem, YamlPair, events->count);
     for (size_t i = 0; i < events->count; i++) {
-        YamlPair pair = node->kind == YAML_MAPPING ? node->pairs[i] : (YamlPair){items[i], (YamlNode *)&none};
+        YamlPair pair = node->kind == YAML_MAPPING ? node->pairs[i] : (YamlPair){items[i], NULL};
 
         if (!is_text(pair.key)) {
             lang_expected(r, key, pair.key);
             return NULL;
         }
-        if (yaml_is_null(pair.value))
-            pair.value = (YamlNode *)&none;
+        if (!pair.value || yaml_is_null(pair.value))
+            pair.value = nothing_at(r, pair.key);
         events->pairs[i] = pair;
     }
     return events;
@@ -656,6 +662,8 @@ const LangTypeInfo lang_types[LANG_TYPES] = {
     [LANG_EVENTS] = {"event, list or mapping", "a mapping", read_events},
     [LANG_TEMPLATES] = {"mapping", "a mapping", read_templates},
     [LANG_INPUTS] = {"mapping", "a mapping", read_inputs},
+    [LANG_ZONE] = {"text", "a time zone", lang_zone},
+    [LANG_TIMES] = {"mapping", "a mapping of names to times", lang_times},
     [LANG_NAMES] = {"name or list", "a name or a list of names", read_names},
     [LANG_WORDS] = {"word or list", "a word or a list of words", read_words},
     [LANG_PATTERNS] = {"pattern or list", "a pattern or a list of patterns", read_patterns},

@@ -51,6 +51,7 @@ GOOD = [
     {"jobs": {"a": {"steps": ["x"], "image": "node:20", "services": {"db": {"image": "x"}, "web": "nginx"}}}},
     {"jobs": {"a": {"steps": [{"uses": "docker", "with": {"build": ".", "tag": ["a"]}}], "allow-failure": "${{ matrix.x }}"}}},
     {"concurrency": "deploy", "inputs": {"level": {"options": ["a"]}, "text": None}, "jobs": {"a": {"steps": ["x"]}}},
+    {"on": {"schedule": {"nightly": "0 3 * * *"}}, "timezone": "Europe/Berlin", "jobs": {"a": {"steps": ["x"]}}},
     {"jobs": {"a": {"steps": ["x"], "resources": {"cpu": 1.5, "memory": "2G"}, "priority": -5, "env": {"A": 1}}}},
 ]
 BAD = [
@@ -62,6 +63,8 @@ BAD = [
     {"jobs": ["a"]},
     {"deploy": {"branch": "main"}},
     {"concurrency": {"limit": 2}, "jobs": {"a": {"steps": ["x"]}}},
+    {"on": {"schedule": {"nightly": ["0 3 * * *"]}}, "jobs": {"a": {"steps": ["x"]}}},
+    {"on": {"schedule": [{"cron": "0 3 * * *"}]}, "timezone": ["UTC"], "jobs": {"a": {"steps": ["x"]}}},
     {"on": {"psuh": {}}, "jobs": {"a": {"steps": ["x"]}}},
 ]
 

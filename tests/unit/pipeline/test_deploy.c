@@ -85,7 +85,9 @@ static size_t jobs_for(const char *text, const char *event, const char *branch, 
 
 static void only_a_push_or_a_hand_on_its_branch_deploys(void **state) {
     static const char site[] = "deploy: {start: x}\n",
-                      both[] = BUILD "deploy: {start: x, branch: release/1}\n";
+                      both[] = BUILD "deploy: {start: x, branch: release/1}\n",
+                      nightly[] = "on: {schedule: {nightly: \"@daily\"}}\n" BUILD
+                                  "deploy: {start: x, branch: release/1}\n";
     bool nothing;
 
     assert_int_equal(jobs_for(site, "push", "main", &nothing), 2);
@@ -98,7 +100,8 @@ static void only_a_push_or_a_hand_on_its_branch_deploys(void **state) {
     assert_int_equal(jobs_for(both, "push", "main", &nothing), 1);
     assert_false(nothing);
     assert_int_equal(jobs_for(both, "tag", "release/1", &nothing), 1);
-    assert_int_equal(jobs_for(both, "schedule", "release/1", &nothing), 1);
+    assert_int_equal(jobs_for(nightly, "schedule", "release/1", &nothing), 1);
+    assert_false(nothing);
 }
 
 static void elsewhere_no_job_is_marked(void **state) {

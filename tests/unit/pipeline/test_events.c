@@ -114,9 +114,6 @@ static void bad_events_are_refused(void **state) {
     expect_problems(
         "on: {push: {paths: [/etc]}}\n" JOB,
         "1:21: \"paths\" of push of on: \"/etc\" is absolute; expected a path inside the workspace");
-    expect_problems(
-        "on: {schedule: {nightly: \"0 3 * * *\"}}\n" JOB,
-        "1:6: \"schedule\" in on cannot be used yet: no build is started by the clock in this version");
 }
 
 /* ---- include ---- */

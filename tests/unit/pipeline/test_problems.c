@@ -24,10 +24,9 @@ static void unknown_keys_get_the_nearest_right_word(void **state) {
                     "3:12: unknown key \"pth\" in health of deploy; did you mean \"path\"?");
     expect_problems(JOB("    runs-on: {os: linux}\n"),
                     "4:15: unknown key \"os\" in runs-on of job \"test\"; expected executor, arch or labels");
-    expect_problems(
-        JOB("") "xyz: push\n",
-        "4:1: unknown key \"xyz\" at the top level; expected on, include, env, concurrency, timeout, "
-        "queue-timeout, inputs, templates, jobs or deploy");
+    expect_problems(JOB("") "xyz: push\n", "4:1: unknown key \"xyz\" at the top level; expected on, "
+                                           "timezone, include, env, concurrency, timeout, "
+                                           "queue-timeout, inputs, templates, jobs or deploy");
     expect_problems(JOB("    ? [a]\n    : b\n"), "4:7: expected a text as key, got a list");
 }
 

@@ -522,6 +522,11 @@ static void triggers_are_read(void **state) {
     assert_string_equal(t[3].timezone, "Europe/Berlin");
     assert_string_equal(t[5].tags[0], "v*");
     assert_string_equal(t[6].events[0], "opened");
+    assert_int_equal(s.plan->schedule_count, 2);
+    assert_string_equal(s.plan->schedules[0].name, "trigger-3");
+    assert_string_equal(s.plan->schedules[1].name, "trigger-4");
+    assert_string_equal(s.plan->schedules[1].cron, "0 0 2 * * *");
+    assert_string_equal(s.plan->schedules[1].timezone, "Europe/Berlin");
 }
 
 static void notifications_are_planned(void **state) {

@@ -6,7 +6,7 @@
     "b.author,"                                                                                              \
     " b.email, b.subject, b.pusher, b.env, b.state, b.reason, b.message, b.jobs_left, b.created_at,"         \
     " b.started_at, b.finished_at, b.concurrency_limit, b.held, b.timeout, b.rerun_of, b.concurrency_group," \
-    " b.stop_reason, b.stop_message FROM build b JOIN project p ON p.id = b.project_id"
+    " b.stop_reason, b.stop_message, b.schedule FROM build b JOIN project p ON p.id = b.project_id"
 
 static void fill(DbStmt *st, const void *mem, void *row) {
     Build *b = row;
@@ -29,6 +29,7 @@ static void fill(DbStmt *st, const void *mem, void *row) {
     b->concurrency_group = row_text(st, 25, mem);
     b->stop_reason = row_text(st, 26, mem);
     b->stop_message = row_text(st, 27, mem);
+    b->schedule = row_text(st, 28, mem);
 }
 
 int store_build_insert(Db *db, Build *b, Err *err) {
@@ -37,14 +38,14 @@ int store_build_insert(Db *db, Build *b, Err *err) {
         db, &id, err,
         "INSERT INTO build (uuid, project_id, commit_hash, ref, branch, event, planner, author, email,"
         " subject, pusher, env, state, reason, message, jobs_left, created_at, started_at, finished_at,"
-        " concurrency_group, concurrency_limit, held, timeout, rerun_of)"
+        " concurrency_group, concurrency_limit, held, timeout, rerun_of, schedule)"
         " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19,"
-        " ?20, ?21, ?22, ?23, ?24) RETURNING id",
-        "sisssssssssssssiiiisiiii", b->uuid, b->project_id, b->commit, b->ref, b->branch, b->event,
+        " ?20, ?21, ?22, ?23, ?24, ?25) RETURNING id",
+        "sisssssssssssssiiiisiiiis", b->uuid, b->project_id, b->commit, b->ref, b->branch, b->event,
         b->planner, b->author, b->email, b->subject, b->pusher, b->env, b->state, b->reason, b->message,
         b->jobs_left, b->created_at, b->started_at, b->finished_at,
         b->concurrency_group ? b->concurrency_group : "", b->concurrency_limit, (int64_t)b->held, b->timeout,
-        b->rerun_of);
+        b->rerun_of, b->schedule ? b->schedule : "");
 
     if (r < 0)
         return r;

@@ -391,6 +391,20 @@ static const char outputs[] = "CREATE TABLE output ("
                               "ALTER TABLE job ADD COLUMN outputs INTEGER NOT NULL DEFAULT 0;"
                               "ALTER TABLE job ADD COLUMN made_by INTEGER NOT NULL DEFAULT 0;";
 
+/* Times that builds of a project start at (a timer of kind 'schedule', its subject the row); message: why
+ * none has, the last time. Of a build: the one that started it, by name. */
+static const char schedules[] = "CREATE TABLE schedule ("
+                                " id INTEGER PRIMARY KEY,"
+                                " project_id INTEGER NOT NULL REFERENCES project (id),"
+                                " name TEXT NOT NULL,"
+                                " cron TEXT NOT NULL,"
+                                " timezone TEXT NOT NULL,"
+                                " message TEXT NOT NULL DEFAULT '',"
+                                " last_at INTEGER NOT NULL DEFAULT 0,"
+                                " last_build_id INTEGER NOT NULL DEFAULT 0,"
+                                " UNIQUE (project_id, name)) STRICT;"
+                                "ALTER TABLE build ADD COLUMN schedule TEXT NOT NULL DEFAULT '';";
+
 const DbMigration store_migrations[] = {
     {.version = 1, .name = "foundation", .sql = foundation},
     {.version = 2, .name = "session parents", .sql = session_parents},
@@ -402,5 +416,6 @@ const DbMigration store_migrations[] = {
     {.version = 8, .name = "notices", .sql = notices},
     {.version = 9, .name = "caches", .sql = caches},
     {.version = 10, .name = "outputs", .sql = outputs},
+    {.version = 11, .name = "schedules", .sql = schedules},
 };
 const size_t store_migration_count = ELEMENTS(store_migrations);

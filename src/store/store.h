@@ -41,7 +41,8 @@ _must_check_ int store_refs(Db *db, int64_t project_id, const void *mem, RefRow 
 typedef struct Trigger {
     int64_t project_id, build_id;
     const char *delivery; /* NULL: none */
-    const char *kind;     /* "push", "tag", "found" (by comparing refs), "delete", "manual", "rerun" */
+    const char
+        *kind; /* "push", "tag", "found" (by comparing refs), "delete", "manual", "schedule", "rerun" */
     const char *ref, *old_rev, *new_rev, *pusher, *outcome;
 } Trigger;
 /* The trigger of that delivery: its build_id (0: none), kind, old_rev and outcome. ERR_NOT_FOUND. */
@@ -66,6 +67,7 @@ typedef struct Build {
     const char *stop_reason, *stop_message; /* why it was made to end: "user", "superseded", "timeout" */
     int64_t timeout;                        /* µs from its start; 0: none */
     int64_t rerun_of;                       /* the build that it repeats; 0: none */
+    const char *schedule;                   /* of event "schedule": which one; NULL or "": none */
 } Build;
 _must_check_ int store_build_insert(Db *db, Build *b, Err *err); /* fills in id; counts it in its project */
 /* When it finished; 0: it has not. ERR_NOT_FOUND. */
@@ -301,18 +303,41 @@ _must_check_ int store_outputs(Db *db, int64_t job_id, int64_t attempt, const vo
 /* Something that is to happen at a time; one a kind and subject. */
 typedef struct Timer {
     const char *kind;   /* "build": its time is over; "queue": a job has waited too long for a runner;
-                         * "retry": the pause before a job's next attempt is over */
-    int64_t subject_id; /* of the build, or the job */
+                         * "retry": the pause before a job's next attempt is over; "cron": a stored
+                         * pipeline's trigger; "schedule": a project's */
+    int64_t subject_id; /* of the build, the job, the trigger, the schedule */
     int64_t due_at;
 } Timer;
 _must_check_ int store_timer_set(Db *db, const Timer *timer, Err *err); /* instead of the one before */
 /* *ret_was (may be NULL): there was one. */
 _must_check_ int store_timer_drop(Db *db, const char *kind, int64_t subject_id, bool *ret_was, Err *err);
+/* Drops it if it is due at just this time still. */
+_must_check_ int store_timer_take(Db *db, const Timer *timer, bool *ret_was, Err *err);
 _must_check_ int store_timer_due(Db *db, const char *kind, int64_t subject_id, int64_t *ret,
                                  Err *err);                        /* 0: none */
 _must_check_ int store_timer_next(Db *db, int64_t *ret, Err *err); /* when the first is due; 0: none */
 _must_check_ int store_timers_before(Db *db, int64_t time, int64_t limit, const void *mem, Timer **ret,
                                      size_t *ret_count, Err *err);
+
+/* ---- schedule: a time that builds of a project start at, with its timer; by name one a project ---- */
+typedef struct Schedule {
+    int64_t id, project_id;
+    const char *name, *cron, *timezone;
+    const char *message;            /* why nothing was built the last time, or cannot be; "" */
+    int64_t last_at, last_build_id; /* 0: not yet; no build */
+    int64_t next_at;                /* filled in by reading; 0: none */
+} Schedule;
+_must_check_ int store_schedule_insert(Db *db, Schedule *s, Err *err); /* fills in id */
+/* And its timer. */
+_must_check_ int store_schedule_drop(Db *db, int64_t id, Err *err);
+_must_check_ int store_schedule_load(Db *db, int64_t id, const void *mem, Schedule **ret, Err *err);
+_must_check_ int store_schedules(Db *db, int64_t project_id, const void *mem, Schedule **ret,
+                                 size_t *ret_count, Err *err); /* by name */
+/* Its time came: what became of it. */
+_must_check_ int store_schedule_note(Db *db, int64_t id, int64_t at, int64_t build_id, const char *message,
+                                     Err *err);
+/* Only the message. */
+_must_check_ int store_schedule_excuse(Db *db, int64_t id, const char *message, Err *err);
 
 /* ---- artifact ---- */
 typedef struct Artifact {

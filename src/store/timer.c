@@ -19,6 +19,17 @@ int store_timer_drop(Db *db, const char *kind, int64_t subject_id, bool *ret_was
     return r;
 }
 
+int store_timer_take(Db *db, const Timer *timer, bool *ret_was, Err *err) {
+    int64_t changes = 0;
+    int r =
+        db_exec(db, &changes, err, "DELETE FROM timer WHERE kind = ?1 AND subject_id = ?2 AND due_at = ?3",
+                "sii", timer->kind, timer->subject_id, timer->due_at);
+
+    if (r >= 0)
+        *ret_was = changes == 1;
+    return r;
+}
+
 int store_timer_due(Db *db, const char *kind, int64_t subject_id, int64_t *ret, Err *err) {
     return db_query_int(db, ret, err,
                         "SELECT COALESCE(MAX(due_at), 0) FROM timer WHERE kind = ?1 AND subject_id = ?2",

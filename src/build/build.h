@@ -44,7 +44,7 @@ typedef struct BuildRequest {
     const Project *project;
     const char *commit;   /* 40 hex */
     const char *ref;      /* "refs/heads/main", or "" for a bare commit */
-    const char *event;    /* "push", "tag", "manual" */
+    const char *event;    /* "push", "tag", "manual", "schedule" */
     const char *pusher;   /* "" when unknown */
     const char *env;      /* JSON object text of strings, or NULL */
     const char *inputs;   /* of the pipeline: JSON object text of texts, numbers and truths, or NULL */
@@ -54,6 +54,7 @@ typedef struct BuildRequest {
     bool untrusted;       /* from a fork, not approved: its jobs get no secrets */
     bool no_deploy;
     const char *const *jobs;       /* only these and what they need, NULL-terminated; NULL: all */
+    const struct ScheduleDue *due; /* of event "schedule", but for stored pipelines; else NULL */
     const struct PipelineRun *run; /* of a stored pipeline; its project may have no repository */
     const char *yaml;              /* the pipeline's text then */
     size_t yaml_len;

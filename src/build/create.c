@@ -21,6 +21,7 @@ typedef struct Draft {
     const char *problem; /* the whole text for the build's message */
     const char *nothing;
     PushState push;
+    bool sets; /* it is a push of the default branch: the project's schedules are what the plan has */
 } Draft;
 
 static const char *branch_of(const char *ref) {
@@ -102,6 +103,7 @@ static int plan_files_of(Draft *d, const GitFile *files, Err *err) {
                            .ref = d->request->ref,
                            .commit = d->request->commit,
                            .event = d->request->event,
+                           .schedule = d->request->due ? d->request->due->schedule->name : NULL,
                            .env = d->request->env,
                            .source = &source,
                            .message = d->commit->message,
@@ -172,11 +174,17 @@ static int draft_stored(Draft *d, Err *err) {
 
 static int draft(Draft *d, Err *err) {
     const BuildRequest *request = d->request;
+    bool skip;
     GitFile *files;
     int r;
 
     if (request->run)
         return draft_stored(d, err);
+    if (request->old_rev) {
+        r = schedules_default(request->project, request->ref, &d->sets, err);
+        if (r < 0)
+            return r;
+    }
     r = git_commit_read(request->project->path, request->commit, plan_files, MAX_FILE, d->mem, &d->commit,
                         &files, err);
 
@@ -188,11 +196,12 @@ static int draft(Draft *d, Err *err) {
     }
     if (r < 0)
         return r;
-    if (str_eq(request->event, "push") && skip_asked(d->commit)) {
+    skip = str_eq(request->event, "push") && skip_asked(d->commit);
+    if (!skip || d->sets)
+        r = plan_files_of(d, files, err);
+    if (skip)
         d->nothing = "the commit message asks to skip the build";
-        return 0;
-    }
-    return plan_files_of(d, files, err);
+    return r;
 }
 
 /* ---- rows ---- */
@@ -227,6 +236,7 @@ static int insert_build(Tx *tx, const Draft *d, Build *build, Err *err) {
                      .concurrency_group = group,
                      .concurrency_limit = group ? d->plan->concurrency.limit : 1,
                      .held = group != NULL,
+                     .schedule = request->due ? request->due->schedule->name : "",
                      .timeout = d->plan ? d->plan->timeout_us : 0};
     r = store_build_insert(tx->b->db, build, err);
     if (r >= 0 && request->untrusted)
@@ -384,16 +394,52 @@ static int insert_execution(Tx *tx, const Draft *d, const Build *build, Err *err
     return store_execution_insert(tx->b->db, &e, err);
 }
 
+static int insert_whole(Tx *tx, const Draft *d, Build *build, Err *err) {
+    int r = insert_build(tx, d, build, err);
+
+    if (r >= 0 && d->request->run)
+        r = insert_execution(tx, d, build, err);
+    if (r >= 0 && d->plan)
+        r = notice_insert_all(tx, d->plan, build, err);
+    if (r >= 0 && d->plan)
+        r = insert_jobs(tx, d, build, err);
+    return r;
+}
+
+/* A file with mistakes says nothing of schedules: they stay as they are. */
+static int set_ref(Tx *tx, const Draft *d, Err *err) {
+    const BuildRequest *request = d->request;
+    int r = store_ref_set(tx->b->db, request->project->id, request->ref, request->commit, err);
+
+    return r < 0 || !d->sets || d->problem ? r : schedules_set(tx, request->project->id, d->plan, err);
+}
+
+static int note_schedule(Tx *tx, const Draft *d, int64_t build_id, Err *err) {
+    const char *message = d->nothing ? d->nothing : d->problem ? "the pipeline file has mistakes" : "";
+
+    return store_schedule_note(tx->b->db, d->request->due->schedule->id, tx->now, build_id, message, err);
+}
+
+/* Of event "schedule": whether there is to be a build. */
+static int take_schedule(Tx *tx, const Draft *d, bool *ret, BuildOutcome *ret_outcome, Err *err) {
+    *ret = true;
+    *ret_outcome = (BuildOutcome){.status = "skipped", .message = "it is not due"};
+    return d->request->due ? schedule_take(tx, d->request, d->plan, d->problem != NULL, ret, err) : 0;
+}
+
 static int insert_all(Tx *tx, Draft *d, const void *mem, BuildOutcome *ret, Err *err) {
     const BuildRequest *request = d->request;
     bool push = request->old_rev != NULL;
     PushState *state = &d->push;
     Build build = {0};
-    bool before;
+    bool before, due;
     int r = build_delivered(tx->b, request->project->id, request->delivery, trigger_kind(request), mem,
                             &before, ret, err);
 
     if (r < 0 || before)
+        return r;
+    r = take_schedule(tx, d, &due, ret, err);
+    if (r < 0 || !due)
         return r;
     if (push)
         r = trigger_look(tx, request, state, err);
@@ -401,17 +447,12 @@ static int insert_all(Tx *tx, Draft *d, const void *mem, BuildOutcome *ret, Err 
         return r;
     if (state->seen || (state->late && request->found)) /* where it is by now is found, or told, on its own */
         return reply_seen(tx, state, ret, mem, err);
-    if (!d->nothing) {
-        r = insert_build(tx, d, &build, err);
-        if (r >= 0 && request->run)
-            r = insert_execution(tx, d, &build, err);
-        if (r >= 0 && d->plan)
-            r = notice_insert_all(tx, d->plan, &build, err);
-        if (r >= 0 && d->plan)
-            r = insert_jobs(tx, d, &build, err);
-    }
+    if (!d->nothing)
+        r = insert_whole(tx, d, &build, err);
     if (r >= 0 && push && !state->late)
-        r = store_ref_set(tx->b->db, request->project->id, request->ref, request->commit, err);
+        r = set_ref(tx, d, err);
+    if (r >= 0 && request->due)
+        r = note_schedule(tx, d, build.id, err);
     if (r >= 0)
         r = trigger_insert(tx, request, build.id, build.id ? "build" : d->nothing, err);
     if (r < 0)

@@ -2,7 +2,6 @@
 #include "build/pipelines.h"
 
 #include "base/clock.h"
-#include "base/cron.h"
 #include "base/id.h"
 #include "base/log.h"
 #include "base/str.h"
@@ -47,16 +46,8 @@ static int insert_project(Tx *tx, Pipeline *p, Err *err) {
 
 /* ---- triggers ---- */
 
-static int set_schedule(Tx *tx, const PipelineTrigger *t, int64_t after, Err *err) {
-    int64_t next;
-    Cron cron;
-    int r = cron_read(t->cron, t->timezone, &cron, err);
-
-    if (r >= 0)
-        r = cron_next(&cron, after, &next, err);
-    if (r == -ERR_NOT_FOUND) /* a day that never comes */
-        return 0;
-    return r < 0 ? r : timer_set(tx, "cron", t->id, next, err);
+static int set_schedule(Tx *tx, const PipelineTrigger *t, Err *err) {
+    return timer_set_cron(tx, "cron", t->id, t->cron, t->timezone, err);
 }
 
 static int insert_triggers(Tx *tx, const Pipeline *p, const StagesInfo *info, Err *err) {
@@ -73,7 +64,7 @@ static int insert_triggers(Tx *tx, const Pipeline *p, const StagesInfo *info, Er
 
         r = store_pipeline_trigger_insert(tx->b->db, &t, err);
         if (r >= 0 && from->cron)
-            r = set_schedule(tx, &t, tx->now, err);
+            r = set_schedule(tx, &t, err);
     }
     return r;
 }
@@ -228,6 +219,6 @@ int pipelines_cron_due(Tx *tx, int64_t trigger_id, Err *err) {
     if (r == -ERR_NOT_FOUND)
         return 0;
     if (r >= 0)
-        r = set_schedule(tx, t, tx->now, err);
+        r = set_schedule(tx, t, err);
     return r < 0 ? r : run_scheduled(tx, t, err);
 }

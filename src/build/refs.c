@@ -7,8 +7,18 @@
 
 static const char zero_rev[] = "0000000000000000000000000000000000000000";
 
+/* Without its default branch a repository has no schedules. */
+static int ref_gone(Tx *tx, const BuildRequest *push, Err *err) {
+    bool sets = false;
+    int r = store_ref_delete(tx->b->db, push->project->id, push->ref, err);
+
+    if (r >= 0)
+        r = schedules_default(push->project, push->ref, &sets, err);
+    return r < 0 || !sets ? r : schedules_set(tx, push->project->id, NULL, err);
+}
+
 static int store_only(Tx *tx, const BuildRequest *push, bool gone, const char *outcome, Err *err) {
-    int r = gone ? store_ref_delete(tx->b->db, push->project->id, push->ref, err) : 0;
+    int r = gone ? ref_gone(tx, push, err) : 0;
 
     return r < 0 ? r : trigger_insert(tx, push, 0, outcome, err);
 }

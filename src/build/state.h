@@ -100,6 +100,11 @@ _must_check_ int create_deployment(Tx *tx, const Build *build, const Job *job, E
 
 /* ---- timers: kinds as in store.h ---- */
 _must_check_ int timer_set(Tx *tx, const char *kind, int64_t subject_id, int64_t due, Err *err);
+/* The next of a cron's times after the Tx's now; none when there is none. */
+_must_check_ int timer_set_cron(Tx *tx, const char *kind, int64_t subject_id, const char *cron,
+                                const char *timezone, Err *err);
+/* Before what is due is done: whether it still is; then it is no more. */
+_must_check_ int timer_take(Tx *tx, const Timer *timer, bool *ret, Err *err);
 /* What a job's timers have to do with it ends as it leaves the state that it is in. */
 _must_check_ int timer_leave(Tx *tx, const Job *job, Err *err);
 /* Does what is due, each in a transaction of its own. */
@@ -127,6 +132,23 @@ _must_check_ int create_in(Tx *tx, const BuildRequest *request, BuildOutcome *re
 _must_check_ int pipelines_cron_due(Tx *tx, int64_t trigger_id, Err *err);
 /* A ref of a repository of ours changed: runs the pipelines that wait for that. Failures are logged. */
 void pipelines_of_push(Builds *b, const BuildRequest *push);
+
+/* ---- schedules of repositories: when builds of the default branch start by themselves ---- */
+typedef struct ScheduleDue {
+    const Schedule *schedule;
+    const Timer *timer;
+} ScheduleDue;
+
+/* Whether the ref is the repository's default branch. */
+_must_check_ int schedules_default(const Project *project, const char *ref, bool *ret, Err *err);
+/* The project has these from now on; plan NULL: none. */
+_must_check_ int schedules_set(Tx *tx, int64_t project_id, const Plan *plan, Err *err);
+/* Its time has come: builds, and sets the next one. What fails is tried again later. */
+_must_check_ int schedule_due(Builds *b, const Timer *timer, Err *err);
+/* In the transaction that stores the build: whether it is to be. Then its next time is set. plan: of the
+ * request's commit; broken: that has none, for its file has mistakes. */
+_must_check_ int schedule_take(Tx *tx, const BuildRequest *request, const Plan *plan, bool broken, bool *ret,
+                               Err *err);
 
 /* ---- notices: what is to be said of a build ---- */
 _must_check_ int notice_insert_all(Tx *tx, const Plan *plan, const Build *build, Err *err);

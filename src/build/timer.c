@@ -3,6 +3,7 @@
 #include "build/state.h"
 
 #include "base/clock.h"
+#include "base/cron.h"
 #include "base/log.h"
 #include "base/str.h"
 
@@ -13,6 +14,26 @@ int timer_set(Tx *tx, const char *kind, int64_t subject_id, int64_t due, Err *er
 
     tx->due = MIN(tx->due, due);
     return store_timer_set(tx->b->db, &timer, err);
+}
+
+int timer_set_cron(Tx *tx, const char *kind, int64_t subject_id, const char *cron, const char *timezone,
+                   Err *err) {
+    int64_t next;
+    Cron times;
+    int r = cron_read(cron, timezone, &times, err);
+
+    if (r >= 0)
+        r = cron_next(&times, tx->now, &next, err);
+    if (r == -ERR_NOT_FOUND) /* a day that never comes */
+        return 0;
+    return r < 0 ? r : timer_set(tx, kind, subject_id, next, err);
+}
+
+/* Still there when its turn comes: what it was for may have ended meanwhile, or it was set anew. What is due
+ * is now, also where the clock was put back a little: no time comes twice. */
+int timer_take(Tx *tx, const Timer *timer, bool *ret, Err *err) {
+    tx->now = MAX(tx->now, timer->due_at);
+    return store_timer_take(tx->b->db, timer, ret, err);
 }
 
 int timer_leave(Tx *tx, const Job *job, Err *err) {
@@ -26,29 +47,31 @@ int timer_leave(Tx *tx, const Job *job, Err *err) {
 static const struct {
     const char *kind;
     int (*due)(Tx *tx, int64_t subject_id, Err *err);
+    int (*alone)(Builds *b, const Timer *timer,
+                 Err *err); /* with a transaction of its own, in which it takes it */
 } kinds[] = {
-    {"build", timeout_build_due},
-    {"queue", timeout_queue_due},
-    {"retry", retry_due},
-    {"cron", pipelines_cron_due},
+    {"build", timeout_build_due, NULL}, {"queue", timeout_queue_due, NULL}, {"retry", retry_due, NULL},
+    {"cron", pipelines_cron_due, NULL}, {"schedule", NULL, schedule_due},
 };
 
-/* Still there when its turn comes: what it was for may have ended meanwhile. */
-static int fire(Tx *tx, const Timer *timer, Err *err) {
+static int fire(Tx *tx, const Timer *timer, int (*due)(Tx *tx, int64_t subject_id, Err *err), Err *err) {
     bool was;
-    int r = store_timer_drop(tx->b->db, timer->kind, timer->subject_id, &was, err);
+    int r = timer_take(tx, timer, &was, err);
 
-    for (size_t i = 0; r >= 0 && was && i < ELEMENTS(kinds); i++)
-        if (str_eq(kinds[i].kind, timer->kind))
-            return kinds[i].due(tx, timer->subject_id, err);
-    return r;
+    return r < 0 || !was ? r : due(tx, timer->subject_id, err);
 }
 
 static int fire_one(Builds *b, const Timer *timer, Err *err) {
+    size_t i = 0;
     Tx tx;
-    int r = tx_begin(b, &tx, err);
+    int r;
 
-    return r < 0 ? r : tx_end(&tx, fire(&tx, timer, err), err);
+    while (i + 1 < ELEMENTS(kinds) && !str_eq(kinds[i].kind, timer->kind))
+        i++;
+    if (kinds[i].alone)
+        return kinds[i].alone(b, timer, err);
+    r = tx_begin(b, &tx, err);
+    return r < 0 ? r : tx_end(&tx, fire(&tx, timer, kinds[i].due, err), err);
 }
 
 int timer_fire_due(Builds *b, Err *err) {

@@ -216,6 +216,7 @@ static int render_whole(HttpRequest *req, JsonWriter *w, Err *err) {
     render_build_fields(w, build);
     jw_str(w, "uuid", build->uuid);
     jw_str(w, "event", build->event);
+    jw_str(w, "schedule", str_empty(build->schedule) ? NULL : build->schedule);
     jw_str(w, "ref", build->ref);
     jw_str(w, "planner", build->planner);
     jw_str(w, "reason", build->reason);

@@ -253,6 +253,7 @@ static void render_job(HttpRequest *req, JsonWriter *w, const ClaimedJob *c) {
     jw_str(w, "ref", c->build->ref);
     jw_str(w, "branch", c->build->branch);
     jw_str(w, "event", c->build->event);
+    jw_str(w, "schedule", c->build->schedule);
     render_repository(req, w, c->project);
     jw_raw(w, "env", c->build->env, strlen(c->build->env));
     jw_raw(w, "spec", c->job.spec, strlen(c->job.spec));

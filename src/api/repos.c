@@ -222,16 +222,43 @@ static void render_flake_of(HttpRequest *req, JsonWriter *w, const Build *builds
         jw_null(w, "flake_metadata");
 }
 
+/* ---- one repository ---- */
+
+static void render_schedules(JsonWriter *w, const Schedule *schedules, size_t count) {
+    jw_array(w, "schedules");
+    for (size_t i = 0; i < count; i++) {
+        const Schedule *s = &schedules[i];
+
+        jw_object(w, NULL);
+        jw_str(w, "name", s->name);
+        jw_str(w, "cron", s->cron);
+        jw_str(w, "timezone", s->timezone);
+        jw_time(w, "next_at", s->next_at);
+        jw_time(w, "last_at", s->last_at);
+        if (s->last_build_id)
+            jw_int(w, "last_build", s->last_build_id);
+        else
+            jw_null(w, "last_build");
+        jw_str(w, "message", s->message);
+        jw_end_object(w);
+    }
+    jw_end_array(w);
+}
+
 static int show(HttpRequest *req, Err *err) {
     _cleanup_buf_ Buf out = BUF_INIT;
     JsonWriter w = JSON_WRITER(&out);
+    Db *db = api_of(req)->builds->db;
+    Schedule *schedules;
     Build *builds;
     Project *p;
-    size_t count;
+    size_t count, schedule_count;
     int r = load_repository(req, http_param(req, "name"), &p, err);
 
     if (r >= 0)
-        r = store_builds(api_of(req)->builds->db, p->id, 0, RECENT, http_mem(req), &builds, &count, err);
+        r = store_builds(db, p->id, 0, RECENT, http_mem(req), &builds, &count, err);
+    if (r >= 0)
+        r = store_schedules(db, p->id, http_mem(req), &schedules, &schedule_count, err);
     if (r < 0)
         return r;
     jw_object(&w, NULL);
@@ -241,6 +268,7 @@ static int show(HttpRequest *req, Err *err) {
     for (size_t i = 0; i < count; i++)
         render_build(&w, NULL, &builds[i]);
     jw_end_array(&w);
+    render_schedules(&w, schedules, schedule_count);
     render_setup(req, &w, p);
     render_flake_of(req, &w, builds, count);
     jw_end_object(&w);
@@ -341,7 +369,7 @@ const HttpRoute api_repos[] = {
      .roles = ROLE_READ,
      .handle = show,
      .tag = "repositories",
-     .summary = "A repository, its newest builds, how to push to it",
+     .summary = "A repository, its newest builds, its schedules, how to push to it",
      .answer = "{\"type\":\"object\"}"},
     {.method = HTTP_GET,
      .path = "/git/{repo}/{rest*}",

@@ -164,6 +164,7 @@ static void show_head(Cli *cli, const json_t *build, Buf *out) {
     show_line(cli, out, "author", field_text(cli->mem, build, "commit_author"));
     show_line(cli, out, "ref", *ref ? ref : field_text(cli->mem, build, "branch"));
     show_line(cli, out, "event", field_text(cli->mem, build, "event"));
+    show_line(cli, out, "schedule", field_text(cli->mem, build, "schedule"));
     show_line(cli, out, "group", field_text(cli->mem, build, "concurrency_group"));
     if (field_int(build, "rerun_of", 0))
         show_line(cli, out, "again",

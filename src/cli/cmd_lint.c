@@ -73,10 +73,12 @@ static int report(Cli *cli, const Planned *p, Err *err) {
         jw_bool(&w, "ok", p->plan != NULL);
         problems_json(&w, p->problems, p->file);
         plan_json(&w, p->plan);
+        planned_schedules_json(&w, p->plan);
         jw_end_object(&w);
         buf_addc(&out, '\n');
     } else if (p->plan) {
         print_plan(cli, p->plan, p->file, &out);
+        planned_schedules(cli, p->plan, &out);
     } else {
         planned_problems(cli, p, &out);
     }

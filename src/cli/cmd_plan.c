@@ -4,7 +4,7 @@
 #include "cli/planned.h"
 
 typedef struct PlanOptions {
-    const char *branch, *event;
+    const char *branch, *event, *schedule;
     const char **inputs;
     bool dot;
 } PlanOptions;
@@ -24,6 +24,11 @@ static const Setting plan_flags[] = {
      .fallback = "push",
      .arg = "EVENT",
      .help = "what starts the build: push, pull_request, tag, manual, schedule"},
+    {.name = "schedule",
+     .type = SETTING_STRING,
+     .offset = offsetof(PlanOptions, schedule),
+     .arg = "NAME",
+     .help = "with --event schedule: the one that starts the build; the first one of the file"},
     {.name = "input",
      .type = SETTING_WORDS,
      .offset = offsetof(PlanOptions, inputs),
@@ -67,9 +72,12 @@ static void print_job(const Cli *cli, const Plan *plan, const PlanJob *job, Buf 
     buf_addc(out, '\n');
 }
 
-static void print_text(const Cli *cli, const Plan *plan, Buf *out) {
+/* schedule: what starts the build; NULL: nothing of that kind. */
+static void print_text(const Cli *cli, const Plan *plan, const char *schedule, Buf *out) {
     size_t most, *stage = stages_of(plan, cli->mem, &most);
 
+    if (schedule)
+        buf_addf(out, "schedule %s\n", text_clean(cli->mem, schedule));
     if (plan->why)
         buf_addf(out, "nothing to build: %s\n", text_clean(cli->mem, plan->why));
     for (size_t s = 0; s <= most && plan->count; s++) {
@@ -142,6 +150,7 @@ static void print_json(const Planned *p, Buf *out) {
     for (size_t i = 0; i < p->plan->count; i++)
         json_job(&w, p->plan, &p->plan->jobs[i]);
     jw_end_array(&w);
+    planned_schedules_json(&w, p->plan);
     jw_end_object(&w);
     buf_addc(out, '\n');
 }
@@ -165,7 +174,11 @@ static int inputs_text(Cli *cli, const char **pairs, const char **ret, Err *err)
     return 0;
 }
 
-static int check_event(const char *event, Err *err) {
+static int check_event(const PlanOptions *options, Err *err) {
+    const char *event = options->event;
+
+    if (options->schedule && !str_eq(event, "schedule"))
+        return err_set(err, ERR_INVALID, "--schedule %s is for --event schedule", options->schedule);
     for (size_t i = 0; events[i]; i++)
         if (str_eq(event, events[i]))
             return 0;
@@ -182,10 +195,11 @@ static int plan_run(Cli *cli, void *arg, Err *err) {
         .ref = mem_printf(cli->mem, "refs/%s/%s", tag ? "tags" : "heads", options->branch),
         .commit = "here",
         .event = options->event,
+        .schedule = options->schedule,
     };
     _cleanup_buf_ Buf out = BUF_INIT;
     Planned planned;
-    int r = check_event(options->event, err);
+    int r = check_event(options, err);
 
     if (r >= 0)
         r = inputs_text(cli, options->inputs, &context.inputs, err);
@@ -201,7 +215,7 @@ static int plan_run(Cli *cli, void *arg, Err *err) {
     else if (options->dot)
         print_dot(cli, planned.plan, &out);
     else
-        print_text(cli, planned.plan, &out);
+        print_text(cli, planned.plan, context.schedule, &out);
     r = cli_print(&out, err);
     return r < 0 ? r : planned.plan ? CLI_DONE : CLI_FAILED;
 }
@@ -211,6 +225,8 @@ static const char *const plan_examples[] = {
     "what a push to main would run, and in which order",
     "pelton plan --event tag --branch v1.0 --input level=full",
     "what a tag would run",
+    "pelton plan --event schedule --schedule nightly",
+    "what the schedule nightly would run",
     "pelton plan --dot | dot -Tsvg > plan.svg",
     "a picture of it",
     "pelton plan --json | jq '.jobs[].spec'",
@@ -221,7 +237,7 @@ static const char *const plan_examples[] = {
 const Command command_plan = {
     .name = "plan",
     .brief = "show the jobs of a pipeline file",
-    .usage = "plan [FILE] [--branch NAME] [--event EVENT] [--input K=V]... [--dot]",
+    .usage = "plan [FILE] [--branch NAME] [--event EVENT] [--schedule NAME] [--input K=V]... [--dot]",
     .about = "Plans a build as a server would, without one: jobs by the stage at which they can start at the "
              "earliest,\n"
              "each with the jobs that it needs.",

@@ -76,6 +76,29 @@ static void show_builds(Cli *cli, const json_t *repo, Buf *out) {
     table_print(table, &cli->out, out);
 }
 
+static void show_schedules(Cli *cli, const json_t *repo, Buf *out) {
+    static const char *const headers[] = {"SCHEDULE", "TIME", "ZONE", "NEXT", "LAST", "WHY", NULL};
+    Table *table = table_new(cli->mem, headers);
+    json_t *schedule;
+    size_t i;
+
+    if (json_array_size(json_object_get(repo, "schedules")) > 0)
+        buf_addc(out, '\n');
+    json_array_foreach (json_object_get(repo, "schedules"), i, schedule) {
+        const char *build = field_text(cli->mem, schedule, "last_build");
+
+        table_cell(table, STYLE_BOLD, field_text(cli->mem, schedule, "name"));
+        table_cell(table, STYLE_PLAIN, field_text(cli->mem, schedule, "cron"));
+        table_cell(table, STYLE_PLAIN, field_text(cli->mem, schedule, "timezone"));
+        table_cell(table, STYLE_PLAIN, time_ago(cli->mem, field_time(schedule, "next_at"), clock_now()));
+        table_cell(table, STYLE_DIM,
+                   *build ? mem_printf(cli->mem, "build %s", build)
+                          : time_ago(cli->mem, field_time(schedule, "last_at"), clock_now()));
+        table_cell(table, STYLE_PLAIN, field_text(cli->mem, schedule, "message"));
+    }
+    table_print(table, &cli->out, out);
+}
+
 static void show_steps(Cli *cli, const json_t *repo, Buf *out) {
     const json_t *lines = json_object_get(json_object_get(repo, "setup_instructions"), "existing_repo");
     json_t *line;
@@ -114,6 +137,7 @@ static int show_run(Cli *cli, void *arg, Err *err) {
     if (json_array_size(json_object_get(repo, "recent_builds")) > 0)
         buf_addc(&out, '\n');
     show_builds(cli, repo, &out);
+    show_schedules(cli, repo, &out);
     show_steps(cli, repo, &out);
     return cli_print(&out, err);
 }
@@ -132,8 +156,9 @@ static const char *const list_examples[] = {
     "only their names",
     NULL,
 };
-static const char *const show_examples[] = {"pelton repo show hello",
-                                            "where to clone it from, and its last builds", NULL};
+static const char *const show_examples[] = {
+    "pelton repo show hello",
+    "where to clone it from, its last builds, and when the clock starts the next one", NULL};
 
 const Command command_repo_create = {
     .name = "repo create",

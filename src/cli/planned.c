@@ -1,8 +1,11 @@
 #include "cli/planned.h"
 
+#include "base/clock.h"
+#include "base/cron.h"
 #include "base/file.h"
 #include "base/str.h"
 #include "base/yaml.h"
+#include "cli/table.h"
 
 #include <libgen.h>
 
@@ -82,6 +85,10 @@ int planned_read(Cli *cli, const char *path, PlanContext *context, Planned *ret,
     context->source = &source_here;
     context->allow_shell = true; /* whether the server allows it is the server's to say */
     r = plan_make(p.files.contents, p.files.lens, context, cli->mem, &p.plan, &p.problems, err);
+    if (r >= 0 && str_eq(context->event, "schedule") && !context->schedule && p.plan->schedule_count) {
+        context->schedule = p.plan->schedules[0].name;
+        r = plan_make(p.files.contents, p.files.lens, context, cli->mem, &p.plan, &p.problems, err);
+    }
     if (r < 0 && (r != -ERR_INVALID || !p.problems || p.problems->count == 0))
         return r;
     if (r < 0)
@@ -94,4 +101,43 @@ int planned_read(Cli *cli, const char *path, PlanContext *context, Planned *ret,
 void planned_problems(const Cli *cli, const Planned *p, Buf *out) {
     plan_problems_print(p->problems, p->file, p->files.contents[p->files.first],
                         p->files.lens[p->files.first], cli->out.colour, out);
+}
+
+/* 0: never. */
+static int64_t next_of(const PlanSchedule *s) {
+    int64_t next;
+    Cron cron;
+    Err err;
+
+    if (cron_read(s->cron, s->timezone, &cron, &err) < 0 || cron_next(&cron, clock_now(), &next, &err) < 0)
+        return 0;
+    return next;
+}
+
+void planned_schedules(const Cli *cli, const Plan *plan, Buf *out) {
+    static const char *const headers[] = {"SCHEDULE", "TIME", "ZONE", "NEXT", NULL};
+    Table *table = table_new(cli->mem, headers);
+
+    for (size_t i = 0; i < plan->schedule_count; i++) {
+        const PlanSchedule *s = &plan->schedules[i];
+
+        table_cell(table, STYLE_BOLD, s->name);
+        table_cell(table, STYLE_PLAIN, s->cron);
+        table_cell(table, STYLE_PLAIN, s->timezone);
+        table_cell(table, STYLE_PLAIN, time_ago(cli->mem, next_of(s), clock_now()));
+    }
+    table_print(table, &cli->out, out);
+}
+
+void planned_schedules_json(JsonWriter *w, const Plan *plan) {
+    jw_array(w, "schedules");
+    for (size_t i = 0; plan && i < plan->schedule_count; i++) {
+        jw_object(w, NULL);
+        jw_str(w, "name", plan->schedules[i].name);
+        jw_str(w, "cron", plan->schedules[i].cron);
+        jw_str(w, "timezone", plan->schedules[i].timezone);
+        jw_time(w, "next_at", next_of(&plan->schedules[i]));
+        jw_end_object(w);
+    }
+    jw_end_array(w);
 }

@@ -15,6 +15,7 @@ const EnvVariable env_variables[] = {
     {"PELTON_REF", "the full ref: refs/heads/main, refs/tags/v1"},
     {"PELTON_BRANCH", "the branch; empty for a tag"},
     {"PELTON_EVENT", "what started the build: push, tag, manual, pull_request, schedule"},
+    {"PELTON_SCHEDULE", "which schedule started it, by its name; empty for other events"},
     {"PELTON_WORKSPACE", "the folder of the checkout, where steps start"},
     {"PELTON_OUTPUT", "a file for what the step hands over: lines `NAME=VALUE`"},
     {"PELTON_PIPELINE", "a file for jobs that the build shall have as well"},

@@ -422,11 +422,8 @@ static int read_given(const json_t *from, const void *mem, JobSpec *job, Err *er
 static int read_job(const json_t *from, const void *mem, JobSpec *job, Err *err) {
     struct {
         const char *key, **place;
-    } texts[] = {{"name", &job->name},
-                 {"commit", &job->commit},
-                 {"ref", &job->ref},
-                 {"branch", &job->branch},
-                 {"event", &job->event}};
+    } texts[] = {{"name", &job->name},     {"commit", &job->commit}, {"ref", &job->ref},
+                 {"branch", &job->branch}, {"event", &job->event},   {"schedule", &job->schedule}};
     json_t *spec = NULL;
     int r;
 
@@ -479,6 +476,7 @@ int spec_read(const char *text, size_t len, const void *mem, JobSpec **ret, Err 
         .ref = "",
         .branch = "",
         .event = "",
+        .schedule = "",
         .executor = "sandbox",
         .container = {.image = "", .pull = "missing", .user = ""},
         .checkout = true,

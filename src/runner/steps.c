@@ -41,6 +41,7 @@ static void fill_ours(const JobProcess *j, const ExecutorOps *ops, Env *env) {
     env_set(env, "PELTON_REF", s->ref);
     env_set(env, "PELTON_BRANCH", s->branch);
     env_set(env, "PELTON_EVENT", s->event);
+    env_set(env, "PELTON_SCHEDULE", s->schedule);
     env_set(env, "PELTON_WORKSPACE", ops->workspace_inside ? ops->workspace_inside : j->workspace);
     env_set(env, "PELTON_OUTPUT", mem_printf(env->mem, "%s/" HANDOVER_OUTPUT, handover));
     env_set(env, "PELTON_PIPELINE", mem_printf(env->mem, "%s/" HANDOVER_PIPELINE, handover));

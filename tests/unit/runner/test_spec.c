@@ -35,7 +35,7 @@ static void a_whole_job_is_read(void **state) {
         mem,
         "{\"id\":7,\"attempt\":2,\"timeout\":8,\"build\":3,\"name\":\"test\",\"project\":{\"id\":5,\"name\":"
         "\"hello\"},"
-        "\"commit\":\"abc\",\"ref\":\"r\",\"branch\":\"b\",\"event\":\"push\",\"env\":{\"A\":\"1\",\"B\":"
+        "\"commit\":\"abc\",\"ref\":\"r\",\"branch\":\"b\",\"event\":\"push\",\"schedule\":\"nightly\",\"env\":{\"A\":\"1\",\"B\":"
         "\"2\"},"
         "\"repository\":{\"url\":\"http://x\",\"path\":\"/"
         "y\"},\"spec\":{\"executor\":\"shell\",\"checkout\":false,"

@@ -125,6 +125,44 @@ def test_lint_of_a_good_file(run, tmp_path):
     assert run("lint", "-", stdin=(tmp_path / "x.yml").read_text()).returncode == 0
 
 
+SCHEDULED = """timezone: Europe/Berlin
+on: {schedule: {nightly: "0 3 * * *", weekly: "@weekly"}}
+jobs:
+  a: {steps: [x], if: schedule == "nightly"}
+  b: {steps: [x], if: schedule == "weekly"}
+"""
+
+
+def test_lint_and_plan_know_when_the_clock_starts_a_build(run, tmp_path):
+    (tmp_path / ".pelton.yml").write_text(SCHEDULED)
+    assert "nightly   0 3 * * *  Europe/Berlin  in " in run("lint").stdout
+    (nightly, weekly) = json.loads(run("lint", "--json").stdout)["schedules"]
+    assert (nightly["name"], weekly["cron"], weekly["timezone"]) == ("nightly", "@weekly", "Europe/Berlin")
+    assert nightly["next_at"] < weekly["next_at"]
+    assert "it is not for a push" in run("plan").stdout
+
+    def skipped(*flags):
+        plan = json.loads(run("plan", "--json", "--event", "schedule", *flags).stdout)
+        return [job["skip"] for job in plan["jobs"]]
+
+    assert skipped() == [False, True]
+    assert skipped("--schedule", "weekly") == [True, False]
+    assert run("plan", "--event", "schedule").stdout.startswith("schedule nightly\n")
+    assert "it has no schedule monthly" in run("plan", "--event", "schedule", "--schedule", "monthly").stdout
+    wrong = run("plan", "--schedule", "weekly")
+    assert wrong.returncode == 2 and "--event schedule" in wrong.stderr
+
+
+def test_lint_says_what_is_wrong_with_a_time(run, tmp_path):
+    (tmp_path / ".pelton.yml").write_text(SCHEDULED.replace("0 3 * * *", "0 3 * * monday").replace("Berlin", "Berln"))
+    out = run("lint")
+    lines = out.stdout.splitlines()
+    assert out.returncode == 1
+    assert lines[0].startswith(".pelton.yml:1:11:") and 'did you mean "Europe/Berlin"?' in lines[0]
+    assert lines[3].startswith(".pelton.yml:2:35:") and 'did you mean "0 3 * * mon"?' in lines[3]
+    assert lines[4].index("monday") == lines[5].index("^")
+
+
 def test_lint_of_nothing(run):
     assert run("lint", "nofile").returncode == 3
     assert "nothing to build" in run("lint").stderr

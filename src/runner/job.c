@@ -229,7 +229,7 @@ static void fill_run(JobProcess *j) {
         .scratch = mem_strdup(j->mem, scratch),
         .container = j->spec->container,
     };
-    j->run.container.registry_login = env_get(&j->spec->env, EXECUTOR_LOGIN);
+    j->run.container.registry_login = spec_variable(j->spec, EXECUTOR_LOGIN);
 }
 
 static int prepare_executor(JobProcess *j, Err *err) {

@@ -151,6 +151,8 @@ static int read_step(const json_t *from, const void *mem, JobStep *step, Err *er
         r = read_env(from, "env", &step->env, err);
     if (r == 0)
         r = read_env(from, "computed", &step->computed, err);
+    if (r == 0)
+        r = read_words(from, "secrets", mem, &step->secrets, err);
     return r < 0 ? r : read_uses(from, mem, step, err);
 }
 
@@ -498,16 +500,44 @@ int spec_read(const char *text, size_t len, const void *mem, JobSpec **ret, Err 
 }
 
 int spec_add_secrets(JobSpec *job, const json_t *secrets, Err *err) {
-    Env given = {.mem = job};
     const char *name;
     json_t *value;
 
+    job->secret_names = mem_array(job, const char *, json_object_size(secrets));
+    job->secrets = mem_array(job, const char *, json_object_size(secrets));
     json_object_foreach ((json_t *)secrets, name, value) {
         if (!json_is_string(value))
             return err_set(err, ERR_INVALID, "field \"secrets.%s\": expected a string", name);
-        env_set(&given, name, json_string_value(value));
-        mem_append(job, job->secrets, job->secret_count, mem_strdup(job, json_string_value(value)));
+        job->secret_names[job->secret_count] = mem_strdup(job, name);
+        job->secrets[job->secret_count++] = mem_strdup(job, json_string_value(value));
     }
-    put_over(job, &given);
     return 0;
+}
+
+static bool names(const JobStep *step, const char *secret) {
+    for (const char *const *name = step->secrets; name && *name; name++)
+        if (str_eq(*name, secret))
+            return true;
+    return false;
+}
+
+/* Whether it is for the steps that name it only. */
+static bool is_own(const JobSpec *job, const char *secret) {
+    for (size_t i = 0; i < job->step_count; i++)
+        if (names(&job->steps[i], secret))
+            return true;
+    return false;
+}
+
+void spec_set_secrets(const JobSpec *job, const JobStep *step, Env *env) {
+    for (size_t i = 0; i < job->secret_count; i++)
+        if (!is_own(job, job->secret_names[i]) || (step && names(step, job->secret_names[i])))
+            env_set(env, job->secret_names[i], job->secrets[i]);
+}
+
+const char *spec_variable(const JobSpec *job, const char *name) {
+    for (size_t i = 0; i < job->secret_count; i++)
+        if (str_eq(job->secret_names[i], name))
+            return job->secrets[i];
+    return env_get(&job->env, name);
 }

@@ -18,6 +18,7 @@ typedef struct JobStep {
     bool computed_build;                              /* so are the texts of `build` */
     int64_t timeout_us;                               /* 0: none */
     bool continue_on_error;
+    const char *const *secrets; /* of the job's, by name: for steps that name them only; NULL: none */
 } JobStep;
 
 /* A workspace that an earlier job has left. */
@@ -48,11 +49,11 @@ typedef struct JobSpec {
     const char *name, *project, *commit, *ref, *branch, *event, *schedule; /* never NULL */
     const char *repository_url, *repository_path;                          /* NULL: none */
     int64_t project_id;
-    Env env;         /* the specification's, then the job's, then the secrets */
+    Env env;         /* the specification's, then the job's */
     Env computed;    /* texts with ${{ }}: of names that are not in what is over the specification's */
     PlanNeed *needs; /* how the jobs that it needs have ended, as far as it asks */
     size_t need_count;
-    const char **secrets; /* their values */
+    const char **secret_names, **secrets; /* and their values */
     size_t secret_count;
     const char *executor;
     bool checkout, network;
@@ -71,5 +72,9 @@ typedef struct JobSpec {
 
 /* ERR_INVALID names the field. */
 _must_check_ int spec_read(const char *text, size_t len, const void *mem, JobSpec **ret, Err *err);
-/* The JOB's secrets (an object of texts, or NULL): they are part of its environment from now on. */
+/* The JOB's secrets: an object of texts, or NULL. */
 _must_check_ int spec_add_secrets(JobSpec *job, const json_t *secrets, Err *err);
+/* Sets the secrets that the step may have; step NULL: those that all may have. */
+void spec_set_secrets(const JobSpec *job, const JobStep *step, Env *env);
+/* What the job says of a variable, secrets included; NULL: nothing. */
+const char *spec_variable(const JobSpec *job, const char *name);

@@ -16,13 +16,14 @@ static void fill_system(const ExecutorOps *ops, Env *env) {
     env_set(env, "LANG", "C.UTF-8");
 }
 
-/* What the job says, over what the system is like. */
-static void fill_job(const JobProcess *j, const ExecutorOps *ops, Env *env) {
+/* What the job says, over what the system is like. step NULL: what all of them have. */
+static void fill_job(const JobProcess *j, const ExecutorOps *ops, const JobStep *step, Env *env) {
     if (!ops->own_system)
         fill_system(ops, env);
     env_set(env, "CI", "true");
     env_set_all(env, &j->spec->env);
     env_set_all(env, &j->values);
+    spec_set_secrets(j->spec, step, env);
 }
 
 /* Last, for who we say it is stands. */
@@ -50,7 +51,7 @@ static void fill_ours(const JobProcess *j, const ExecutorOps *ops, Env *env) {
 static int fill_step(const JobProcess *j, const ExecutorOps *ops, const JobStep *step, Env *env, Err *err) {
     int r;
 
-    fill_job(j, ops, env);
+    fill_job(j, ops, step, env);
     env_set_all(env, &step->env);
     r = values_env(j, &step->computed, env, err);
     fill_ours(j, ops, env);
@@ -229,7 +230,7 @@ static bool prepare_executor(JobProcess *j) {
     WatchEnd end;
     Err err;
 
-    fill_job(j, j->ops, &env);
+    fill_job(j, j->ops, NULL, &env);
     fill_ours(j, j->ops, &env);
     j->run.container.env = env_list(&env);
     if (begin_prepare(j, &w, &err) < 0) {

@@ -35,7 +35,8 @@ static void a_whole_job_is_read(void **state) {
         mem,
         "{\"id\":7,\"attempt\":2,\"timeout\":8,\"build\":3,\"name\":\"test\",\"project\":{\"id\":5,\"name\":"
         "\"hello\"},"
-        "\"commit\":\"abc\",\"ref\":\"r\",\"branch\":\"b\",\"event\":\"push\",\"schedule\":\"nightly\",\"env\":{\"A\":\"1\",\"B\":"
+        "\"commit\":\"abc\",\"ref\":\"r\",\"branch\":\"b\",\"event\":\"push\",\"schedule\":\"nightly\","
+        "\"env\":{\"A\":\"1\",\"B\":"
         "\"2\"},"
         "\"repository\":{\"url\":\"http://x\",\"path\":\"/"
         "y\"},\"spec\":{\"executor\":\"shell\",\"checkout\":false,"
@@ -109,6 +110,36 @@ static void a_container_and_its_services_are_read(void **state) {
     assert_int_equal(db->timeout_us, 7);
 }
 
+/* "A=1 B=2" of the secrets that a step has; SIZE_MAX: what all have. */
+static const char *secrets_of(const JobSpec *s, size_t step, void *mem) {
+    Env env = {.mem = mem};
+    char *all = mem_strdup(mem, "");
+
+    spec_set_secrets(s, step == SIZE_MAX ? NULL : &s->steps[step], &env);
+    for (size_t i = 0; i < env.count; i++)
+        all = mem_printf(mem, "%s%s%s", all, i ? " " : "", env.items[i]);
+    return all;
+}
+
+static void a_secret_that_a_step_names_is_not_the_others(void **state) {
+    _cleanup_talloc_ void *mem = talloc_new(NULL);
+    JobSpec *s =
+        read_good(mem, SPEC("\"steps\":[{\"name\":\"a\",\"run\":\"x\"},{\"name\":\"b\",\"run\":\"x\","
+                            "\"secrets\":[\"OWN\",\"NONE\"]},{\"name\":\"c\",\"run\":\"x\",\"secrets\":[]}],"
+                            "\"env\":{\"OWN\":\"plain\",\"ALL\":\"plain\"}"));
+    _cleanup_json_ json_t *secrets = json_pack("{s:s, s:s}", "ALL", "1", "OWN", "2");
+    Err err = {0};
+
+    assert_int_equal(spec_add_secrets(s, secrets, &err), 0);
+    assert_string_equal(secrets_of(s, 0, mem), "ALL=1");
+    assert_string_equal(secrets_of(s, 1, mem), "ALL=1 OWN=2");
+    assert_string_equal(secrets_of(s, 2, mem), "ALL=1");
+    assert_string_equal(secrets_of(s, SIZE_MAX, mem), "ALL=1");
+    assert_string_equal(env_get(&s->env, "OWN"), "plain");
+    assert_string_equal(spec_variable(s, "OWN"), "2");
+    assert_int_equal(s->secret_count, 2); /* both are hidden in all that the job says */
+}
+
 static void what_a_step_uses_is_read(void **state) {
     _cleanup_talloc_ void *mem = talloc_new(NULL);
     JobSpec *s = read_good(
@@ -155,6 +186,7 @@ int main(void) {
         cmocka_unit_test(what_is_not_said_has_its_default),
         cmocka_unit_test(a_container_and_its_services_are_read),
         cmocka_unit_test(what_a_step_uses_is_read),
+        cmocka_unit_test(a_secret_that_a_step_names_is_not_the_others),
         cmocka_unit_test(what_a_runner_cannot_make_sense_of_is_refused),
         cmocka_unit_test(mistakes_name_their_place),
     };

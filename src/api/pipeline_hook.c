@@ -102,11 +102,22 @@ static void read_push(const json_t *body, PipelineRun *run, Delivery *d) {
         d->ignore = "the commit message asks to skip it";
 }
 
+/* Whether what is to be merged lies in the repository itself, and not in a fork. What is not said is none. */
+static bool is_own(const json_t *pull, const json_t *merge) {
+    const json_t *head = json_object_get(pull, "head"), *base = json_object_get(pull, "base");
+    const char *from = text_at(head, "repo", "full_name"), *to = text_at(base, "repo", "full_name");
+    const json_t *source = json_object_get(merge, "source_project_id");
+    const json_t *target = json_object_get(merge, "target_project_id");
+
+    return (*from && str_eq(from, to)) || (json_is_integer(source) && json_equal(source, target));
+}
+
 static void read_pull_request(const json_t *body, PipelineRun *run, Delivery *d) {
     const json_t *pull = json_object_get(body, "pull_request");
     const json_t *merge = json_object_get(body, "object_attributes");
 
     d->event = run->trigger_type = "pull_request";
+    run->untrusted = !is_own(pull, merge);
     d->action = first(text_at(body, "action", NULL), text_at(merge, "action", NULL));
     run->commit =
         first(text_at(json_object_get(pull, "head"), "sha", NULL), text_at(merge, "last_commit", "id"));

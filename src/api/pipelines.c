@@ -115,6 +115,16 @@ static int list(HttpRequest *req, Err *err) {
     return 0;
 }
 
+/* Whose secrets its jobs may name: for /api/repos/NAME/secrets. */
+static int render_project(HttpRequest *req, JsonWriter *w, const Pipeline *p, Err *err) {
+    Project *project;
+    int r = store_project_by_id(api_of(req)->builds->db, p->project_id, http_mem(req), &project, err);
+
+    if (r >= 0)
+        jw_str(w, "project", project->name);
+    return r;
+}
+
 /* Who may trigger it by hand may see how others do. */
 static void render_webhook(HttpRequest *req, JsonWriter *w, const Pipeline *p) {
     char secret[AUTH_SECRET_SIZE];
@@ -142,9 +152,12 @@ static int show(HttpRequest *req, Err *err) {
     jw_time(&w, "created_at", p->created_at);
     jw_time(&w, "updated_at", p->updated_at);
     jw_int(&w, "version", p->version);
+    r = render_project(req, &w, p, err);
     if (who->roles & ROLE_WRITE)
         render_webhook(req, &w, p);
     jw_end_object(&w);
+    if (r < 0)
+        return r;
     http_reply_json(req, 200, &out);
     return 0;
 }

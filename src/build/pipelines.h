@@ -24,6 +24,7 @@ typedef struct PipelineRun {
     const char *payload;                      /* JSON; "" none */
     const char *env;                          /* JSON object of texts, or NULL */
     const char *delivery;                     /* the same one again runs nothing; NULL: none */
+    bool untrusted;                           /* it works on a stranger's code: it gets no secrets */
 } PipelineRun;
 
 typedef struct PipelineStarted {

@@ -73,7 +73,8 @@ static const char *event_of(const PipelineRun *run) {
 }
 
 int build_pipeline_run(Builds *b, const PipelineRun *run, const void *mem, PipelineStarted *ret, Err *err) {
-    BuildRequest request = {.event = event_of(run), .pusher = run->who, .env = run->env, .run = run};
+    BuildRequest request = {
+        .event = event_of(run), .pusher = run->who, .env = run->env, .untrusted = run->untrusted, .run = run};
     PipelineVersion *version;
     BuildOutcome outcome;
     int r = place(b, run, &request, mem, err);

@@ -6,6 +6,7 @@
 #include "build/state.h"
 #include "secret/needles.h"
 #include "secret/ring.h"
+#include "store/pipeline.h"
 #include <inttypes.h>
 
 #define NAME_MAX_LEN 100
@@ -199,18 +200,44 @@ static int is_untrusted(Builds *b, const Build *build, const void *mem, bool *re
     return r;
 }
 
-/* The project's, else the organisation's. */
-static int find(Builds *b, int64_t project_id, const char *name, const void *mem, Secret **ret, Err *err) {
-    int r = store_secret_load(b->db, STORE_DEFAULT_ORG, project_id, name, mem, ret, err);
+/* Whose secrets a build's jobs may name, the first one that has it: a stored pipeline's own, the project's,
+ * the organisation's (0). */
+typedef struct Owners {
+    int64_t projects[3];
+    size_t count;
+} Owners;
 
-    return r == -ERR_NOT_FOUND ? store_secret_load(b->db, STORE_DEFAULT_ORG, 0, name, mem, ret, err) : r;
+static int owners_of(Builds *b, const Build *build, const void *mem, Owners *ret, Err *err) {
+    Owners owners = {.count = 0};
+    Execution *execution;
+    Pipeline *pipeline;
+    int r = store_execution_of_build(b->db, build->id, mem, &execution, err);
+
+    if (r >= 0)
+        r = store_pipeline_by_id(b->db, execution->pipeline_id, mem, &pipeline, err);
+    if (r < 0 && r != -ERR_NOT_FOUND)
+        return r;
+    if (r >= 0)
+        owners.projects[owners.count++] = pipeline->project_id;
+    owners.projects[owners.count++] = build->project_id;
+    owners.projects[owners.count++] = 0;
+    *ret = owners;
+    return 0;
 }
 
-static int add(Builds *b, const Build *build, const char *name, const void *mem, JobSecret *ret,
-               const char **ret_problem, Err *err) {
+static int find(Builds *b, const Owners *owners, const char *name, const void *mem, Secret **ret, Err *err) {
+    int r = -ERR_NOT_FOUND;
+
+    for (size_t i = 0; r == -ERR_NOT_FOUND && i < owners->count; i++)
+        r = store_secret_load(b->db, STORE_DEFAULT_ORG, owners->projects[i], name, mem, ret, err);
+    return r;
+}
+
+static int add(Builds *b, const Build *build, const Owners *owners, const char *name, const void *mem,
+               JobSecret *ret, const char **ret_problem, Err *err) {
     Secret *found;
     char *value = NULL;
-    int r = find(b, build->project_id, name, mem, &found, err);
+    int r = find(b, owners, name, mem, &found, err);
 
     if (r == -ERR_NOT_FOUND) {
         *ret_problem = mem_printf(mem, "there is no secret %s; set it: pelton secret set %s --repo %s", name,
@@ -231,15 +258,18 @@ static int add_all(Builds *b, const json_t *names, const Build *build, const voi
                    size_t *ret_count, const char **ret_problem, Err *err) {
     JobSecret *secrets = NULL, one = {"", ""};
     size_t i, count = 0, total = 0;
+    Owners owners;
     json_t *name;
-    int r;
+    int r = owners_of(b, build, mem, &owners, err);
 
+    if (r < 0)
+        return r;
     json_array_foreach (names, i, name) {
         if (!json_is_string(name)) {
             *ret_problem = "its secrets are not a list of names";
             return 0;
         }
-        r = add(b, build, json_string_value(name), mem, &one, ret_problem, err);
+        r = add(b, build, &owners, json_string_value(name), mem, &one, ret_problem, err);
         if (r < 0 || *ret_problem)
             return r;
         total += strlen(one.value);

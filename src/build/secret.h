@@ -1,5 +1,6 @@
 /* Secrets: set, and given to the attempts of jobs that name them. A job sees those of its project, and those
- * of the organisation that the project has none of the same name for. Thread-safe. */
+ * of the organisation that the project has none of the same name for; one of a stored pipeline first that
+ * pipeline's own. Thread-safe. */
 #pragma once
 
 #include "build/build.h"

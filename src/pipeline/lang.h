@@ -84,7 +84,7 @@ typedef struct LangKey {
     const char *unset;    /* what holds without the key, for the reference, when there is no fallback */
     const char *also;     /* other systems' words for it, "a b c": "did you mean" answers to them */
     const char *help;
-    unsigned uses;     /* of ExprUse: what ${{ }} in it may use beside what the plan knows */
+    unsigned uses; /* of ExprUse: what ${{ }} in it may use beside what the plan knows */
 } LangKey;
 
 struct LangLevel {

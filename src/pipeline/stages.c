@@ -124,6 +124,62 @@ static const char *condition_of(StagesPlanner *p, const StagesEnv *env, const Ya
     return text;
 }
 
+/* A job of some steps of a stage. */
+typedef struct StagesJob {
+    size_t stage;
+    const StagesStep *steps;
+    size_t count;
+    bool last;          /* nobody comes after it */
+    bool after_failure; /* it may run though stages before it failed, or did not run */
+} StagesJob;
+
+/* Those of the pipeline and the stage, which every step of the job has. */
+static StagesSecrets shared_secrets(const StagesPlanner *p, const StagesJob *job) {
+    const StagesSecrets *from[] = {&p->file->secrets, &p->file->stages[job->stage].secrets};
+    StagesSecrets all = {0};
+
+    for (size_t i = 0; i < ELEMENTS(from); i++)
+        for (size_t k = 0; k < from[i]->count; k++)
+            stages_secrets_add(&all, from[i]->names[k], p->mem);
+    return all;
+}
+
+static void write_secrets(JsonWriter *w, const StagesSecrets *secrets) {
+    if (secrets->count == 0)
+        return;
+    jw_array(w, "secrets");
+    for (size_t i = 0; i < secrets->count; i++)
+        jw_str(w, NULL, secrets->names[i]);
+    jw_end_array(w);
+}
+
+/* Of all its steps: so the job is given them. */
+static void write_job_secrets(JsonWriter *w, const StagesPlanner *p, const StagesJob *job,
+                              const StagesSecrets *shared) {
+    StagesSecrets all = {0};
+
+    for (size_t i = 0; i < shared->count; i++)
+        stages_secrets_add(&all, shared->names[i], p->mem);
+    for (size_t i = 0; i < job->count && all.count <= STAGES_MAX_JOB_SECRETS; i++)
+        for (size_t k = 0; k < job->steps[i].secrets.count; k++)
+            stages_secrets_add(&all, job->steps[i].secrets.names[k], p->mem);
+    if (all.count > STAGES_MAX_JOB_SECRETS)
+        problems_add(p->problems, 0, 0, "Stage '%s' names more than %d secrets for one job",
+                     problems_show(p->problems, p->file->stages[job->stage].name), STAGES_MAX_JOB_SECRETS);
+    write_secrets(w, &all);
+}
+
+/* What the step has beside what all of them have. */
+static void write_own_secrets(JsonWriter *w, const StagesPlanner *p, const StagesStep *step,
+                              const StagesSecrets *shared) {
+    StagesSecrets own = {0};
+
+    for (size_t i = 0; i < step->secrets.count; i++)
+        if (!stages_secrets_hold(shared, step->secrets.names[i]))
+            stages_secrets_add(&own, step->secrets.names[i], p->mem);
+    write_secrets(w, &own);
+}
+
 static void write_build(const StagesPlanner *p, JsonWriter *w, const StagesEnv *env, const StagesStep *step) {
     jw_str(w, "uses", "docker");
     jw_object(w, "with");
@@ -137,7 +193,8 @@ static void write_build(const StagesPlanner *p, JsonWriter *w, const StagesEnv *
     jw_end_object(w);
 }
 
-static void write_step(StagesPlanner *p, JsonWriter *w, const StagesEnv *stage, const StagesStep *step) {
+static void write_step(StagesPlanner *p, JsonWriter *w, const StagesEnv *stage, const StagesStep *step,
+                       const StagesSecrets *shared) {
     StagesEnv env = layer(p, stage, step->env);
 
     for (size_t i = 0; i < step->var_count; i++)
@@ -153,6 +210,7 @@ static void write_step(StagesPlanner *p, JsonWriter *w, const StagesEnv *stage, 
     jw_str(w, "working_directory", step->folder ? step->folder : "");
     jw_str(w, "if", condition_of(p, stage, step->condition));
     jw_bool(w, "continue_on_error", step->continue_on_error);
+    write_own_secrets(w, p, step, shared);
     jw_end_object(w);
 }
 
@@ -162,15 +220,6 @@ typedef struct Barrier {
     size_t count;
     size_t whole; /* of the planner's kept: from here on they make the workspace, when all went well */
 } Barrier;
-
-/* A job of some steps of a stage. */
-typedef struct StagesJob {
-    size_t stage;
-    const StagesStep *steps;
-    size_t count;
-    bool last;          /* nobody comes after it */
-    bool after_failure; /* it may run though stages before it failed, or did not run */
-} StagesJob;
 
 static bool in_parallel(const Stage *stage) {
     return stage->parallel && stage->count > 1;
@@ -227,6 +276,7 @@ static const char *executor_of(const StagesJob *job) {
 static const char *write_spec(StagesPlanner *p, const StagesJob *job, const StagesEnv *env,
                               const Barrier *before) {
     const Stage *stage = &p->file->stages[job->stage];
+    StagesSecrets shared = shared_secrets(p, job);
     StagesEnv all = flatten(p, env);
     _cleanup_buf_ Buf out = BUF_INIT;
     JsonWriter w = JSON_WRITER(&out);
@@ -244,8 +294,9 @@ static const char *write_spec(StagesPlanner *p, const StagesJob *job, const Stag
     jw_int(&w, "timeout", stage->timeout);
     jw_array(&w, "steps");
     for (size_t i = 0; i < job->count; i++)
-        write_step(p, &w, env, &job->steps[i]);
+        write_step(p, &w, env, &job->steps[i], &shared);
     jw_end_array(&w);
+    write_job_secrets(&w, p, job, &shared);
     write_workspace(&w, p, job, before);
     write_origin(&w, p, job);
     jw_end_object(&w);

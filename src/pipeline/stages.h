@@ -14,6 +14,8 @@
 #define STAGES_MAX_NAME 200
 #define STAGES_MAX_RETRIES 100
 #define STAGES_MAX_ENV 1000
+#define STAGES_MAX_SECRETS 100     /* of one list */
+#define STAGES_MAX_JOB_SECRETS 200 /* of one job */
 
 /* ---- variables (stages_env.c) ---- */
 typedef struct StagesVar {
@@ -44,6 +46,12 @@ const char *stages_expand(const StagesEnv *env, const char *text, const void *me
 _must_check_ int stages_condition(const StagesEnv *env, const char *text, const void *mem, const char **ret,
                                   Err *err);
 
+/* Names of stored secrets, each once. */
+typedef struct StagesSecrets {
+    const char **names;
+    size_t count;
+} StagesSecrets;
+
 /* ---- steps (stages_step.c) ---- */
 typedef struct StagesStep StagesStep;
 
@@ -66,6 +74,7 @@ struct StagesStep {
     bool continue_on_error;
     int64_t timeout; /* µs; 0: none */
     const YamlNode *env;
+    StagesSecrets secrets;
     /* made by the kind's check: */
     const char *image; /* the container that run is of; NULL: the sandbox */
     bool builds;       /* an image from context and file, called by tags */
@@ -86,6 +95,7 @@ typedef struct Stage {
     StagesStep *steps;
     size_t count;
     const YamlNode *condition, *env;
+    StagesSecrets secrets;
     bool parallel;
     int64_t timeout; /* µs; 0: none */
     int64_t retries; /* -1: the pipeline's */
@@ -93,6 +103,7 @@ typedef struct Stage {
 
 typedef struct StagesFile {
     const YamlNode *env;
+    StagesSecrets secrets;
     Stage *stages;
     size_t count;
     int64_t timeout, retries;
@@ -103,5 +114,9 @@ void stages_read_file(StagesReader *r, const YamlNode *root, StagesFile *ret);
 /* A problem of a place: `Step 'x' in stage 'y': …`. */
 void stages_step_problem(StagesReader *r, const StagesStep *step, const YamlNode *at, const char *fmt, ...)
     _printf_(4, 5);
+/* Whether the text may be the name of an environment's variable, and so of a secret. */
+bool stages_is_variable(const char *name);
+void stages_secrets_add(StagesSecrets *secrets, const char *name, const void *mem);
+bool stages_secrets_hold(const StagesSecrets *secrets, const char *name);
 /* The text of a scalar, "" without one or when it is no scalar; foreign letters stay. */
 const char *stages_text(const YamlNode *mapping, const char *key);

@@ -92,7 +92,7 @@ static int64_t read_retries(StagesReader *r, const YamlNode *mapping, int64_t fa
     return count;
 }
 
-static bool is_variable(const char *name) {
+bool stages_is_variable(const char *name) {
     if (!*name || strlen(name) > 255 || isdigit((unsigned char)*name))
         return false;
     while (isalnum((unsigned char)*name) || *name == '_')
@@ -110,7 +110,7 @@ static const YamlNode *read_env(StagesReader *r, const YamlNode *mapping) {
     for (size_t i = 0; env && i < env->count; i++) {
         const YamlPair *pair = &env->pairs[i];
 
-        if (!is_variable(pair->key->text))
+        if (!stages_is_variable(pair->key->text))
             problems_at(&r->problems, pair->key, "\"environment\": \"%s\" is not a variable's name",
                         problems_show(&r->problems, pair->key->text));
         else if (pair->value->kind != YAML_SCALAR)
@@ -118,6 +118,46 @@ static const YamlNode *read_env(StagesReader *r, const YamlNode *mapping) {
                         pair->key->text, yaml_kind_word(pair->value));
     }
     return env;
+}
+
+/* ---- secrets ---- */
+
+bool stages_secrets_hold(const StagesSecrets *secrets, const char *name) {
+    for (size_t i = 0; i < secrets->count; i++)
+        if (str_eq(secrets->names[i], name))
+            return true;
+    return false;
+}
+
+void stages_secrets_add(StagesSecrets *secrets, const char *name, const void *mem) {
+    if (!stages_secrets_hold(secrets, name))
+        mem_append(mem, secrets->names, secrets->count, name);
+}
+
+static void read_secret(StagesReader *r, const YamlNode *node, StagesSecrets *secrets) {
+    if (node->kind != YAML_SCALAR)
+        problems_at(&r->problems, node, "\"secrets\": expected names of secrets, got %s",
+                    yaml_kind_word(node));
+    else if (!stages_is_variable(node->text))
+        problems_at(&r->problems, node,
+                    "\"secrets\": \"%s\" is not a secret's name; expected letters, digits and _, no digit "
+                    "first",
+                    problems_show(&r->problems, node->text));
+    else
+        stages_secrets_add(secrets, node->text, r->mem);
+}
+
+/* One name, or a list of them. */
+static void read_secrets(StagesReader *r, const YamlNode *mapping, StagesSecrets *secrets) {
+    const YamlNode *node = value_of(mapping, "secrets");
+
+    if (node && node->kind == YAML_SEQUENCE && node->count > STAGES_MAX_SECRETS)
+        problems_at(&r->problems, node, "\"secrets\": more than %d", STAGES_MAX_SECRETS);
+    else if (node && node->kind == YAML_SEQUENCE)
+        for (size_t i = 0; i < node->count; i++)
+            read_secret(r, node->items[i], secrets);
+    else if (node)
+        read_secret(r, node, secrets);
 }
 
 /* A name goes into logs and addresses: it is text, and short. */
@@ -177,6 +217,8 @@ static void read_step(StagesReader *r, const YamlNode *node, size_t number, Stag
     step->continue_on_error = read_bool(r, node, "continue_on_error");
     step->timeout = read_timeout(r, node);
     step->env = read_env(r, step->config);
+    read_secrets(r, node, &step->secrets);
+    read_secrets(r, step->config, &step->secrets);
     kind = stages_kind(r, yaml_get(node, "step_type"), step);
     if (kind)
         kind->check(r, step);
@@ -237,6 +279,7 @@ static void read_stage(StagesReader *r, const YamlNode *node, size_t number, Sta
     stage->condition =
         read_condition(r, node, mem_printf(r->mem, "stage '%s'", problems_show(&r->problems, stage->name)));
     stage->env = read_env(r, node);
+    read_secrets(r, node, &stage->secrets);
     stage->parallel = read_bool(r, node, "parallel");
     stage->timeout = read_timeout(r, node);
     stage->retries = read_retries(r, node, -1);
@@ -349,6 +392,7 @@ void stages_read_file(StagesReader *r, const YamlNode *root, StagesFile *ret) {
     if (!*ret->info->name && !bad)
         problems_at(&r->problems, root, "Pipeline name cannot be empty");
     ret->env = read_env(r, root);
+    read_secrets(r, root, &ret->secrets);
     ret->timeout = read_timeout(r, root);
     ret->retries = read_retries(r, root, 0);
     read_triggers(r, root, ret->info);

@@ -11,9 +11,12 @@ static const char clone_script[] =
     "mkdir -p \"${CLONE_DIR:-.}\" && cd \"${CLONE_DIR:-.}\"\n"
     "[ -e .git ] || git init -q .\n"
     "set --\n"
-    "if [ -n \"${GITHUB_TOKEN:-${ACCESS_TOKEN:-}}\" ]; then\n"
-    "    set -- -c credential.helper= -c 'credential.helper=!f() { echo username=x-access-token;"
-    " echo \"password=${GITHUB_TOKEN:-$ACCESS_TOKEN}\"; }; f'\n"
+    "CLONE_LOGIN=${CLONE_LOGIN:-${GITHUB_TOKEN:-${ACCESS_TOKEN:-}}}\n"
+    "if [ -n \"$CLONE_LOGIN\" ]; then\n"
+    "    case $CLONE_LOGIN in *:*) ;; *) CLONE_LOGIN=x-access-token:$CLONE_LOGIN ;; esac\n"
+    "    export CLONE_LOGIN\n"
+    "    set -- -c credential.helper= -c 'credential.helper=!f() { echo \"username=${CLONE_LOGIN%%:*}\";"
+    " echo \"password=${CLONE_LOGIN#*:}\"; }; f'\n"
     "fi\n"
     "git \"$@\" fetch -q --depth 1 -- \"$CLONE_URL\" \"${CLONE_COMMIT:-${CLONE_BRANCH:-HEAD}}\"\n"
     "git checkout -q --force --detach FETCH_HEAD\n"
@@ -113,12 +116,34 @@ static const char *first_text(const StagesStep *step, const char *key, const cha
     return *text ? text : stages_text(step->config, other);
 }
 
+/* `credentials: NAME` is a secret: a token, or a user and a password with a colon between; `${NAME}` any
+ * variable. */
+static void read_credentials(StagesReader *r, StagesStep *step) {
+    const char *text = stages_text(step->config, "credentials"), *name = text;
+    bool variable = str_after(text, "${") && str_ends(text, "}");
+
+    if (!*text)
+        return;
+    if (variable)
+        name = mem_strndup(r->mem, text + 2, strlen(text) - 3);
+    if (!stages_is_variable(name)) {
+        stages_step_problem(r, step, yaml_get(step->config, "credentials"),
+                            "\"credentials\": expected the name of a secret or ${VARIABLE}, got \"%s\"",
+                            problems_show(&r->problems, text));
+        return;
+    }
+    if (!variable)
+        stages_secrets_add(&step->secrets, name, r->mem);
+    step->run = mem_printf(r->mem, "CLONE_LOGIN=\"${%s-}\"\n%s", name, clone_script);
+}
+
 static void make_clone(StagesReader *r, StagesStep *step) {
     add_var(r, step, "CLONE_URL", stages_text(step->config, "repository_url"));
     add_var(r, step, "CLONE_BRANCH", stages_text(step->config, "branch"));
     add_var(r, step, "CLONE_COMMIT", stages_text(step->config, "commit"));
     add_var(r, step, "CLONE_DIR", first_text(step, "working_directory", "target_directory"));
     step->run = clone_script;
+    read_credentials(r, step);
 }
 
 static bool detection(const StagesStep *step) {

@@ -378,6 +378,74 @@ static void a_step_with_a_repository_clones(void **state) {
     }
 }
 
+#define STEP(more) "{name: x, config: {command: x}" more "}"
+
+static void secrets_reach_what_names_them(void **state) {
+    _cleanup_stages_ Stages s =
+        fine("name: P\nsecrets: ALL\nstages:\n"
+             "- {name: A, secrets: [STAGE, ALL], steps: [" STEP(", secrets: [OWN, STAGE]") ", " STEP(
+                 "") "]}\n"
+                     "- {name: B, steps: [{name: x, config: {command: x, secrets: CONFIG}}]}\n"
+                     "- {name: C, parallel: true, steps: [" STEP(", secrets: OTHER") ", " STEP("") "]}\n");
+    json_t *a = job_spec(&s, 0), *b = job_spec(&s, 1), *c = job_spec(&s, 2), *d = job_spec(&s, 3);
+
+    expect_json(a, "secrets", "[\"ALL\",\"STAGE\",\"OWN\"]");
+    expect_json(a, "steps/0/secrets", "[\"OWN\"]");
+    assert_null(json_object_get(json_array_get(json_object_get(a, "steps"), 1), "secrets"));
+    expect_json(b, "secrets", "[\"ALL\",\"CONFIG\"]");
+    expect_json(c, "secrets", "[\"ALL\",\"OTHER\"]");
+    expect_json(d, "secrets", "[\"ALL\"]");
+    json_decref(a);
+    json_decref(b);
+    json_decref(c);
+    json_decref(d);
+}
+
+static void who_names_no_secret_gets_none(void **state) {
+    _cleanup_stages_ Stages s = fine(ONE);
+    json_t *spec = job_spec(&s, 0);
+
+    assert_null(json_object_get(spec, "secrets"));
+    json_decref(spec);
+}
+
+static void bad_secrets_are_refused(void **state) {
+    INVALID(ONE "secrets: {A: b}\n", "\"secrets\": expected names of secrets, got a mapping");
+    INVALID(ONE "secrets: [A, [B]]\n", "\"secrets\": expected names of secrets, got a list");
+    INVALID(ONE "secrets: [my-token]\n", "\"secrets\": \"my-token\" is not a secret's name");
+    INVALID("name: P\nstages: [{name: S, secrets: \"${TOKEN}\", steps: [" STEP("") "]}]\n",
+            "\"secrets\": \"${TOKEN}\" is not a secret's name");
+    INVALID("name: P\nstages: [{name: S, steps: [" STEP(", secrets: 1A") "]}]\n",
+            "\"1A\" is not a secret's name");
+}
+
+static void many_secrets_of_one_job_are_refused(void **state) {
+    _cleanup_buf_ Buf text = BUF_INIT;
+
+    buf_adds(&text, "name: P\nstages:\n- name: S\n  steps:\n");
+    for (int i = 0; i < 201; i++)
+        buf_addf(&text, "  - {name: s%d, config: {command: x}, secrets: [A%d]}\n", i, i);
+    INVALID(buf_str(&text), "Stage 'S' names more than 200 secrets for one job");
+}
+
+static void credentials_of_a_clone_are_a_secret(void **state) {
+#define CLONE(credentials)                                                                                   \
+    "name: P\nstages: [{name: S, steps: [{name: get, step_type: github, config: {repository_url: u, "        \
+    "credentials: " credentials "}}]}]\n"
+    _cleanup_stages_ Stages s = fine(CLONE("DEPLOY_KEY")), v = fine(CLONE("\"${TOKEN}\""));
+    json_t *spec = job_spec(&s, 0), *variable = job_spec(&v, 0);
+    const char *run =
+        json_string_value(json_object_get(json_array_get(json_object_get(spec, "steps"), 0), "run"));
+
+    expect_json(spec, "secrets", "[\"DEPLOY_KEY\"]");
+    expect_json(spec, "steps/0/secrets", "[\"DEPLOY_KEY\"]");
+    assert_non_null(str_after(run, "CLONE_LOGIN=\"${DEPLOY_KEY-}\"\n"));
+    assert_null(json_object_get(variable, "secrets"));
+    INVALID(CLONE("\"a b; reboot\""), "\"credentials\": expected the name of a secret or ${VARIABLE}");
+    json_decref(spec);
+    json_decref(variable);
+}
+
 static void the_magic_can_be_turned_off(void **state) {
     _cleanup_stages_ Stages s =
         fine("name: P\nstages: [{name: S, steps: [{name: clone, config: {command: mine, "
@@ -610,6 +678,11 @@ int main(void) {
         cmocka_unit_test(a_value_cannot_break_out_of_a_condition),
         cmocka_unit_test(a_condition_of_a_step_goes_to_the_runner),
         cmocka_unit_test(a_step_with_a_repository_clones),
+        cmocka_unit_test(secrets_reach_what_names_them),
+        cmocka_unit_test(who_names_no_secret_gets_none),
+        cmocka_unit_test(bad_secrets_are_refused),
+        cmocka_unit_test(many_secrets_of_one_job_are_refused),
+        cmocka_unit_test(credentials_of_a_clone_are_a_secret),
         cmocka_unit_test(the_magic_can_be_turned_off),
         cmocka_unit_test(steps_of_later_versions_are_refused_with_that_reason),
         cmocka_unit_test(connectors_are_checked_already),

@@ -120,3 +120,21 @@ stages:
     assert steps["elsewhere"]["stdout"] == "/app\n"
     assert steps["good"]["stdout"] == "made\n"
     assert (steps["bad"]["status"], steps["bad"]["exit_code"]) == ("failed", 3)
+
+
+def test_in_a_container_a_secret_that_a_step_names_is_not_the_others(server):
+    ci = Pipelines(server)
+    made = ci.create(f"""
+name: Secrets
+stages:
+- name: One
+  secrets: [ALL]
+  steps:
+  - {{name: a, config: {{image: "{IMAGE}", command: 'echo "${{#ALL}} ${{#OWN}}"', secrets: [OWN]}}}}
+  - {{name: b, config: {{image: "{IMAGE}", command: 'echo "${{#ALL}} [$OWN]"; env | grep -c OWN || true'}}}}
+""")
+    project = ci.client.get(f"/api/ci/pipelines/{made['id']}")["project"]
+    for name in ("ALL", "OWN"):
+        ci.client.call("PUT", f"/api/repos/{project}/secrets/{name}", {"value": "some 'quoted'\nsecret"}, expect=200)
+    view = ci.wait(ci.trigger(made), "success", timeout=60)
+    assert [step["stdout"] for step in view["stages"][0]["steps"]] == ["20 20\n", "20 []\n0\n"]

@@ -4,10 +4,15 @@
  *
  *     crash-step SOCKET STEP SIZE KIND MS [exit=N] [well=N] [file=PATH:SIZE] [brood] [deaf] [output]
  *                [part=PATH] [got=JOB]
- *         SIZE bytes of KIND (text, binary, line) within about MS milliseconds; exit: its exit status; well:
- * but 0 from the N-th attempt on; brood: leaves a process of its own session behind; deaf: does not end at
- * SIGTERM; output: hands over o=JOB-ATTEMPT; part: hands over the jobs of the file; got: $GOT must be what
- * the JOB handed over crash-step --emit SEED SIZE KIND prints the bytes that a step must have printed */
+ *
+ * SIZE bytes of KIND (text, binary, line) within about MS milliseconds. exit: its exit status; well: but 0
+ * from the N-th attempt on; brood: leaves a process of its own session behind; deaf: does not end at SIGTERM;
+ * output: hands over o=JOB-ATTEMPT; part: hands over the jobs of the file; got: $GOT must be what the JOB
+ * handed over.
+ *
+ *     crash-step --emit SEED SIZE KIND
+ *
+ * prints the bytes that a step must have printed. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>

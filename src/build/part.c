@@ -25,6 +25,7 @@ static int plan(Builds *b, const Build *build, const char *text, const void *mem
                            .ref = build->ref,
                            .commit = build->commit,
                            .event = build->event,
+                           .schedule = build->schedule,
                            .message = build->subject,
                            .author = build->author,
                            .allow_shell = b->options.allow_shell,

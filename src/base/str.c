@@ -77,18 +77,18 @@ bool str_to_size(const char *s, uint64_t *ret) {
     return true;
 }
 
-static bool duration_unit(const char **s, int64_t *ret) {
-    static const struct {
-        const char *word;
-        int64_t us;
-    } units[] = {
-        {"ms", 1000},
-        {"s", 1000000},
-        {"m", 60 * INT64_C(1000000)},
-        {"h", 3600 * INT64_C(1000000)},
-        {"d", 86400 * INT64_C(1000000)},
-    };
+static const struct {
+    const char *word;
+    int64_t us;
+} units[] = {
+    {"ms", 1000},
+    {"s", 1000000},
+    {"m", 60 * INT64_C(1000000)},
+    {"h", 3600 * INT64_C(1000000)},
+    {"d", 86400 * INT64_C(1000000)},
+};
 
+static bool duration_unit(const char **s, int64_t *ret) {
     for (size_t i = 0; i < ELEMENTS(units); i++) {
         const char *rest = str_after(*s, units[i].word);
 
@@ -121,6 +121,17 @@ bool str_to_duration(const char *s, int64_t *ret_us) {
     }
     *ret_us = total;
     return true;
+}
+
+char *str_from_duration(int64_t us, char *out) {
+    size_t len = 0;
+
+    snprintf(out, STR_DURATION_SIZE, "0s");
+    for (size_t i = ELEMENTS(units); i-- > 0; us %= units[i].us)
+        if (us >= units[i].us)
+            len += (size_t)snprintf(out + len, STR_DURATION_SIZE - len, "%lld%s",
+                                    (long long)(us / units[i].us), units[i].word);
+    return out;
 }
 
 #define NEAR_MAX 64

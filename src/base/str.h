@@ -26,6 +26,9 @@ _must_check_ bool str_to_u64(const char *s, uint64_t max, uint64_t *ret);
 _must_check_ bool str_to_size(const char *s, uint64_t *ret);
 /* Durations: "90" (seconds), "500ms", "30s", "10m", "2h", "1d", "1h30m" → microseconds. */
 _must_check_ bool str_to_duration(const char *s, int64_t *ret_us);
+#define STR_DURATION_SIZE 64
+/* The reverse, whole milliseconds: "30d", "1h30m", "0s". Gives out, of STR_DURATION_SIZE bytes. */
+char *str_from_duration(int64_t us, char *out);
 
 /* The word of the list (NULL-terminated) nearest to s, or NULL when none is near enough to be meant
  * (Damerau-Levenshtein distance at most 2, and less than half the length). */

@@ -54,6 +54,8 @@ static void sizes(void **state) {
 }
 
 static void durations(void **state) {
+    static const char *const fine[] = {"30d", "1d2h3m4s5ms", "1h30m", "500ms", "90d1s"};
+    char text[STR_DURATION_SIZE];
     static const char *const bad[] = {
         "", "s", "1x", "-1s", "1.5h", "30m1h", "1h1h", "1h 1m", "106751992d", "9223372036854775807s", NULL};
     int64_t n = 77;
@@ -62,6 +64,11 @@ static void durations(void **state) {
         assert_false(str_to_duration(bad[i], &n));
     assert_false(str_to_duration(NULL, &n));
     assert_int_equal(n, 77);
+    for (size_t i = 0; i < ELEMENTS(fine); i++) {
+        assert_true(str_to_duration(fine[i], &n));
+        assert_string_equal(str_from_duration(n, text), fine[i]);
+    }
+    assert_string_equal(str_from_duration(999, text), "0s");
     assert_true(str_to_duration("90", &n) && n == 90000000);
     assert_true(str_to_duration("500ms", &n) && n == 500000);
     assert_true(str_to_duration("30s", &n) && n == 30000000);

@@ -6,6 +6,7 @@
 
 #include "base/err.h"
 #include "bus/bus.h"
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -69,10 +70,17 @@ void blob_upload_abort(BlobUpload *u);
 _must_check_ int blob_object_open(Blob *b, const char *sha256, uint64_t size, int *ret_fd, Err *err);
 /* Reads the whole object and compares its sha256. */
 _must_check_ int blob_object_check(Blob *b, const char *sha256, Err *err);
-/* Forgets the object and its name artifacts/<commit>/<path>; fine when they are gone. For objects that nobody
- * else can have made: the bytes of another upload may be the same ones. */
-_must_check_ int blob_object_remove(Blob *b, const char *sha256, const char *commit, const char *path,
-                                    Err *err);
+/* Whether the object and the name artifacts/<commit>/<path>, perhaps of other bytes by now, are there. */
+bool blob_artifact_there(Blob *b, const char *sha256, const char *commit, const char *path);
+/* The name artifacts/<commit>/<path> goes, with the folders that it leaves empty; fine when it is gone. */
+_must_check_ int blob_name_remove(Blob *b, const char *commit, const char *path, Err *err);
+/* The same name, if it is one of the object `sha256`, becomes one of the object `instead`. ERR_NOT_FOUND:
+ * that is not there. */
+_must_check_ int blob_name_change(Blob *b, const char *sha256, const char *commit, const char *path,
+                                  const char *instead, Err *err);
+/* Forgets the object; fine when it is gone. Who has it open reads it to its end. An upload of the same bytes
+ * that ends meanwhile may rest on it, or on its name: whoever records one asks blob_artifact_there first. */
+_must_check_ int blob_object_remove(Blob *b, const char *sha256, Err *err);
 
 /* ---- caches: archives by name (a UUID); not brought to the disk at once, for each can be made again ---- */
 /* Ends the upload as blob_upload_finish does. */

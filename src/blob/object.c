@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define OBJECT_NAME_MAX (3 + SHA256_HEX) /* "ab/" in front */
+#define FOLDER_TRIES 10
 
 /* ---- uploading ---- */
 
@@ -145,24 +146,24 @@ static int path_conflict(const char *path, const Err *cause, Err *err) {
     return err_wrap(err, "artifact \"%s\"", path);
 }
 
-/* An object has only so many links (65,000 on ext4); then the upload, its equal, takes its place. */
-static int link_temp(BlobUpload *u, const char *name, const char *temp, Err *err) {
-    Blob *b = u->blob;
+/* An object has only so many links (65,000 on ext4), and one that was there may be removed meanwhile; then
+ * the upload, its equal, takes its place. u NULL: there is none. */
+static int link_temp(Blob *b, BlobUpload *u, const char *name, const char *temp, Err *err) {
+    _cleanup_close_ int folder = -1;
     int r;
 
     if (linkat(b->objects, name, b->tmp, temp, 0) == 0)
         return 0;
-    if (errno != EMLINK || !u->name[0])
+    if ((errno != EMLINK && errno != ENOENT) || !u || !u->name[0])
         return err_errno(err, "link artifact");
-    r = object_put(u, name, err);
+    r = object_new(u, name, &folder, err);
     if (r == 0 && linkat(b->objects, name, b->tmp, temp, 0) < 0)
         r = err_errno(err, "link artifact");
-    return r;
+    return r < 0 ? r : blob_sync_folder(b, folder, err);
 }
 
 /* Made beside and renamed, so that the name is never without a file. */
-static int artifact_link(BlobUpload *u, const char *name, const char *path, Err *err) {
-    Blob *b = u->blob;
+static int link_once(Blob *b, BlobUpload *u, const char *name, const char *path, Err *err) {
     _cleanup_close_ int parent = -1;
     char temp[33];
     int r = open_parent(b, b->artifacts, path, &parent, err);
@@ -170,7 +171,7 @@ static int artifact_link(BlobUpload *u, const char *name, const char *path, Err 
     if (r < 0)
         return path_conflict(path, err, err);
     id_random(temp, sizeof(temp) - 1);
-    r = link_temp(u, name, temp, err);
+    r = link_temp(b, u, name, temp, err);
     if (r < 0)
         return r;
     if (renameat(b->tmp, temp, parent, strrchr(path, '/') + 1) < 0)
@@ -180,6 +181,15 @@ static int artifact_link(BlobUpload *u, const char *name, const char *path, Err 
     /* also after success: renaming to another link of the same file does nothing at all (rename(2)) */
     unlinkat(b->tmp, temp, 0);
     return r < 0 ? r : blob_sync_folder(b, parent, err);
+}
+
+/* A folder that was just opened may be removed for being empty. */
+static int artifact_link(Blob *b, BlobUpload *u, const char *name, const char *path, Err *err) {
+    int r = -ERR_NOT_FOUND;
+
+    for (int i = 0; i < FOLDER_TRIES && r == -ERR_NOT_FOUND; i++)
+        r = link_once(b, u, name, path, err);
+    return r;
 }
 
 int blob_upload_finish(BlobUpload *u, const char *commit, const char *path, const char *sha256, char *ret_sha,
@@ -203,7 +213,7 @@ int blob_upload_finish(BlobUpload *u, const char *commit, const char *path, cons
     full = mem_printf(NULL, "%s/%s", commit, path);
     r = object_file(u, name, &folder, err);
     if (r == 0)
-        r = artifact_link(u, name, full, err);
+        r = artifact_link(u->blob, u, name, full, err);
     if (r == 0 &&
         folder >= 0) /* after both names were made: one write of the file system's journal has both */
         r = blob_sync_folder(u->blob, folder, err);
@@ -289,31 +299,91 @@ int blob_object_check(Blob *b, const char *sha256, Err *err) {
     return 0;
 }
 
-/* A name beneath a folder, no link followed on the way. */
-static int remove_name(int root, const char *path, Err *err) {
-    const char *slash = strrchr(path, '/');
-    _cleanup_talloc_ char *parent = mem_strndup(NULL, path, (size_t)(slash - path));
-    _cleanup_close_ int fd = -1;
-    int r = file_open_beneath(root, parent, O_RDONLY | O_DIRECTORY, 0, &fd, err);
+/* ---- removing ---- */
 
-    if (r < 0)
-        return r == -ERR_NOT_FOUND ? 0 : r;
-    if (unlinkat(fd, slash + 1, 0) < 0 && errno != ENOENT)
-        return err_errno(err, "remove %s", path);
+/* The object's name by its hash; false: that is none. */
+static bool object_called(const char *sha256, char name[OBJECT_NAME_MAX]) {
+    unsigned char sha[SHA256_SIZE];
+
+    if (strlen(sha256) != 2 * SHA256_SIZE || !str_unhex(sha256, sha, sizeof(sha)))
+        return false;
+    object_name(name, sha256);
+    return true;
+}
+
+/* The folder of a name beneath a root, no link followed on the way; -1: it is not there. */
+static int folder_of(int root, const char *path, int *ret, Err *err) {
+    _cleanup_talloc_ char *parent = mem_strndup(NULL, path, (size_t)(strrchr(path, '/') - path));
+    int r = file_open_beneath(root, parent, O_RDONLY | O_DIRECTORY, 0, ret, err);
+
+    return r == -ERR_NOT_FOUND ? 0 : r;
+}
+
+bool blob_artifact_there(Blob *b, const char *sha256, const char *commit, const char *path) {
+    _cleanup_talloc_ char *full = mem_printf(NULL, "%s/%s", commit, path);
+    _cleanup_close_ int folder = -1;
+    char name[OBJECT_NAME_MAX];
+    struct stat st;
+    Err err;
+
+    return object_called(sha256, name) && fstatat(b->objects, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+           folder_of(b->artifacts, full, &folder, &err) == 0 && folder >= 0 &&
+           fstatat(folder, strrchr(full, '/') + 1, &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/* Folders that are empty now, the innermost first. */
+static void remove_empty(Blob *b, char *path) {
+    for (char *slash = strrchr(path, '/'); slash; slash = strrchr(path, '/')) {
+        _cleanup_close_ int parent = -1;
+        const char *last;
+        Err err;
+
+        *slash = '\0';
+        last = strrchr(path, '/');
+        if (last && (folder_of(b->artifacts, path, &parent, &err) < 0 || parent < 0))
+            return;
+        if (unlinkat(last ? parent : b->artifacts, last ? last + 1 : path, AT_REMOVEDIR) < 0)
+            return;
+    }
+}
+
+int blob_name_remove(Blob *b, const char *commit, const char *path, Err *err) {
+    _cleanup_talloc_ char *full = mem_printf(NULL, "%s/%s", commit, path);
+    _cleanup_close_ int folder = -1;
+    int r = folder_of(b->artifacts, full, &folder, err);
+
+    if (r < 0 || folder < 0)
+        return r;
+    if (unlinkat(folder, strrchr(full, '/') + 1, 0) < 0 && errno != ENOENT)
+        return err_errno(err, "remove %s", full);
+    remove_empty(b, full);
     return 0;
 }
 
-int blob_object_remove(Blob *b, const char *sha256, const char *commit, const char *path, Err *err) {
+int blob_name_change(Blob *b, const char *sha256, const char *commit, const char *path, const char *instead,
+                     Err *err) {
     _cleanup_talloc_ char *full = mem_printf(NULL, "%s/%s", commit, path);
-    unsigned char sha[SHA256_SIZE];
-    char name[OBJECT_NAME_MAX];
+    char object[OBJECT_NAME_MAX], other[OBJECT_NAME_MAX];
+    _cleanup_close_ int folder = -1;
+    struct stat of_object, of_name;
     int r;
 
-    if (strlen(sha256) != 2 * SHA256_SIZE || !str_unhex(sha256, sha, sizeof(sha)) || !str_is_name(commit, 64))
-        return err_set(err, ERR_INVALID, "sha256 or commit: not what an object has");
-    r = remove_name(b->artifacts, full, err);
-    if (r < 0)
+    if (!object_called(sha256, object) || !object_called(instead, other))
+        return err_set(err, ERR_INVALID, "sha256: expected 64 hex digits");
+    r = folder_of(b->artifacts, full, &folder, err);
+    if (r < 0 || folder < 0 || fstatat(folder, strrchr(full, '/') + 1, &of_name, AT_SYMLINK_NOFOLLOW) < 0 ||
+        fstatat(b->objects, object, &of_object, AT_SYMLINK_NOFOLLOW) < 0 ||
+        of_name.st_ino != of_object.st_ino)
         return r;
-    object_name(name, sha256);
-    return remove_name(b->objects, name, err);
+    return artifact_link(b, NULL, other, full, err);
+}
+
+int blob_object_remove(Blob *b, const char *sha256, Err *err) {
+    char name[OBJECT_NAME_MAX];
+
+    if (!object_called(sha256, name))
+        return err_set(err, ERR_INVALID, "sha256: expected 64 hex digits");
+    if (unlinkat(b->objects, name, 0) < 0 && errno != ENOENT)
+        return err_errno(err, "remove object %s", sha256);
+    return 0;
 }

@@ -198,6 +198,42 @@ static void what_never_ended_is_removed_at_the_next_start(void **state) {
 }
 
 /* Where the file system has a limit of links (ext4: 65,000). */
+static void a_name_goes_with_the_folders_that_it_leaves_empty(void **state) {
+    Fixture *f = *state;
+
+    OK(f, upload(f, "a/b/one", "hello", NULL));
+    OK(f, upload(f, "a/two", "hello", NULL));
+    assert_true(blob_artifact_there(f->blob, HELLO, COMMIT, "a/b/one"));
+    OK(f, blob_name_remove(f->blob, COMMIT, "a/b/one", &f->err));
+    OK(f, blob_name_remove(f->blob, COMMIT, "a/b/one", &f->err)); /* twice is fine */
+    assert_false(blob_artifact_there(f->blob, HELLO, COMMIT, "a/b/one"));
+    assert_int_equal(files_in(f, "root/artifacts/" COMMIT "/a"), 1);
+    OK(f, blob_name_remove(f->blob, COMMIT, "a/two", &f->err));
+    assert_int_equal(files_in(f, "root/artifacts"), 0);
+    OK(f, blob_object_remove(f->blob, HELLO, &f->err));
+    OK(f, blob_object_remove(f->blob, HELLO, &f->err));
+    assert_int_equal(files_in(f, "root/objects/2c"), 0);
+    OK(f, upload(f, "a/b/one", "hello", NULL));
+    assert_file(f, "root/artifacts/" COMMIT "/a/b/one", "hello");
+}
+
+static void a_name_becomes_anothers_if_it_is_of_the_bytes(void **state) {
+    Fixture *f = *state;
+
+    OK(f, upload(f, "other", "hello", NULL));
+    OK(f, upload(f, "one", "", NULL));
+    OK(f, blob_name_change(f->blob, HELLO, COMMIT, "one", HELLO, &f->err)); /* it is of others */
+    assert_file(f, "root/artifacts/" COMMIT "/one", "");
+    OK(f, blob_name_change(f->blob, EMPTY, COMMIT, "one", HELLO, &f->err));
+    assert_file(f, "root/artifacts/" COMMIT "/one", "hello");
+    OK(f, blob_object_remove(f->blob, EMPTY, &f->err));
+    assert_int_equal(blob_name_change(f->blob, HELLO, COMMIT, "one", EMPTY, &f->err), -ERR_NOT_FOUND);
+    assert_true(blob_artifact_there(f->blob, HELLO, COMMIT, "one"));
+    assert_int_equal(blob_name_change(f->blob, "x", COMMIT, "one", HELLO, &f->err), -ERR_INVALID);
+    assert_int_equal(blob_object_remove(f->blob, "../../x", &f->err), -ERR_INVALID);
+    assert_int_equal(files_in(f, "root/tmp"), 0);
+}
+
 static void an_object_without_a_free_link_is_kept_twice(void **state) {
     Fixture *f = *state;
     char *object = path_of(f, "root/objects/2c/" HELLO);
@@ -230,6 +266,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(only_files_are_read, setup, teardown),
         cmocka_unit_test_setup_teardown(damage_is_found, setup, teardown),
         cmocka_unit_test_setup_teardown(what_never_ended_is_removed_at_the_next_start, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_name_goes_with_the_folders_that_it_leaves_empty, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_name_becomes_anothers_if_it_is_of_the_bytes, setup, teardown),
         cmocka_unit_test_setup_teardown(an_object_without_a_free_link_is_kept_twice, setup, teardown),
     };
 

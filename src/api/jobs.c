@@ -6,10 +6,12 @@
 #include "base/file.h"
 #include "base/str.h"
 #include <inttypes.h>
+#include <stdlib.h>
 
 #define MAX_STEPS 10000
 #define MAX_OUTPUTS 100
 #define MAX_OUTPUT 65536 /* bytes of one */
+#define ARTIFACT_NAME_MAX 100
 
 /* {"error":"LogGap","next":K} */
 static void reply_gap(HttpRequest *req, uint64_t next, const Err *err) {
@@ -267,7 +269,7 @@ static int finish_upload(HttpRequest *req, BlobUpload *upload, Artifact *a, char
     int r = store_build_load(b->db, a->build_id, http_mem(req), &build, err);
 
     if (r >= 0)
-        r = blob_upload_finish(upload, str_empty(build->commit) ? build->uuid : build->commit, a->path,
+        r = blob_upload_finish(upload, build_artifact_folder(build), a->path,
                                http_header(req, "X-Content-SHA256"), sha, &size, err);
     else
         blob_upload_abort(upload);
@@ -303,11 +305,30 @@ static int keep_artifact(HttpRequest *req, const Job *job, Artifact *a, char *sh
     return r;
 }
 
+/* What is said of it beside its path. The mode is octal, as chmod has it. */
+static int read_artifact(HttpRequest *req, Artifact *a, Err *err) {
+    const char *mode = http_query(req, "mode");
+    int r = file_check_path(a->path, err);
+
+    if (r >= 0 && !str_empty(a->name) && !str_is_name(a->name, ARTIFACT_NAME_MAX))
+        r = err_set(err, ERR_INVALID, "query \"name\": expected letters, digits, _, - and dots, at most %d",
+                    ARTIFACT_NAME_MAX);
+    if (r >= 0 && mode && (strlen(mode) != 3 || strspn(mode, "01234567") != 3))
+        r = err_set(err, ERR_INVALID, "query \"mode\": expected three octal digits such as 755");
+    if (r < 0)
+        return r;
+    a->mode = mode ? strtol(mode, NULL, 8) : 0644;
+    return http_query(req, "keep")
+               ? http_query_i64(req, "keep", ARTIFACT_FOREVER, INT64_MAX / 4, &a->keep, err)
+               : 0;
+}
+
 static int artifact_put(HttpRequest *req, Err *err) {
-    Artifact a = {.path = http_param(req, "path"), .created_at = clock_now()};
+    Artifact a = {
+        .path = http_param(req, "path"), .name = http_query(req, "name"), .created_at = clock_now()};
     char sha[65];
     Job *job;
-    int r = file_check_path(a.path, err);
+    int r = read_artifact(req, &a, err);
 
     if (r >= 0)
         r = attempt_begin(req, &job, err);
@@ -326,14 +347,15 @@ static int artifact_put(HttpRequest *req, Err *err) {
 }
 
 static int artifact_get(HttpRequest *req, Err *err) {
+    ArtifactWish wish = {.path = http_param(req, "path")};
     Artifact *a;
     Job *job;
     int fd, r = attempt_begin(req, &job, err);
 
     if (r < 0 || !job)
         return r;
-    r = store_artifact_load(api_of(req)->builds->db, job->build_id, http_param(req, "path"), http_mem(req),
-                            &a, err);
+    wish.build_id = job->build_id;
+    r = store_artifact_load(api_of(req)->builds->db, &wish, http_mem(req), &a, err);
     if (r >= 0)
         r = blob_object_open(api_of(req)->builds->blob, a->sha256, (uint64_t)a->size, &fd, err);
     if (r < 0)
@@ -376,7 +398,8 @@ const HttpRoute api_jobs[] = {
      .max_body = UINT64_MAX,
      .tag = "runner protocol",
      .summary = "Keeps an artifact",
-     .query = "attempt: the attempt",
+     .query = "attempt: the attempt; name: what it is downloaded by; mode: its permissions, octal; keep: "
+              "microseconds after the build's end, -1: for ever; without: the server's setting",
      .status = 201},
     {.method = HTTP_GET,
      .path = "/api/runner/jobs/{id}/artifacts/{path*}",

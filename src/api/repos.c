@@ -210,7 +210,9 @@ static void render_flake_of(HttpRequest *req, JsonWriter *w, const Build *builds
     Err ignored;
 
     for (size_t i = 0; i < count && !flake; i++) {
-        if (store_artifact_load(api->builds->db, builds[i].id, SUMMARY_PATH, http_mem(req), &a, &ignored) < 0)
+        ArtifactWish wish = {.build_id = builds[i].id, .path = SUMMARY_PATH};
+
+        if (store_artifact_load(api->builds->db, &wish, http_mem(req), &a, &ignored) < 0)
             continue;
         json_decref(TAKE_PTR(summary));
         if (read_summary(api, a, &summary, &ignored) == 0)

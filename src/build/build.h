@@ -10,15 +10,16 @@
 #include "store/store.h"
 
 typedef struct BuildOptions {
-    int64_t lease_us;       /* how long a lease lasts without being renewed */
-    int64_t lost_after_us;  /* a fresh lease that its runner does not know of is lost after this long */
-    int64_t job_timeout_us; /* of a job that sets none */
-    int64_t max_attempts;   /* lost attempts until the job fails as `lost` */
-    bool allow_shell;       /* pipelines may use the shell executor */
-    bool no_deploy;         /* nothing is deployed here */
-    int64_t cache_project;  /* bytes of one project's caches */
-    int64_t cache_total;    /* bytes of all caches */
-    const char *url;        /* of this server, for links: "http://127.0.0.1:8080" */
+    int64_t lease_us;         /* how long a lease lasts without being renewed */
+    int64_t lost_after_us;    /* a fresh lease that its runner does not know of is lost after this long */
+    int64_t job_timeout_us;   /* of a job that sets none */
+    int64_t max_attempts;     /* lost attempts until the job fails as `lost` */
+    bool allow_shell;         /* pipelines may use the shell executor */
+    bool no_deploy;           /* nothing is deployed here */
+    int64_t cache_project;    /* bytes of one project's caches */
+    int64_t cache_total;      /* bytes of all caches */
+    int64_t artifact_keep_us; /* of an artifact that says nothing of it, after its build's end; 0: for ever */
+    const char *url;          /* of this server, for links: "http://127.0.0.1:8080" */
 } BuildOptions;
 
 typedef struct Dispatch Dispatch;
@@ -206,11 +207,19 @@ _must_check_ int build_report(Builds *b, const JobReport *report, uint64_t *ret_
 _must_check_ int build_check_attempt(Builds *b, Attempt attempt, int64_t runner_id, const void *mem,
                                      Job **ret, Err *err);
 
+/* ---- artifacts ---- */
+#define ARTIFACT_FOREVER INT64_C(-1)
+/* What Pelton itself keeps has paths that begin so. */
+#define ARTIFACTS_OWN ".pelton/"
+
 /* Files the row of an artifact whose bytes are kept already, as long as the attempt holds its job:
- * ERR_CONFLICT
- * ("stale") otherwise, and an artifact of that path stays what it was. */
+ * ERR_CONFLICT ("stale") otherwise, and an artifact of that path stays what it was. keep 0: what the server's
+ * setting says (nothing below ARTIFACTS_OWN ever goes by that), ARTIFACT_FOREVER: it stays. ERR_UNAVAILABLE:
+ * the bytes were removed meanwhile with another's; they must come again. */
 _must_check_ int build_keep_artifact(Builds *b, Attempt attempt, int64_t runner_id, const Artifact *artifact,
                                      Err *err);
+/* Below which the blob store has the names of the build's artifacts: its commit, or its UUID without one. */
+const char *build_artifact_folder(const Build *build);
 
 /* ---- by hand: nothing new starts ---- */
 /* Deploys as well. by: who does it, for whom it makes wait; reason may be NULL. Again: the new words hold. */

@@ -49,33 +49,3 @@ int notice_ended(Tx *tx, int64_t build_id, const char *state, Err *err) {
     tx->notices = tx->notices || count;
     return r;
 }
-
-/* ---- what stages left for each other ---- */
-
-static int remove_in(Tx *tx, const Build *build, Err *err) {
-    const char *folder = str_empty(build->commit) ? build->uuid : build->commit;
-    Artifact *all;
-    size_t count;
-    int r = store_artifacts_workspaces(tx->b->db, build->id, tx->mem, &all, &count, err);
-
-    for (size_t i = 0; r >= 0 && i < count; i++) {
-        int64_t left;
-
-        r = store_artifact_delete(tx->b->db, &all[i], &left, err);
-        /* a build that repeats this one may have it still */
-        if (r >= 0 && left == 0)
-            r = blob_object_remove(tx->b->blob, all[i].sha256, folder, all[i].path, err);
-    }
-    return r;
-}
-
-int build_workspaces_remove(Builds *b, int64_t build_id, Err *err) {
-    Build *build;
-    Tx tx;
-    int r = tx_begin(b, &tx, err);
-
-    if (r < 0)
-        return r;
-    r = store_build_load(b->db, build_id, tx.mem, &build, err);
-    return tx_end(&tx, r < 0 ? r : remove_in(&tx, build, err), err);
-}

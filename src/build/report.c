@@ -171,15 +171,14 @@ int build_report(Builds *b, const JobReport *report, uint64_t *ret_next, bool *r
     return tx_end(&tx, r, err);
 }
 
-int build_keep_artifact(Builds *b, Attempt attempt, int64_t runner_id, const Artifact *artifact, Err *err) {
+int attempt_holds(Tx *tx, Attempt attempt, int64_t runner_id, Job **ret, Err *err) {
     Job *job;
-    Tx tx;
-    int r = tx_begin(b, &tx, err);
+    int r = store_job_load(tx->b->db, attempt.job, tx->mem, &job, err);
 
     if (r < 0)
         return r;
-    r = store_job_load(b->db, attempt.job, tx.mem, &job, err);
-    if (r >= 0)
-        r = holds(job, attempt, runner_id) ? store_artifact_put(b->db, artifact, err) : stale(attempt, err);
-    return tx_end(&tx, r, err);
+    if (!holds(job, attempt, runner_id))
+        return stale(attempt, err);
+    *ret = job;
+    return 0;
 }

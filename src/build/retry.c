@@ -69,7 +69,7 @@ int retry_begin(Tx *tx, const Job *job, const JobEnd *end, int64_t pause, Err *e
                             end->exit_code, tx->now, err);
 
     if (r >= 0)
-        r = store_artifacts_drop(tx->b->db, job->build_id, job->id, err);
+        r = artifacts_drop(tx, job, err);
     if (r < 0)
         return r;
     mem_append(tx->mem, tx->ended, tx->ended_count, a);

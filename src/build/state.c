@@ -33,6 +33,8 @@ static int end_one(Tx *tx, const Job *job, int64_t attempt, const JobEnd *end, E
     r = state_deployment_end(tx, job, end, err);
     if (r >= 0)
         r = timer_leave(tx, job, err);
+    if (r >= 0 && attempt >= 0 && (str_eq(end->state, "cancelled") || str_eq(end->reason, "lost")))
+        r = artifacts_drop(tx, job, err); /* half of what it would have been */
     if (r < 0)
         return r;
     if (attempt >= 0) {
@@ -240,6 +242,8 @@ static int finish(Tx *tx, const Build *build, Err *err) {
         r = store_build_finish(tx->b->db, build->id, state, reason, message, tx->now, err);
     if (r >= 0 && build->timeout)
         r = store_timer_drop(tx->b->db, "build", build->id, NULL, err);
+    if (r >= 0)
+        r = artifacts_ended(tx, build->id, err);
     if (r < 0)
         return r;
     group_left(tx, build);
@@ -330,7 +334,7 @@ static int requeue(Tx *tx, const Job *job, const char *reason, Err *err) {
     int r = store_job_requeue(tx->b->db, job->id, job->attempt, reason, tx->now, err);
 
     if (r >= 0)
-        r = store_artifacts_drop(tx->b->db, job->build_id, job->id, err);
+        r = artifacts_drop(tx, job, err);
     if (r >= 0)
         r = queued(tx, job, err);
     if (r < 0)

@@ -124,6 +124,21 @@ _must_check_ int retry_begin(Tx *tx, const Job *job, const JobEnd *end, int64_t 
 /* The pause is over. */
 _must_check_ int retry_due(Tx *tx, int64_t job_id, Err *err);
 
+/* The job, which the attempt holds at this runner; else ERR_CONFLICT ("stale"). In tx->mem. */
+_must_check_ int attempt_holds(Tx *tx, Attempt attempt, int64_t runner_id, Job **ret, Err *err);
+
+/* ---- artifacts: their time, and what they leave ---- */
+/* The job's attempt counts for nothing. */
+_must_check_ int artifacts_drop(Tx *tx, const Job *job, Err *err);
+/* The build has ended. */
+_must_check_ int artifacts_ended(Tx *tx, int64_t build_id, Err *err);
+/* Rows have become garbage. */
+_must_check_ int artifacts_left(Tx *tx, Err *err);
+/* Due: the time of some of the build is over. */
+_must_check_ int artifacts_due(Tx *tx, int64_t build_id, Err *err);
+/* Due: files that no row is of any more. */
+_must_check_ int artifacts_sweep(Builds *b, const Timer *timer, Err *err);
+
 /* build_create within a transaction that goes on: for what does not read a repository. In tx->mem. */
 _must_check_ int create_in(Tx *tx, const BuildRequest *request, BuildOutcome *ret, Err *err);
 

@@ -50,8 +50,10 @@ static const struct {
     int (*alone)(Builds *b, const Timer *timer,
                  Err *err); /* with a transaction of its own, in which it takes it */
 } kinds[] = {
-    {"build", timeout_build_due, NULL}, {"queue", timeout_queue_due, NULL}, {"retry", retry_due, NULL},
-    {"cron", pipelines_cron_due, NULL}, {"schedule", NULL, schedule_due},
+    {"build", timeout_build_due, NULL}, {"queue", timeout_queue_due, NULL},
+    {"retry", retry_due, NULL},         {"cron", pipelines_cron_due, NULL},
+    {"schedule", NULL, schedule_due},   {"artifacts", artifacts_due, NULL},
+    {"garbage", NULL, artifacts_sweep},
 };
 
 static int fire(Tx *tx, const Timer *timer, int (*due)(Tx *tx, int64_t subject_id, Err *err), Err *err) {

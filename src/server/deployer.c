@@ -124,10 +124,11 @@ static int deploy_it(Run *run, const Deployment *live, Err *err) {
                      .slug = run->deployment->slug,
                      .commit = run->deployment->commit,
                      .previous = live ? live->uuid : NULL};
+    ArtifactWish wish = {.build_id = run->deployment->build_id, .path = RELEASE_ARTIFACT, .name = ""};
     _cleanup_close_ int fd = -1;
     Artifact *a;
     char *url;
-    int r = store_artifact_load(agent->b->db, run->deployment->build_id, RELEASE_ARTIFACT, run->mem, &a, err);
+    int r = store_artifact_load(agent->b->db, &wish, run->mem, &a, err);
 
     if (r < 0)
         return err_wrap(err, "the release's files");

@@ -140,6 +140,7 @@ static int open_rooms(Server *s, Err *err) {
                                 .max_attempts = s->settings->max_attempts,
                                 .cache_project = (int64_t)s->settings->cache_project,
                                 .cache_total = (int64_t)s->settings->cache_total,
+                                .artifact_keep_us = s->settings->artifact_keep,
                                 .job_timeout_us = s->settings->job_timeout,
                                 .allow_shell = s->settings->allow_executor && s->settings->allow_executor[0],
                                 .no_deploy = !deploys(s)};

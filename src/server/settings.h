@@ -14,13 +14,14 @@ typedef struct Settings {
     const char *smtp, *smtp_from, *smtp_user, *smtp_password_file;
     int64_t runners, slots, threads, workers, connections, max_attempts;
     uint64_t cache_project, cache_total;
+    int64_t artifact_keep;
     uint64_t max_body, min_free_space;
     int64_t lease, job_timeout, idle_timeout, request_timeout, session, drain_grace, cancel_grace,
         compare_refs;
     bool access_log, print_config, json;
 } Settings;
 
-#define SERVER_SETTINGS 35
+#define SERVER_SETTINGS 36
 extern const Setting server_settings[SERVER_SETTINGS];
 
 /* File, environment, flags, in that order, then checks between them. *ret_print (when asked for): what holds,

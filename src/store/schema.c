@@ -391,6 +391,50 @@ static const char outputs[] = "CREATE TABLE output ("
                               "ALTER TABLE job ADD COLUMN outputs INTEGER NOT NULL DEFAULT 0;"
                               "ALTER TABLE job ADD COLUMN made_by INTEGER NOT NULL DEFAULT 0;";
 
+/* Several jobs may have made a file of one path. keep: how long after the build's end, 0 for ever;
+ * expires_at: known from that end on. What has expired is remembered a row for each name; bytes and names
+ * that a row was of are garbage until somebody has looked whether others have them (build/artifacts.c). */
+static const char named_artifacts[] =
+    "CREATE TABLE artifact_named ("
+    " id INTEGER PRIMARY KEY,"
+    " build_id INTEGER NOT NULL REFERENCES build (id),"
+    " job_id INTEGER NOT NULL REFERENCES job (id),"
+    " name TEXT NOT NULL,"
+    " path TEXT NOT NULL,"
+    " size INTEGER NOT NULL,"
+    " sha256 TEXT NOT NULL,"
+    " mode INTEGER NOT NULL,"
+    " keep INTEGER NOT NULL,"
+    " created_at INTEGER NOT NULL,"
+    " expires_at INTEGER NOT NULL DEFAULT 0,"
+    " UNIQUE (job_id, name, path)) STRICT;"
+    "INSERT INTO artifact_named (id, build_id, job_id, name, path, size, sha256, mode, keep, created_at)"
+    " SELECT id, build_id, job_id, '', path, size, sha256, 420, 0, created_at FROM artifact;"
+    "DROP TABLE artifact;"
+    "ALTER TABLE artifact_named RENAME TO artifact;"
+    "CREATE INDEX artifact_build ON artifact (build_id, path);"
+    "CREATE INDEX artifact_sha256 ON artifact (sha256);"
+    "CREATE INDEX artifact_expires ON artifact (build_id, expires_at) WHERE expires_at > 0;"
+
+    "CREATE TABLE artifact_expired ("
+    " build_id INTEGER NOT NULL REFERENCES build (id),"
+    " job_id INTEGER NOT NULL REFERENCES job (id),"
+    " name TEXT NOT NULL,"
+    " keep INTEGER NOT NULL,"
+    " files INTEGER NOT NULL,"
+    " size INTEGER NOT NULL,"
+    " removed_at INTEGER NOT NULL,"
+    " PRIMARY KEY (job_id, name)) STRICT;"
+    "CREATE INDEX artifact_expired_build ON artifact_expired (build_id);"
+
+    "CREATE TABLE artifact_garbage ("
+    " id INTEGER PRIMARY KEY,"
+    " sha256 TEXT NOT NULL,"
+    " folder TEXT NOT NULL,"
+    " path TEXT NOT NULL) STRICT;"
+    "CREATE INDEX artifact_garbage_sha256 ON artifact_garbage (sha256);"
+    "CREATE INDEX artifact_garbage_name ON artifact_garbage (folder, path);";
+
 /* Times that builds of a project start at (a timer of kind 'schedule', its subject the row); message: why
  * none has, the last time. Of a build: the one that started it, by name. */
 static const char schedules[] = "CREATE TABLE schedule ("
@@ -417,5 +461,6 @@ const DbMigration store_migrations[] = {
     {.version = 9, .name = "caches", .sql = caches},
     {.version = 10, .name = "outputs", .sql = outputs},
     {.version = 11, .name = "schedules", .sql = schedules},
+    {.version = 12, .name = "named artifacts", .sql = named_artifacts},
 };
 const size_t store_migration_count = ELEMENTS(store_migrations);

@@ -304,8 +304,9 @@ _must_check_ int store_outputs(Db *db, int64_t job_id, int64_t attempt, const vo
 typedef struct Timer {
     const char *kind;   /* "build": its time is over; "queue": a job has waited too long for a runner;
                          * "retry": the pause before a job's next attempt is over; "cron": a stored
-                         * pipeline's trigger; "schedule": a project's */
-    int64_t subject_id; /* of the build, the job, the trigger, the schedule */
+                         * pipeline's trigger; "schedule": a project's; "artifacts": the time of some of a
+                         * build is over; "garbage": there is some */
+    int64_t subject_id; /* of the build, the job, the trigger, the schedule; of garbage 0 */
     int64_t due_at;
 } Timer;
 _must_check_ int store_timer_set(Db *db, const Timer *timer, Err *err); /* instead of the one before */
@@ -339,31 +340,79 @@ _must_check_ int store_schedule_note(Db *db, int64_t id, int64_t at, int64_t bui
 /* Only the message. */
 _must_check_ int store_schedule_excuse(Db *db, int64_t id, const char *message, Err *err);
 
-/* ---- artifact ---- */
+/* ---- artifact: a file that a job of a build keeps ---- */
 typedef struct Artifact {
     int64_t id, build_id, job_id;
+    const char *name; /* of the artifact that it is a file of; "" (or NULL, when it is put): none */
     const char *path, *sha256, *job;
-    int64_t size, created_at;
+    int64_t size, mode;
+    int64_t keep; /* µs after the build's end; 0: for ever */
+    int64_t created_at, expires_at;
 } Artifact;
-_must_check_ int store_artifact_put(Db *db, const Artifact *a, Err *err);
+/* Instead of what the job had at that name and path. */
+_must_check_ int store_artifact_put(Db *db, const Artifact *a, bool *ret_replaced, Err *err);
 _must_check_ int store_artifacts(Db *db, int64_t build_id, const void *mem, Artifact **ret, size_t *ret_count,
-                                 Err *err);
-/* The newest one of that path among the commit's builds. */
+                                 Err *err); /* by path, then by the jobs' order in the file */
+/* That of the newest of the commit's builds that has one of that path. */
 _must_check_ int store_artifact_of_commit(Db *db, const char *commit, const char *path, const void *mem,
                                           Artifact **ret, Err *err);
+typedef struct ArtifactWish {
+    int64_t build_id;
+    const char *path, *name, *job; /* name, job NULL: any */
+} ArtifactWish;
+/* Of several that of the last job in the file. */
+_must_check_ int store_artifact_load(Db *db, const ArtifactWish *wish, const void *mem, Artifact **ret,
+                                     Err *err);
+/* Those of the jobs that the job needs, also through others: name and job of the wish "": any; a job is also
+ * all of its matrix. At most limit, in the order of store_artifacts; without what Pelton itself keeps. */
+_must_check_ int store_artifacts_needed(Db *db, const ArtifactWish *wish, int64_t job_id, int64_t limit,
+                                        const void *mem, Artifact **ret, size_t *ret_count, Err *err);
+_must_check_ int store_artifact_by_id(Db *db, int64_t id, const void *mem, Artifact **ret, Err *err);
+_must_check_ int store_artifact_count(Db *db, int64_t build_id, int64_t *ret, Err *err);
 /* What the job has brought, as another job's in another build: the same bytes. */
 _must_check_ int store_artifacts_copy(Db *db, const Job *from, int64_t build_id, int64_t job_id, Err *err);
 /* Those that the job has brought: its attempt counts for nothing. */
-_must_check_ int store_artifacts_drop(Db *db, int64_t build_id, int64_t job_id, Err *err);
-_must_check_ int store_artifact_count(Db *db, int64_t build_id, int64_t *ret, Err *err);
-_must_check_ int store_artifact_load(Db *db, int64_t build_id, const char *path, const void *mem,
-                                     Artifact **ret, Err *err);
+_must_check_ int store_artifacts_drop(Db *db, int64_t job_id, int64_t *ret_count, Err *err);
+/* What the build's jobs left for each other, paths below `.pelton/workspace/`. */
+_must_check_ int store_artifacts_drop_workspaces(Db *db, int64_t build_id, int64_t *ret_count, Err *err);
 
-/* What jobs left for each other, paths below `.pelton/workspace/`. */
-_must_check_ int store_artifacts_workspaces(Db *db, int64_t build_id, const void *mem, Artifact **ret,
-                                            size_t *ret_count, Err *err);
-/* *ret_left: rows that have the same bytes still. */
-_must_check_ int store_artifact_delete(Db *db, const Artifact *a, int64_t *ret_left, Err *err);
+/* The build has ended: from now on the time of its artifacts runs. *ret_first: when the first one's is over;
+ * 0: never. */
+_must_check_ int store_artifacts_ended(Db *db, int64_t build_id, int64_t now, int64_t *ret_first, Err *err);
+_must_check_ int store_artifacts_first(Db *db, int64_t build_id, int64_t *ret, Err *err);
+/* Those whose time is over, at most limit, go. */
+_must_check_ int store_artifacts_expire(Db *db, int64_t build_id, int64_t now, int64_t limit, Err *err);
+/* What has gone so, by job and name. */
+typedef struct ArtifactExpired {
+    int64_t build_id;
+    const char *job, *name;
+    int64_t keep, files, size, removed_at;
+} ArtifactExpired;
+_must_check_ int store_artifacts_expired(Db *db, int64_t build_id, const void *mem, ArtifactExpired **ret,
+                                         size_t *ret_count, Err *err);
+_must_check_ int store_artifacts_needed_expired(Db *db, const ArtifactWish *wish, int64_t job_id,
+                                                const void *mem, ArtifactExpired **ret, size_t *ret_count,
+                                                Err *err); /* as store_artifacts_needed */
+_must_check_ int store_artifacts_expired_of_commit(Db *db, const char *commit, const void *mem,
+                                                   ArtifactExpired **ret, size_t *ret_count,
+                                                   Err *err); /* the newest first */
+
+/* Bytes, and their name among the files of a commit (or of a build's UUID), that a row which is gone was of.
+ */
+typedef struct ArtifactGarbage {
+    int64_t id;
+    const char *sha256, *folder, *path;
+} ArtifactGarbage;
+_must_check_ int store_garbage(Db *db, int64_t limit, const void *mem, ArtifactGarbage **ret,
+                               size_t *ret_count, Err *err); /* the oldest first */
+/* Whether a row, what is live, or newer garbage is of the same bytes. */
+_must_check_ int store_garbage_bytes_used(Db *db, const ArtifactGarbage *g, int64_t *ret, Err *err);
+/* Whether newer garbage has the same name. */
+_must_check_ int store_garbage_name_used(Db *db, const ArtifactGarbage *g, int64_t *ret, Err *err);
+/* The sha256 of the newest row of the same name; NULL: there is none. */
+_must_check_ int store_garbage_name_bytes(Db *db, const ArtifactGarbage *g, const void *mem, const char **ret,
+                                          Err *err);
+_must_check_ int store_garbage_done(Db *db, int64_t id, Err *err);
 
 /* ---- token ---- */
 typedef struct Token {

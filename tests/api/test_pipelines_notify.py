@@ -168,8 +168,8 @@ def test_what_stages_left_for_each_other_is_removed_afterwards(ci):
         return [a["path"] for a in ci.client.get(f"/api/builds/{view['build']}/artifacts")["artifacts"]]
     wait_for(lambda: f"removal: {kept()}", lambda: kept() == [])
     blobs = ci.server.state / "blobs"
-    assert not [p for p in (blobs / "objects").rglob("*") if p.is_file()]
-    assert not [p for p in (blobs / "artifacts").rglob("*") if p.is_file()]
+    for folder in ["objects", "artifacts"]:
+        wait_for("its files' end", lambda f=folder: not [p for p in (blobs / f).rglob("*") if p.is_file()])
 
 
 def test_tokens_in_notifications_are_sealed_at_rest(ci):

@@ -180,3 +180,49 @@ static inline int report(Fixture *f, const ClaimedJob *c, const char *end) {
 
     return build_report(&f->builds, &r, &next, &stop, &err);
 }
+
+/* The bytes of an artifact, as a request brings them before its row is written. */
+static inline void bring(Fixture *f, const Build *build, const char *content, Artifact *a) {
+    char *sha = mem_array(f->mem, char, 65);
+    BlobUpload *u;
+    uint64_t size;
+
+    OK(blob_upload_begin(f->builds.blob, &u, &err));
+    OK(blob_upload_write(u, content, strlen(content), &err));
+    OK(blob_upload_finish(u, build_artifact_folder(build), a->path, NULL, sha, &size, &err));
+    a->sha256 = sha;
+    a->size = (int64_t)size;
+}
+
+/* The job's attempt keeps it. */
+static inline int record(Fixture *f, const ClaimedJob *c, Artifact *a) {
+    Attempt attempt = {.job = c->job.id, .attempt = c->job.attempt};
+
+    a->build_id = c->job.build_id;
+    a->job_id = c->job.id;
+    return build_keep_artifact(&f->builds, attempt, c->job.runner_id, a, &err);
+}
+
+static inline int keep_file(Fixture *f, const ClaimedJob *c, const char *path, const char *content,
+                            int64_t keep) {
+    Artifact a = {.path = path, .mode = 0644, .keep = keep, .created_at = clock_now()};
+
+    bring(f, c->build, content, &a);
+    return record(f, c, &a);
+}
+
+/* What the build's artifact of that path holds. */
+static inline const char *kept_file(Fixture *f, int64_t build, const char *path) {
+    ArtifactWish wish = {.build_id = build, .path = path};
+    char text[256] = "";
+    Artifact *a;
+    ssize_t len;
+    int fd;
+
+    OK(store_artifact_load(f->builds.db, &wish, f->mem, &a, &err));
+    OK(blob_object_open(f->builds.blob, a->sha256, (uint64_t)a->size, &fd, &err));
+    len = read(fd, text, sizeof(text) - 1);
+    assert_int_equal(len, a->size);
+    mem_close(fd);
+    return mem_strdup(f->mem, text);
+}

@@ -216,14 +216,11 @@ static void the_end_of_an_earlier_attempt_may_be_told_again(void **state) {
 
 static void artifacts_of_a_failed_attempt_do_not_remain(void **state) {
     Fixture *f = *state;
-    Artifact a = {.path = "out", .sha256 = "x", .size = 1};
     ClaimedJob job;
     int64_t count, id = build_with(f, EXIT_TWICE);
 
     job = claim_one(f, 1);
-    a.build_id = id;
-    a.job_id = job.job.id;
-    OK(build_keep_artifact(&f->builds, (Attempt){job.job.id, 1, NULL}, 1, &a, &err));
+    OK(keep_file(f, &job, "out", "x", 0));
     OK(report(f, &job, "failed"));
     OK(store_artifact_count(f->builds.db, id, &count, &err));
     assert_int_equal(count, 0);

@@ -354,17 +354,10 @@ static void a_push_that_nobody_told_is_found(void **state) {
     assert_int_equal(found, 0);
 }
 
-static int keep(Fixture *f, const ClaimedJob *c, const char *sha) {
-    Artifact a = {.build_id = c->build->id, .job_id = c->job.id, .path = "out", .sha256 = sha, .size = 1};
-
-    return build_keep_artifact(&f->builds, (Attempt){c->job.id, c->job.attempt}, c->job.runner_id, &a, &err);
-}
-
 static void a_stale_attempt_replaces_no_artifact(void **state) {
     Fixture *f = *state;
     ClaimedJob first, second;
     StopOrder *stops;
-    Artifact *kept;
     size_t count;
 
     commit_pipeline(f, "jobs:\n" JOB("a", ""));
@@ -372,12 +365,11 @@ static void a_stale_attempt_replaces_no_artifact(void **state) {
     first = claim_one(f, 1);
     OK(build_renew(&f->builds, 1, NULL, 0, f->mem, &stops, &count, &err));
     second = claim_one(f, 2);
-    OK(keep(f, &second, "new"));
-    assert_int_equal(keep(f, &first, "old"), -ERR_CONFLICT);
+    OK(keep_file(f, &second, "out", "new", 0));
+    assert_int_equal(keep_file(f, &first, "out", "old", 0), -ERR_CONFLICT);
     OK(report(f, &second, "success"));
-    assert_int_equal(keep(f, &second, "late"), -ERR_CONFLICT);
-    OK(store_artifact_load(f->builds.db, second.build->id, "out", f->mem, &kept, &err));
-    assert_string_equal(kept->sha256, "new");
+    assert_int_equal(keep_file(f, &second, "out", "late", 0), -ERR_CONFLICT);
+    assert_string_equal(kept_file(f, second.build->id, "out"), "new");
 }
 
 static void every_change_has_its_event(void **state) {

@@ -10,6 +10,7 @@ static const char *const pulls[] = {"missing", "always", "never", NULL};
 static const char *const uses[] = {"docker", "nix", NULL};
 static const char *const shells[] = {"sh", "bash", "dash", "zsh", "ksh", NULL};
 static const char *const cancels[] = {"queued", "running", "none", NULL};
+static const char *const forever[] = {"forever", NULL};
 static const char *const retry_reasons[] = {"exit", "timeout", "oom", "infrastructure", "lost", NULL};
 
 #define QUEUE_TIMEOUT_ALSO "queue_timeout queueTimeout"
@@ -259,6 +260,18 @@ const LangLevel lang_cache = {
     .size = sizeof(PipeCache),
 };
 
+static void check_artifacts(struct LangReader *r, const PipeJob *job) {
+    const PipeArtifact *artifacts = job->artifacts.items;
+
+    for (size_t i = 0; i < job->artifacts.count; i++)
+        for (size_t k = 0; k < i && artifacts[i].name; k++)
+            if (artifacts[k].name && str_eq(artifacts[i].name->text, artifacts[k].name->text)) {
+                lang_refuse(r, artifacts[i].name,
+                            "another of its artifacts has this name; put their \"paths\" together");
+                break;
+            }
+}
+
 /* What an engine does is asked of one. */
 static void check_job(struct LangReader *r, const YamlNode *node, const void *target) {
     const PipeJob *job = target;
@@ -267,6 +280,7 @@ static void check_job(struct LangReader *r, const YamlNode *node, const void *ta
     if (job->image.name && executor && !str_eq(executor->text, "docker"))
         lang_refuse(r, executor, "an image needs the executor \"docker\"; leave \"executor\" out");
     check_uses(r, job);
+    check_artifacts(r, job);
     for (size_t i = 0; i < job->secrets.count; i++)
         if (!lang_is_variable(job->secrets.items[i]))
             lang_refuse(r, job->secrets.items[i],
@@ -333,10 +347,15 @@ static const LangKey job_keys[] = {
     {"priority", LANG_INT, offsetof(PipeJob, priority), .min = -100, .max = 100, .unset = "`0`",
      .expected = "a whole number from -100 to 100", .also = "weight",
      .help = "Of the jobs that wait for a runner, those of a higher priority come first."},
-    {"artifacts", LANG_MAPPING, offsetof(PipeJob, artifacts), .level = &lang_artifacts, .unset = "none",
-     .expected = "a list of patterns", .also = "artefacts outputs upload",
-     .help = "Files of the workspace that are kept when the job went well: a pattern, a list of them, or a "
-             "mapping."},
+    {"artifacts", LANG_LIST, offsetof(PipeJob, artifacts), .level = &lang_artifacts, .max = LANG_MAX_STEPS,
+     .single = true, .unset = "none", .expected = "a list of patterns, or of mappings with \"paths\"",
+     .also = "artefacts outputs upload",
+     .help = "Files of the workspace that are kept: patterns, or mappings that name them and say for how "
+             "long. See [Artifacts](#artifacts)."},
+    {"download", LANG_LIST, offsetof(PipeJob, download), .level = &lang_download, .max = LANG_MAX_STEPS,
+     .single = true, .unset = "none", .expected = "an artifact's name or a list of them",
+     .also = "downloads fetch get restore",
+     .help = "Artifacts of jobs that this one needs, which are in its workspace before its first step."},
     {"if", LANG_CONDITION, offsetof(PipeJob, condition), .unset = "`success()`",
      .also = "when condition only rules", .help = "Whether the job runs: see [Conditions](#conditions).",
      .uses = EXPR_STATUS | EXPR_NEEDS},
@@ -481,18 +500,64 @@ const LangLevel lang_step = {
 };
 
 static const LangKey artifacts_keys[] = {
-    {"paths", LANG_PATTERNS, offsetof(PipeArtifacts, paths), .required = true, .also = "path files",
+    {"name", LANG_NAME, offsetof(PipeArtifact, name), .unset = "none", .also = "title id",
+     .help = "What other jobs `download` it by. Several jobs, those of a matrix say, may give the same one: "
+             "their files are put together."},
+    {"paths", LANG_PATTERNS, offsetof(PipeArtifact, paths), .required = true, .also = "path files",
      .help = "Patterns of files, relative to the workspace: `*` any characters but `/`, `**` any, `?` one. "
              "A pattern that ends in `/` means all below it."},
+    {"keep", LANG_DURATION, offsetof(PipeArtifact, keep), .words = forever, .max = LANG_MAX_KEEP,
+     .expected = "a duration such as 12h or 30d, at most 3650d, or \"forever\"", .unset = "the server's",
+     .also = "expire_in expire-in expires retention-days retention ttl",
+     .help = "How long after the build's end it is kept; without, as long as the server's `artifact-keep` "
+             "says: for ever, unless it was set."},
+    {"if", LANG_CONDITION, offsetof(PipeArtifact, condition), .unset = "`success()`", .also = "when on",
+     .help = "Whether it is kept: `always()` also when a step has failed, `failure()` only then. What a "
+             "cancelled job made is never kept.",
+     .uses = EXPR_STATUS},
 };
 
 const LangLevel lang_artifacts = {
+    .noun = "artifact",
     .heading = "`jobs.NAME.artifacts`",
-    .help = "`artifacts: [\"dist/**\"]` is `artifacts: {paths: [\"dist/**\"]}`.",
-    .expected = "a list of patterns",
+    .help = "`artifacts: [\"dist/**\"]` is `artifacts: [{paths: [\"dist/**\"]}]`, and one may stand without "
+            "the list.",
+    .expected = "a pattern or a mapping with \"paths\"",
     .short_key = "paths",
     KEYS(artifacts_keys),
-    .size = sizeof(PipeArtifacts),
+    .size = sizeof(PipeArtifact),
+};
+
+static const LangKey download_keys[] = {
+    {"name", LANG_NAME, offsetof(PipeDownload, name), .unset = "all of `job`'s", .also = "artifact artifacts",
+     .help = "The name that `artifacts` gave it. It comes from all jobs that give this name and that this "
+             "job needs, also through others; where two have the same file, that of the later job in the "
+             "pipeline file counts."},
+    {"job", LANG_TEXT, offsetof(PipeDownload, job), .expected = "a job's name", .unset = "every job",
+     .also = "from needs jobs", .help = "Only from this job. Of one with a `matrix` it means all of them."},
+    {"path", LANG_FOLDER, offsetof(PipeDownload, path), .unset = "the workspace",
+     .also = "to into target dir folder",
+     .help = "A folder of the workspace; below it the files have the paths that they had where they were "
+             "made."},
+    {"optional", LANG_BOOL, offsetof(PipeDownload, optional), .fallback = "false",
+     .also = "if-no-files-found allow-missing",
+     .help = "Whether the job goes on when there is no such artifact."},
+};
+
+static void check_download(struct LangReader *r, const YamlNode *node, const void *target) {
+    if (!yaml_get(node, "name") && !yaml_get(node, "job"))
+        lang_refuse(r, node, "expected \"name\", \"job\" or both");
+}
+
+const LangLevel lang_download = {
+    .noun = "download",
+    .heading = "`jobs.NAME.download`",
+    .help = "`download: dist` is `download: [{name: dist}]`.",
+    .expected = "an artifact's name or a mapping with \"name\" or \"job\"",
+    .short_key = "name",
+    KEYS(download_keys),
+    .size = sizeof(PipeDownload),
+    .check = check_download,
 };
 
 static const LangKey concurrency_keys[] = {
@@ -645,11 +710,13 @@ const LangLevel lang_health = {
     .size = sizeof(PipeHealth),
 };
 
-const LangLevel *const lang_levels[] = {&lang_file,  &lang_on,          &lang_filter,  &lang_tags,
-                                        &lang_input, &lang_concurrency, &lang_job,     &lang_need,
-                                        &lang_step,  &lang_with,        &lang_image,   &lang_service,
-                                        &lang_cache, &lang_artifacts,   &lang_runs_on, &lang_resources,
-                                        &lang_retry, &lang_deploy,      &lang_health,  &lang_deploy_resources,
+const LangLevel *const lang_levels[] = {&lang_file,    &lang_on,        &lang_filter,
+                                        &lang_tags,    &lang_input,     &lang_concurrency,
+                                        &lang_job,     &lang_need,      &lang_step,
+                                        &lang_with,    &lang_image,     &lang_service,
+                                        &lang_cache,   &lang_artifacts, &lang_download,
+                                        &lang_runs_on, &lang_resources, &lang_retry,
+                                        &lang_deploy,  &lang_health,    &lang_deploy_resources,
                                         NULL};
 
 const LangKey *lang_key(const LangLevel *level, const char *name) {

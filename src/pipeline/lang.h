@@ -29,6 +29,10 @@
 /* values of the file with its templates and matrices written out */
 #define LANG_MAX_WORK 1000000
 #define LANG_MAX_TIMEOUT (INT64_C(30) * 24 * 3600 * 1000000)
+#define LANG_MAX_KEEP (INT64_C(3650) * 24 * 3600 * 1000000)
+#define LANG_FOREVER INT64_C(-1)
+/* looks at jobs and artifacts, for the downloads of all jobs together */
+#define LANG_MAX_DOWNLOAD_WORK 5000000
 
 /* What may stand behind a key, and what the reader makes of it in the key's field. */
 typedef enum LangType {
@@ -41,7 +45,7 @@ typedef enum LangType {
     LANG_URL_PATH,  /* const YamlNode *: "/health" */
     LANG_BOOL,      /* bool */
     LANG_INT,       /* int64_t within key->min..max */
-    LANG_DURATION,  /* int64_t µs, more than 0 */
+    LANG_DURATION,  /* int64_t µs, more than 0, at most key->max; LANG_FOREVER for key->words */
     LANG_SIZE,      /* int64_t bytes, at least key->min */
     LANG_CPU,       /* int64_t thousandths */
     LANG_FOLDER,    /* const char *: a path inside the workspace; "" the workspace */
@@ -74,10 +78,10 @@ typedef struct LangKey {
     LangType type;
     size_t offset;            /* of the field in the level's struct */
     const LangLevel *level;   /* of MAPPING, PART, LIST and MAP */
-    const char *const *words; /* of WORD, NULL-terminated */
-    int64_t min, max;         /* of INT and SIZE */
+    const char *const *words; /* of WORD and DURATION, NULL-terminated */
+    int64_t min, max;         /* of INT and SIZE; of DURATION max (0: LANG_MAX_TIMEOUT) */
     bool required;
-    bool single;          /* of LIST: one item may stand without the list */
+    bool single;          /* of LIST: one item (also in its short form) may stand without the list */
     bool early;           /* read before the other keys of its level */
     const char *expected; /* "a list of steps", for messages; NULL: the type's */
     const char *fallback; /* the default, read like a value of the file; NULL: zero */
@@ -172,9 +176,17 @@ typedef struct PipeRetry {
     LangNodes on;
 } PipeRetry;
 
-typedef struct PipeArtifacts {
+typedef struct PipeArtifact {
+    const YamlNode *name, *condition; /* NULL: not said */
     LangPaths paths;
-} PipeArtifacts;
+    int64_t keep; /* 0: not said */
+} PipeArtifact;
+
+typedef struct PipeDownload {
+    const YamlNode *name, *job;
+    const char *path;
+    bool optional;
+} PipeDownload;
 
 typedef struct PipeRunsOn {
     const YamlNode *executor, *arch, *labels;
@@ -204,7 +216,8 @@ typedef struct PipeJob {
     LangNodes secrets;
     const YamlNode *env, *condition;
     int64_t timeout, queue_timeout, priority;
-    PipeArtifacts artifacts;
+    LangItems artifacts; /* of PipeArtifact */
+    LangItems download;  /* of PipeDownload */
     bool checkout, network;
     PipeRunsOn runs_on;
     PipeResources resources;
@@ -270,8 +283,9 @@ typedef struct PipeFile {
 } PipeFile;
 
 extern const LangLevel lang_file, lang_on, lang_filter, lang_tags, lang_input, lang_template, lang_need,
-    lang_image, lang_service, lang_with, lang_cache, lang_job, lang_step, lang_artifacts, lang_runs_on,
-    lang_resources, lang_concurrency, lang_retry, lang_deploy, lang_health, lang_deploy_resources;
+    lang_image, lang_service, lang_with, lang_cache, lang_job, lang_step, lang_artifacts, lang_download,
+    lang_runs_on, lang_resources, lang_concurrency, lang_retry, lang_deploy, lang_health,
+    lang_deploy_resources;
 
 /* Every level, in the order of the reference; NULL-terminated. */
 extern const LangLevel *const lang_levels[];

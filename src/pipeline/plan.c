@@ -1,6 +1,7 @@
 #include "pipeline/pipeline.h"
 
 #include "base/str.h"
+#include "pipeline/download.h"
 #include "pipeline/include.h"
 #include "pipeline/on.h"
 #include "pipeline/spec.h"
@@ -57,6 +58,7 @@ static void read_file(const char *text, size_t len, const PlanContext *context, 
     LangPlace top = {.level = &lang_file};
     int line = 0, column = 0;
     const YamlNode *whole;
+    size_t before;
     YamlNode *root = NULL;
     Err err;
 
@@ -84,7 +86,10 @@ static void read_file(const char *text, size_t len, const PlanContext *context, 
     if (root->kind == YAML_MAPPING && !yaml_get(whole, "jobs") && !yaml_get(whole, "deploy"))
         problems_at(problems, root, "nothing to do; expected \"jobs\" or \"deploy\"");
     check_executors(file, context, problems);
+    before = problems->count;
     graph_link(file, mem, problems);
+    if (problems->count == before)
+        downloads_check(file, problems);
 }
 
 /* ---- planning ---- */

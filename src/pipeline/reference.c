@@ -19,10 +19,14 @@ static void add_cell(Buf *out, const char *text) {
 static void add_type(Buf *out, const LangKey *key) {
     _cleanup_buf_ Buf words = BUF_INIT;
 
+    if (key->words && key->type == LANG_DURATION)
+        buf_adds(&words, lang_types[key->type].word);
     for (size_t i = 0; key->words && key->words[i]; i++)
-        buf_addf(&words, "%s`%s`", i ? " or " : "", key->words[i]);
-    if (key->level && key->level->short_key && key->type == LANG_MAPPING)
+        buf_addf(&words, "%s`%s`", words.len ? " or " : "", key->words[i]);
+    if (key->level && key->level->short_key && (key->type == LANG_MAPPING || key->single))
         buf_addf(&words, "%s or mapping", lang_types[lang_key(key->level, key->level->short_key)->type].word);
+    if (words.len && key->single)
+        buf_adds(&words, ", or a list of them");
     add_cell(out, words.len ? buf_str(&words) : lang_types[key->type].word);
 }
 

@@ -141,8 +141,10 @@ static void write_forms(JsonWriter *w, const LangKey *key) {
         break;
     case LANG_LIST:
         write_array_of(w, key);
-        if (key->single)
+        if (key->single) {
             write_ref(w, NULL, key->level);
+            write_short(w, key->level);
+        }
         break;
     case LANG_TIMES:
         write_times(w);

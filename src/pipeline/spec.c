@@ -193,6 +193,48 @@ static void write_caches(JsonWriter *jw, const PipeJob *job) {
     jw_end_array(jw);
 }
 
+static bool is_plain(const PipeArtifact *artifact) {
+    return !artifact->name && !artifact->keep && !artifact->condition;
+}
+
+static void write_artifact(JsonWriter *jw, const PipeArtifact *artifact) {
+    jw_object(jw, NULL);
+    jw_str(jw, "name", lang_text(artifact->name));
+    write_paths(jw, "paths", &artifact->paths);
+    jw_int(jw, "keep", artifact->keep);
+    jw_str(jw, "if", lang_text(artifact->condition));
+    jw_end_object(jw);
+}
+
+/* Patterns that nothing is said of, then the others. */
+static void write_artifacts(JsonWriter *jw, const PipeJob *job) {
+    const PipeArtifact *artifacts = job->artifacts.items;
+
+    jw_array(jw, "artifacts");
+    for (size_t i = 0; i < job->artifacts.count; i++)
+        for (size_t k = 0; is_plain(&artifacts[i]) && k < artifacts[i].paths.count; k++)
+            jw_str(jw, NULL, artifacts[i].paths.items[k]);
+    for (size_t i = 0; i < job->artifacts.count; i++)
+        if (!is_plain(&artifacts[i]))
+            write_artifact(jw, &artifacts[i]);
+    jw_end_array(jw);
+}
+
+static void write_downloads(JsonWriter *jw, const PipeJob *job) {
+    const PipeDownload *downloads = job->download.items;
+
+    jw_array(jw, "download");
+    for (size_t i = 0; i < job->download.count; i++) {
+        jw_object(jw, NULL);
+        jw_str(jw, "name", lang_text(downloads[i].name));
+        jw_str(jw, "job", lang_text(downloads[i].job));
+        jw_str(jw, "path", downloads[i].path ? downloads[i].path : "");
+        jw_bool(jw, "optional", downloads[i].optional);
+        jw_end_object(jw);
+    }
+    jw_end_array(jw);
+}
+
 static void write_container(JsonWriter *jw, const PipeJob *job) {
     const PipeService *services = job->services.items;
 
@@ -262,7 +304,7 @@ const char *spec_job(SpecWriter *w, const PipeJob *job, const LangPaths *release
     for (size_t i = 0; i < job->steps.count; i++)
         write_step(&jw, &steps[i]);
     jw_end_array(&jw);
-    write_paths(&jw, "artifacts", &job->artifacts.paths);
+    write_artifacts(&jw, job);
     jw_str(&jw, "artifacts_rule", "patterns");
     if (release)
         write_paths(&jw, "release", release);
@@ -274,6 +316,8 @@ const char *spec_job(SpecWriter *w, const PipeJob *job, const LangPaths *release
         write_names(&jw, "secrets", &job->secrets);
     if (job->cache.count)
         write_caches(&jw, job);
+    if (job->download.count)
+        write_downloads(&jw, job);
     jw_end_object(&jw);
     return finish(w);
 }

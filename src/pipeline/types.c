@@ -29,6 +29,13 @@ static void read_name(LangReader *r, const LangKey *key, const YamlNode *node, v
         lang_expected(r, key, node);
 }
 
+static bool is_one_of(const char *text, const char *const *words) {
+    for (; words && *words; words++)
+        if (str_eq(text, *words))
+            return true;
+    return false;
+}
+
 static void read_word(LangReader *r, const LangKey *key, const YamlNode *node, void *field) {
     _cleanup_buf_ Buf all = BUF_INIT;
     const char *shown = "", *meant = "";
@@ -191,8 +198,11 @@ static void read_int(LangReader *r, const LangKey *key, const YamlNode *node, vo
 static void read_duration(LangReader *r, const LangKey *key, const YamlNode *node, void *field) {
     int64_t us;
 
-    if (is_text(node) && str_to_duration(node->text, &us) && us > 0 && us <= LANG_MAX_TIMEOUT)
+    if (is_text(node) && str_to_duration(node->text, &us) && us > 0 &&
+        us <= (key->max ? key->max : LANG_MAX_TIMEOUT))
         *(int64_t *)field = us;
+    else if (is_text(node) && is_one_of(node->text, key->words))
+        *(int64_t *)field = LANG_FOREVER;
     else
         lang_expected(r, key, node);
 }
@@ -455,7 +465,8 @@ static void read_part(LangReader *r, const LangKey *key, const YamlNode *node, v
 
 static void read_list(LangReader *r, const LangKey *key, const YamlNode *node, void *field) {
     LangPlace place = {.up = r->place, .level = key->level};
-    bool single = key->single && node->kind == YAML_MAPPING;
+    bool single = key->single && (node->kind == YAML_MAPPING ||
+                                  (node->kind == YAML_SCALAR && key->level->short_key != NULL));
     YamlNode *const *items = single ? (YamlNode *const *)&node : node->items;
     size_t count = single ? 1 : node->count;
     LangItems *list = field;

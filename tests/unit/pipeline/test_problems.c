@@ -56,7 +56,7 @@ static void wrong_types_say_what_was_expected(void **state) {
     expect_problems(JOB("    network: \"false\"\n"),
                     "4:14: \"network\" of job \"test\": expected true or false, got \"false\"");
     expect_problems(JOB("    artifacts: {paths: {a: b}}\n"),
-                    "4:24: \"paths\" of artifacts of job \"test\": expected a pattern or a list of "
+                    "4:24: \"paths\" of artifact 1 of job \"test\": expected a pattern or a list of "
                     "patterns, got a mapping");
     expect_problems(JOB("    runs-on: sandbox\n"),
                     "4:14: runs-on of job \"test\": expected a mapping "
@@ -95,9 +95,11 @@ static void empty_things_are_refused(void **state) {
     expect_problems(JOB("    needs: []\n"), "4:12: \"needs\" of job \"test\" is empty; leave it out");
     expect_problems(JOB("    needs: [\"\"]\n"),
                     "4:13: \"needs\" of job \"test\": expected a string as item 1, got nothing");
-    expect_problems(JOB("    artifacts: []\n"),
-                    "4:16: \"paths\" of artifacts of job \"test\" is empty; leave it out");
-    expect_problems(JOB("    artifacts: {}\n"), "4:16: missing key \"paths\" in artifacts of job \"test\"");
+    expect_problems(
+        JOB("    artifacts: []\n"),
+        "4:16: \"artifacts\" of job \"test\" is empty; expected a list of patterns, or of mappings "
+        "with \"paths\"");
+    expect_problems(JOB("    artifacts: {}\n"), "4:16: missing key \"paths\" in artifact 1 of job \"test\"");
     expect_problems(JOB("    if: \"\"\n"),
                     "4:5: \"if\" in job \"test\" is empty; expected a condition such as branch == \"main\"");
 }
@@ -173,10 +175,10 @@ static void paths_stay_in_the_workspace(void **state) {
                     "\"a//b\": has an empty segment");
     expect_problems(
         JOB("    artifacts: [ok, /etc/*, ../x]\n"),
-        "4:21: \"paths\" of artifacts of job \"test\": \"/etc/*\" is absolute; expected a path inside "
+        "4:21: \"paths\" of artifact 2 of job \"test\": \"/etc/*\" is absolute; expected a path inside "
         "the "
         "workspace",
-        "4:29: \"paths\" of artifacts of job \"test\": \"../x\" leaves the workspace; expected a path "
+        "4:29: \"paths\" of artifact 3 of job \"test\": \"../x\" leaves the workspace; expected a path "
         "without \"..\"");
     expect_problems(
         DEPLOY("  files: [\"./../x\"]\n"),

@@ -11,6 +11,15 @@
 #define SUMMARY_PATH ".pelton/" EXECUTOR_SUMMARY
 #define SAYINGS_MAX 20
 
+/* What is said of a file beside its path. */
+typedef struct Kept {
+    const char *name; /* "": none */
+    mode_t mode;
+    int64_t keep_us; /* 0: as the server has it */
+} Kept;
+
+static const Kept of_ours = {.name = "", .mode = 0644};
+
 typedef struct Upload {
     JobProcess *j;
     void *mem;
@@ -22,12 +31,21 @@ typedef struct Upload {
     int result;
 } Upload;
 
-static int put(Upload *u, const char *path, int fd, Err *err) {
-    const char *to =
-        mem_printf(u->mem, "/api/runner/jobs/%lld/artifacts/%s?attempt=%lld", (long long)u->j->id,
-                   str_url_encode(u->mem, path, true), (long long)u->j->attempt);
+static const char *url_of(Upload *u, const char *path, const Kept *kept) {
+    _cleanup_buf_ Buf url = BUF_INIT;
+
+    buf_addf(&url, "/api/runner/jobs/%lld/artifacts/%s?attempt=%lld&mode=%03o", (long long)u->j->id,
+             str_url_encode(u->mem, path, true), (long long)u->j->attempt, (unsigned)kept->mode & 0777);
+    if (*kept->name)
+        buf_addf(&url, "&name=%s", str_url_encode(u->mem, kept->name, false));
+    if (kept->keep_us)
+        buf_addf(&url, "&keep=%lld", (long long)kept->keep_us);
+    return buf_dup(&url, u->mem);
+}
+
+static int put(Upload *u, const char *path, const Kept *kept, int fd, Err *err) {
     int64_t size = 0;
-    int status, r = send_file(u->j->uploader, to, fd, &size, &status, err);
+    int status, r = send_file(u->j->uploader, url_of(u, path, kept), fd, &size, &status, err);
 
     if (r < 0)
         return err_wrap(err, "%s", path);
@@ -42,47 +60,78 @@ static void refuse(Upload *u, const WalkFile *file) {
                 S_ISLNK(file->mode) ? "a symbolic link" : "not a regular file");
 }
 
-static bool wanted(const JobSpec *s, const char *path) {
-    return s->artifacts_of_build_server ? walk_match_build_server(path) : walk_match(s->artifacts, path);
+static int put_one(Upload *u, int root, const WalkFile *file, const Kept *kept, Err *err) {
+    int fd, r = file_open_beneath(root, file->path, O_RDONLY | O_NONBLOCK, 0, &fd, err);
+
+    if (r < 0)
+        return r;
+    r = put(u, file->path, kept, fd, err);
+    mem_close(fd);
+    return r;
+}
+
+/* artifact NULL: document 0's rule. */
+static int put_artifact(Upload *u, const JobArtifact *artifact, Err *err) {
+    _cleanup_close_ int root = open(u->j->workspace, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    Kept kept = {.name = artifact ? artifact->name : "", .keep_us = artifact ? artifact->keep_us : 0};
+    int r = root < 0 ? err_errno(err, "open the workspace") : 0;
+
+    u->stored = u->refused = 0;
+    u->bytes = 0;
+    for (size_t i = 0; r == 0 && i < u->walk.count; i++) {
+        const WalkFile *file = &u->walk.files[i];
+
+        kept.mode = file->mode;
+        if (artifact ? !walk_match(artifact->paths, file->path) : !walk_match_build_server(file->path))
+            continue;
+        if (S_ISREG(file->mode))
+            r = put_one(u, root, file, &kept, err);
+        else
+            refuse(u, file);
+    }
+    if (r < 0)
+        return r;
+    if (u->refused > SAYINGS_MAX)
+        job_say(u->j, "artifacts: %zu more were left out", u->refused - SAYINGS_MAX);
+    job_say(u->j, "artifacts: %s%s%zu stored, %lld bytes", kept.name, *kept.name ? ": " : "", u->stored,
+            (long long)u->bytes);
+    return 0;
+}
+
+/* Whether the end that the steps came to is one that the artifact is kept after. */
+static int wanted(const JobProcess *j, const JobArtifact *artifact, bool *ret, Err *err) {
+    const JobSpec *s = j->spec;
+    PlanContext context = {
+        .project = s->project, .branch = s->branch, .ref = s->ref, .commit = s->commit, .event = s->event};
+    int r = condition_eval(artifact->condition, &context, j->state ? COND_FAILURE : COND_SUCCESS, ret, err);
+
+    return r < 0 ? err_wrap(err, "if") : 0;
 }
 
 static int put_artifacts(Upload *u, Err *err) {
     const JobSpec *s = u->j->spec;
-    _cleanup_close_ int root = open(u->j->workspace, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int r = 0, fd = -1;
+    int r = 0;
 
-    if (root < 0)
-        return err_errno(err, "open the workspace");
-    for (size_t i = 0; r == 0 && i < u->walk.count; i++) {
-        const WalkFile *file = &u->walk.files[i];
+    if (s->artifacts_of_build_server && !u->j->state)
+        r = put_artifact(u, NULL, err);
+    for (size_t i = 0; r == 0 && i < s->artifact_count; i++) {
+        bool want = false;
 
-        if (!wanted(s, file->path))
-            continue;
-        if (!S_ISREG(file->mode)) {
-            refuse(u, file);
-            continue;
-        }
-        r = file_open_beneath(root, file->path, O_RDONLY | O_NONBLOCK, 0, &fd, err);
-        if (r == 0) {
-            r = put(u, file->path, fd, err);
-            mem_close(fd);
-        }
+        r = wanted(u->j, &s->artifacts[i], &want, err);
+        if (r == 0 && want)
+            r = put_artifact(u, &s->artifacts[i], err);
     }
     return r;
 }
 
 static int put_release(Upload *u, Err *err) {
     _cleanup_close_ int fd = -1;
-    char path[PATH_MAX];
-    int r;
+    int r = send_temporary(u->j, &fd, err);
 
-    snprintf(path, sizeof(path), "%s/jobs", u->j->host->o.dir);
-    fd = open(path, O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return err_errno(err, "make a file in %s", path);
-    r = release_pack(u->j->workspace, &u->walk, u->j->spec->release, fd, err);
     if (r == 0)
-        r = put(u, RELEASE_PATH, fd, err);
+        r = release_pack(u->j->workspace, &u->walk, u->j->spec->release, fd, err);
+    if (r == 0)
+        r = put(u, RELEASE_PATH, &of_ours, fd, err);
     return r < 0 ? err_wrap(err, "release") : 0;
 }
 
@@ -93,7 +142,7 @@ static int put_summary(Upload *u, Err *err) {
 
     snprintf(path, sizeof(path), "%s/" EXECUTOR_SUMMARY, u->j->run.scratch);
     fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-    return fd < 0 ? 0 : put(u, SUMMARY_PATH, fd, err);
+    return fd < 0 ? 0 : put(u, SUMMARY_PATH, &of_ours, fd, err);
 }
 
 static bool has_summary(const JobProcess *j) {
@@ -107,37 +156,29 @@ static bool has_summary(const JobProcess *j) {
 static void upload_main(void *arg) {
     Upload *u = arg;
     const JobSpec *s = u->j->spec;
-    bool good = !u->j->state;
 
     u->result = walk_tree(u->j->workspace, u->mem, &u->walk, &u->err);
-    if (u->result == 0 && (s->artifacts || (s->artifacts_of_build_server && good))) {
+    if (u->result == 0)
         u->result = put_artifacts(u, &u->err);
-        if (u->result == 0 && u->refused > SAYINGS_MAX)
-            job_say(u->j, "artifacts: %zu more were left out", u->refused - SAYINGS_MAX);
-        if (u->result == 0)
-            job_say(u->j, "artifacts: %zu stored, %lld bytes", u->stored, (long long)u->bytes);
-    }
-    if (u->result == 0 && s->release && good)
+    if (u->result == 0 && s->release && !u->j->state)
         u->result = put_release(u, &u->err);
     if (u->result == 0)
         u->result = put_summary(u, &u->err);
     if (u->result == 0 && u->workspace >= 0)
-        u->result = put(u, s->workspace.keep, u->workspace, &u->err);
+        u->result = put(u, s->workspace.keep, &of_ours, u->workspace, &u->err);
 }
 
 int artifacts_run(JobProcess *j, Err *err) {
     const JobSpec *s = j->spec;
     Upload u = {.j = j, .workspace = -1};
 
-    if (!s->artifacts && !s->artifacts_of_build_server && !(s->release && !j->state) && !has_summary(j) &&
-        !s->workspace.keep)
+    if (!s->artifact_count && !s->artifacts_of_build_server && !(s->release && !j->state) &&
+        !has_summary(j) && !s->workspace.keep)
         return 0;
     if (s->workspace.keep && workspace_pack(j, &u.workspace, err) < 0)
         return err_wrap(err, "workspace");
     u.mem = talloc_new(NULL);
-    j->ran = false;
-    uploader_run(j->uploader, upload_main, &u);
-    watch_uploader(j, &j->ran);
+    send_run(j, upload_main, &u);
     talloc_free(u.mem);
     if (u.workspace >= 0)
         mem_close(u.workspace);

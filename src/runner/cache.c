@@ -152,9 +152,7 @@ static void keep_main(void *arg) {
 
 static int on_uploader(Work *w, void (*fn)(void *arg), Err *err) {
     w->result = err_set(&w->err, ERR_CANCELLED, "cancelled");
-    w->j->ran = false;
-    uploader_run(w->j->uploader, fn, w);
-    watch_uploader(w->j, &w->j->ran);
+    send_run(w->j, fn, w);
     if (w->result < 0)
         *err = w->err;
     return w->result;
@@ -162,21 +160,13 @@ static int on_uploader(Work *w, void (*fn)(void *arg), Err *err) {
 
 /* ---- one cache ---- */
 
-static int open_file(const JobProcess *j, int *ret, Err *err) {
-    char path[PATH_MAX];
-
-    snprintf(path, sizeof(path), "%s/jobs", j->host->o.dir);
-    *ret = open(path, O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
-    return *ret < 0 ? err_errno(err, "make a file in %s", path) : 0;
-}
-
 static bool goes_on(const JobProcess *j) {
     return !j->stale && !j->cancelled && !j->timed_out;
 }
 
 /* Half of one in the workspace would be worse than none. */
 static void unpack(Work *w) {
-    CacheFiles files = {.j = w->j, .fd = w->fd};
+    CacheFiles files = {.j = w->j, .what = "cache", .fd = w->fd};
     Err err;
 
     if (child_run(w->j, "unpacking of a cache", cache_unpack, &files, &err) == 0) {
@@ -199,7 +189,7 @@ static void restore_one(JobProcess *j, JobCache *cache) {
         return;
     }
     cache->name = mem_strdup(j->mem, w.key);
-    if (open_file(j, &fd, &err) < 0) {
+    if (send_temporary(j, &fd, &err) < 0) {
         job_say(j, "cache: %s: %s", w.key, err.msg);
         return;
     }
@@ -231,7 +221,7 @@ static void save_one(JobProcess *j, JobCache *cache) {
     _cleanup_close_ int fd = -1;
     Work w = {.j = j, .mem = mem, .cache = cache, .key = cache->name};
     Err err;
-    int r = open_file(j, &fd, &err);
+    int r = send_temporary(j, &fd, &err);
 
     w.fd = fd;
     if (r == 0)

@@ -34,8 +34,8 @@ static int enter(const JobProcess *j, Err *err) {
 
 int cache_unpack(void *arg, int out, Err *err) {
     const CacheFiles *c = arg;
-    static const UntarOptions options = {
-        .what = "cache", .bytes_max = BYTES_MAX, .entries_max = ENTRIES_MAX, .replace = true};
+    const UntarOptions options = {
+        .what = c->what, .bytes_max = BYTES_MAX, .entries_max = ENTRIES_MAX, .replace = true};
     int r = enter(c->j, err);
 
     if (r == 0 && lseek(c->fd, 0, SEEK_SET) < 0)

@@ -6,6 +6,7 @@
 
 typedef struct CacheFiles {
     const JobProcess *j;
+    const char *what;         /* to unpack: "cache", for the messages */
     const char *const *paths; /* to pack: globs, NULL-terminated */
     int fd;                   /* of the archive */
 } CacheFiles;

@@ -298,6 +298,9 @@ static void run(JobProcess *j, const char *job, size_t len, const json_t *secret
         return;
     }
     cache_restore(j);
+    download_run(j);
+    if (j->timed_out)
+        job_fail(j, "timeout", 0, "the job's time was over before its steps");
     steps_run(j);
     if (!j->stale && !j->cancelled && artifacts_run(j, &err) < 0 && !j->stale && !j->cancelled) {
         job_say(j, "artifacts: %s", err.msg);

@@ -109,6 +109,11 @@ _must_check_ int child_run(JobProcess *j, const char *what, int (*fn)(void *arg,
 _must_check_ int send_file(Uploader *u, const char *path, int fd, int64_t *ret_size, int *ret_status,
                            Err *err);
 
+/* A file without a name in the runner's folder; the caller closes. */
+_must_check_ int send_temporary(const JobProcess *j, int *ret, Err *err);
+/* Runs fn on the uploader's thread and waits for its end; false: it was made to end. */
+bool send_run(JobProcess *j, void (*fn)(void *arg), void *arg);
+
 /* ---- hash.c ---- */
 /* PlanContext.hash, hash_data being the JobProcess. */
 _must_check_ int hash_files(void *job_process, const char *const *patterns, const void *mem, const char **ret,
@@ -134,6 +139,8 @@ void handover_pipeline(JobProcess *j);
 /* A fresh folder instead of whatever is there. */
 _must_check_ int job_empty_workspace(JobProcess *j, Err *err);
 _must_check_ int checkout_run(JobProcess *j, Err *err);
+/* What the job downloads, into its workspace. One that is not there fails it, unless it is optional. */
+void download_run(JobProcess *j);
 /* What earlier jobs left in their workspaces becomes this one's. */
 _must_check_ int workspace_take(JobProcess *j, Err *err);
 /* What this one leaves, as a file that the caller closes. */

@@ -1,6 +1,7 @@
 #include "base/sha256.h"
 #include "runner/process.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 
 #define LOOK_UP_EVERY (1 << 20) /* bytes: whether the job is to end meanwhile */
@@ -27,6 +28,20 @@ static ssize_t body_read(void *arg, void *buf, size_t size, Err *err) {
 
 static void body_rewind(void *arg) {
     ((Body *)arg)->at = 0;
+}
+
+int send_temporary(const JobProcess *j, int *ret, Err *err) {
+    char path[PATH_MAX];
+
+    snprintf(path, sizeof(path), "%s/jobs", j->host->o.dir);
+    *ret = open(path, O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+    return *ret < 0 ? err_errno(err, "make a file in %s", path) : 0;
+}
+
+bool send_run(JobProcess *j, void (*fn)(void *arg), void *arg) {
+    j->ran = false;
+    uploader_run(j->uploader, fn, arg);
+    return watch_uploader(j, &j->ran);
 }
 
 static int hash_file(Uploader *u, int fd, char hex[SHA256_HEX], int64_t *ret_size, Err *err) {

@@ -1,10 +1,13 @@
 #include "runner/spec.h"
 
+#include "base/file.h"
 #include "base/json.h"
 #include "base/str.h"
 
 #define STEPS_MAX 10000
 #define CACHES_MAX 100
+#define ARTIFACTS_MAX 10000
+#define DOWNLOADS_MAX 10000
 #define SERVICES_MAX 32
 
 static int read_env(const json_t *from, const char *key, Env *env, Err *err) {
@@ -242,6 +245,87 @@ static int read_cache(const json_t *from, const void *mem, JobCache *cache, Err 
     return r < 0 ? r : read_words(from, "paths", mem, &cache->paths, err);
 }
 
+static int read_artifact(const json_t *from, const void *mem, JobArtifact *artifact, Err *err) {
+    static const char *const none[] = {NULL};
+    int r;
+
+    *artifact = (JobArtifact){.name = "", .condition = "", .paths = none};
+    r = opt_str(from, "name", mem, &artifact->name, err);
+    if (r == 0)
+        r = opt_str(from, "if", mem, &artifact->condition, err);
+    if (r == 0)
+        r = json_opt_i64(from, "keep", &artifact->keep_us, err);
+    return r < 0 ? r : read_words(from, "paths", mem, &artifact->paths, err);
+}
+
+/* Patterns stand for themselves, and are one artifact together. */
+static int read_artifacts(const json_t *spec, const void *mem, JobSpec *job, Err *err) {
+    JobArtifact plain = {.name = "", .condition = ""};
+    json_t *array = NULL, *value;
+    const char **patterns = NULL;
+    size_t i, count = 0;
+    int r = json_opt_array(spec, "artifacts", &array, err);
+
+    if (r == 0 && json_array_size(array) > ARTIFACTS_MAX)
+        r = err_set(err, ERR_INVALID, "field \"artifacts\": at most %d", ARTIFACTS_MAX);
+    json_array_foreach (array, i, value) {
+        JobArtifact artifact;
+
+        if (r == 0 && json_is_string(value)) {
+            mem_append(mem, patterns, count, mem_strdup(mem, json_string_value(value)));
+            continue;
+        }
+        if (r == 0)
+            r = json_is_object(value) ? read_artifact(value, mem, &artifact, err)
+                                      : err_set(err, ERR_INVALID, "expected a pattern or an object");
+        if (r < 0)
+            return err_wrap(err, "field \"artifacts[%zu]\"", i);
+        mem_append(mem, job->artifacts, job->artifact_count, artifact);
+    }
+    if (r == 0 && count) {
+        mem_append(mem, patterns, count, NULL);
+        plain.paths = patterns;
+        mem_append(mem, job->artifacts, job->artifact_count, plain);
+    }
+    return r;
+}
+
+static int read_download(const json_t *from, const void *mem, JobDownload *download, Err *err) {
+    int r;
+
+    *download = (JobDownload){.name = "", .job = "", .path = ""};
+    r = opt_str(from, "name", mem, &download->name, err);
+    if (r == 0)
+        r = opt_str(from, "path", mem, &download->path, err);
+    if (r == 0)
+        r = json_opt_bool(from, "optional", &download->optional, err);
+    if (r == 0)
+        r = opt_str(from, "job", mem, &download->job, err);
+    if (r == 0 && *download->path)
+        r = file_check_path(download->path, err);
+    return r;
+}
+
+static int read_downloads(const json_t *spec, const void *mem, JobSpec *job, Err *err) {
+    json_t *array = NULL, *value;
+    size_t i;
+    int r = json_opt_array(spec, "download", &array, err);
+
+    if (r == 0 && json_array_size(array) > DOWNLOADS_MAX)
+        r = err_set(err, ERR_INVALID, "field \"download\": at most %d", DOWNLOADS_MAX);
+    json_array_foreach (array, i, value) {
+        JobDownload download;
+
+        if (r == 0)
+            r = json_is_object(value) ? read_download(value, mem, &download, err)
+                                      : err_set(err, ERR_INVALID, "expected an object");
+        if (r < 0)
+            return err_wrap(err, "field \"download[%zu]\"", i);
+        mem_append(mem, job->downloads, job->download_count, download);
+    }
+    return r;
+}
+
 static int read_caches(const json_t *spec, const void *mem, JobSpec *job, Err *err) {
     json_t *array = NULL, *value;
     size_t i;
@@ -328,7 +412,9 @@ static int read_spec(const json_t *from, const void *mem, JobSpec *job, Err *err
     if (r == 0)
         r = read_steps(from, mem, job, err);
     if (r == 0)
-        r = read_words(from, "artifacts", mem, &job->artifacts, err);
+        r = read_artifacts(from, mem, job, err);
+    if (r == 0)
+        r = read_downloads(from, mem, job, err);
     if (r == 0)
         r = json_opt_str(from, "artifacts_rule", &rule, err);
     if (r == 0)
@@ -341,8 +427,6 @@ static int read_spec(const json_t *from, const void *mem, JobSpec *job, Err *err
         r = read_workspace(from, mem, &job->workspace, err);
     if (r == 0)
         r = read_container(from, mem, &job->container, err);
-    if (job->artifacts && !job->artifacts[0])
-        job->artifacts = NULL;
     job->artifacts_of_build_server = str_eq(rule, "build-server");
     return r;
 }

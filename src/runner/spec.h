@@ -35,6 +35,18 @@ typedef struct JobWorkspace {
     bool changes;     /* only what the job changed */
 } JobWorkspace;
 
+typedef struct JobArtifact {
+    const char *name, *condition; /* never NULL */
+    const char *const *paths;     /* globs, NULL-terminated */
+    int64_t keep_us;              /* 0: as the server has it; negative: for ever */
+} JobArtifact;
+
+typedef struct JobDownload {
+    const char *name, *job; /* "": any */
+    const char *path;       /* a folder of the workspace; "": the workspace */
+    bool optional;
+} JobDownload;
+
 typedef struct JobCache {
     const char *key;            /* may hold ${{ }} */
     const char *const *restore; /* beginnings of keys, NULL-terminated; they too */
@@ -60,7 +72,10 @@ typedef struct JobSpec {
     int64_t timeout_us;
     JobStep *steps;
     size_t step_count;
-    const char *const *artifacts; /* globs, NULL-terminated; NULL: none */
+    JobArtifact *artifacts;
+    size_t artifact_count;
+    JobDownload *downloads;
+    size_t download_count;
     bool artifacts_of_build_server;
     ExecutorContainer container;
     const char *const *release; /* globs, NULL-terminated; NULL: no release */

@@ -12,14 +12,6 @@
 #include <string.h>
 #include <time.h>
 
-static int temporary(const JobProcess *j, int *ret, Err *err) {
-    char path[PATH_MAX];
-
-    snprintf(path, sizeof(path), "%s/jobs", j->host->o.dir);
-    *ret = open(path, O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
-    return *ret < 0 ? err_errno(err, "make a file in %s", path) : 0;
-}
-
 /* ---- tar ---- */
 
 static void ask_tree(ExecutorJob *job, pid_t pid, int sig) {
@@ -105,7 +97,7 @@ static int fetch(Fetch *f, const char *path, int *ret, Err *err) {
     _cleanup_close_ int fd = -1;
     HttpCall call = {
         .method = "GET", .on_data = write_piece, .arg = &fd, .timeout_us = INT64_C(600) * 1000000};
-    int r = temporary(f->j, &fd, err);
+    int r = send_temporary(f->j, &fd, err);
 
     if (r < 0)
         return r;
@@ -196,11 +188,8 @@ int workspace_take(JobProcess *j, Err *err) {
     f.fds = mem_array(f.mem, int, w->take_count + 1);
     for (size_t i = 0; i < w->take_count; i++)
         f.fds[i] = -1;
-    if (w->take_count) {
-        j->ran = false;
-        uploader_run(j->uploader, fetch_main, &f);
-        watch_uploader(j, &j->ran);
-    }
+    if (w->take_count)
+        send_run(j, fetch_main, &f);
     for (size_t i = 0; i < w->take_count; i++) {
         if (f.fds[i] < 0)
             continue;
@@ -223,7 +212,7 @@ int workspace_pack(JobProcess *j, int *ret, Err *err) {
     const char *argv[12] = {"tar", "-c", "-f", "-", "--warning=no-file-unchanged", "--label"};
     size_t count = 6;
     _cleanup_close_ int fd = -1;
-    int r = temporary(j, &fd, err);
+    int r = send_temporary(j, &fd, err);
 
     argv[count++] = mem_printf(j->mem, "%lld-%lld", (long long)j->id, (long long)j->attempt);
     if (j->spec->workspace.changes)

@@ -16,7 +16,7 @@ OPEN = {
     ("get", "/api/schema/pipeline.json"),  # what the docs say of the language, for editors; nothing of this server's
     ("get", "/"), ("get", "/builds/{id}"), ("get", "/app.js"), ("get", "/style.css"),  # the page, without data
 }
-SAMPLES = {"id": "1", "name": "x", "path": "p", "repo": "x.git", "rest": "info/refs", "commit": "1" * 40, "uuid": "x", "secret": "S", "cache": "1"}
+SAMPLES = {"id": "1", "name": "x", "path": "p", "repo": "x.git", "rest": "info/refs", "commit": "1" * 40, "uuid": "x", "secret": "S", "cache": "1", "artifact": "1"}
 
 
 def routes(server):
@@ -273,6 +273,8 @@ MAY = {
     ("PATCH", "/api/runner/jobs/999999"): {"runner"},
     ("PUT", "/api/runner/jobs/999999/artifacts/x?attempt=1"): {"runner"},
     ("GET", "/api/runner/jobs/999999/artifacts/x?attempt=1"): {"runner"},
+    ("POST", "/api/runner/jobs/999999/downloads"): {"runner"},
+    ("GET", "/api/runner/jobs/999999/downloads/1?attempt=1"): {"runner"},
 }
 
 

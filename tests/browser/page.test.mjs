@@ -69,6 +69,9 @@ test("times are of UTC, with and without a zone", () => {
   assert.equal(page.parseTime("2026-02-24 06:59:36"), page.parseTime("2026-02-24T06:59:36Z"));
   assert.equal(page.ago("2026-02-24 06:59:36", page.parseTime("2026-02-24T07:02:40Z")), "3 min ago");
   assert.equal(page.ago(null), "");
+  assert.equal(page.until("2026-02-26T06:59:36Z", page.parseTime("2026-02-24T07:02:40Z")), "in 47 h");
+  assert.equal(page.until("2026-05-26T06:59:36Z", page.parseTime("2026-02-24T07:02:40Z")), "on 2026-05-26");
+  assert.equal(page.until(null), "");
 });
 
 test("a job stands behind all that it needs", () => {

@@ -44,6 +44,25 @@ jobs:
     assert build["jobs"][0]["executor"] == "docker"
 
 
+def test_what_another_job_made_runs_in_a_container(server):
+    pipeline = f"""
+jobs:
+  make:
+    image: {IMAGE}
+    steps: ["mkdir bin; printf '#!/bin/sh\\necho I run in $0\\n' > bin/it; chmod 755 bin/it"]
+    artifacts: {{name: it, paths: [bin/it], if: always()}}
+  use:
+    image: {{name: {IMAGE}, user: "1000"}}
+    needs: make
+    checkout: false
+    download: {{name: it, path: from}}
+    steps: [from/bin/it, "id -u"]
+"""
+    _, push = server.push("hello", {".pelton.yml": pipeline})
+    server.wait_build(push.build, "success")
+    assert "I run in from/bin/it\n" in server.log(push.build) and "\n1000\n" in server.log(push.build)
+
+
 def test_a_failing_container_fails_the_build(server):
     _, push = server.push("hello", {".pelton.yml": f"jobs: {{a: {{image: '{IMAGE}', steps: [exit 7]}}}}\n"})
     build = server.wait_build(push.build, "failed")

@@ -172,6 +172,25 @@ def test_an_artifact_that_was_taken_is_kept_to_its_last_byte(machine, server):
         assert hashlib.sha256(got.body).digest() == hashlib.sha256(data).digest()
 
 
+def test_whatever_is_cut_while_artifacts_go_each_row_has_its_file(machine, server):
+    runner = FakeRunner(server)
+    number = server.push("hello", JOB)[1].build
+    for turn in range(6):
+        job = runner.take()
+        for i in range(30):
+            runner.put(job, f"deep/{i}", b"the same in every build, %d" % i, name="x", keep=1 if (turn + i) % 3 else -1)
+        runner.finish(job)
+        machine.power_cut()
+        runner.moved()
+        for build in range(1, number + 1):
+            for row in server.client.get(f"/api/builds/{build}/artifacts")["artifacts"]:
+                path = f"/api/builds/{build}/artifacts/{row['path']}"
+                got = server.api("GET", path, expect=(200, 410))
+                gone = row["path"] not in [r["path"] for r in server.client.get(f"/api/builds/{build}/artifacts")["artifacts"]]
+                assert got.status == 200 and hashlib.sha256(got.body).hexdigest() == row["sha256"] or gone and row["expires_at"]
+        number = server.client.post("/api/repos/hello/builds", {}, expect=202)["id"]
+
+
 def test_what_is_live_comes_back(machine):
     server = machine.start("--runners", "1")
     work, _ = server.push("site", LIVE)

@@ -2,7 +2,7 @@
 
 import hashlib
 import threading
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from .wait import SLOWER
 
@@ -110,11 +110,21 @@ class FakeRunner:
         body = {"attempt": job["attempt"], "state": state, **fields}
         return self.client.call("PATCH", f"/api/runner/jobs/{job['id']}", body, expect=expect)
 
-    def put(self, job, path, data, sha256=None, attempt=None, expect=201):
+    def put(self, job, path, data, sha256=None, attempt=None, expect=201, **said):
+        """said: name, mode, keep."""
         sha256 = hashlib.sha256(data).hexdigest() if sha256 is None else sha256
         attempt = job["attempt"] if attempt is None else attempt
-        url = f"/api/runner/jobs/{job['id']}/artifacts/{quote(path)}?attempt={attempt}"
+        url = f"/api/runner/jobs/{job['id']}/artifacts/{quote(path)}?{urlencode({'attempt': attempt, **said})}"
         return self.client.call("PUT", url, data, headers={"X-Content-SHA256": sha256}, expect=expect)
+
+    def downloads(self, taker, expect=200, **wish):
+        """What jobs that it needs have made; wish: name, job."""
+        body = {"attempt": taker["attempt"], **wish}
+        return self.client.call("POST", f"/api/runner/jobs/{taker['id']}/downloads", body, expect=expect).json
+
+    def download(self, job, file, expect=200):
+        url = f"/api/runner/jobs/{job['id']}/downloads/{file}?attempt={job['attempt']}"
+        return self.client.call("GET", url, expect=expect).body
 
     def finish(self, job, log=b"", state="success", offset=0, **fields):
         """Appends the last bytes and reports the end."""

@@ -42,7 +42,10 @@ static void a_whole_job_is_read(void **state) {
         "y\"},\"spec\":{\"executor\":\"shell\",\"checkout\":false,"
         "\"network\":false,\"env\":{\"B\":\"3\"},\"timeout\":5,\"steps\":[{\"name\":\"n\",\"run\":\"r\","
         "\"if\":\"always()\","
-        "\"timeout\":9,\"working_directory\":\"w\",\"env\":{\"C\":\"4\"}}],\"artifacts\":[\"a\",\"b\"],"
+        "\"timeout\":9,\"working_directory\":\"w\",\"env\":{\"C\":\"4\"}}],\"artifacts\":[\"a\",{\"name\":"
+        "\"dist\",\"paths\":[\"d/**\"],\"keep\":-1,\"if\":\"always()\"},\"b\"],"
+        "\"download\":[{\"name\":\"dist\",\"job\":\"b "
+        "c\",\"path\":\"in/it\",\"optional\":true},{\"job\":\"a\"}],"
         "\"release\":[],"
         "\"artifacts_rule\":\"build-server\",\"resources\":{\"memory\":1,\"cpu\":2,\"processes\":3}}}");
 
@@ -60,8 +63,25 @@ static void a_whole_job_is_read(void **state) {
     assert_string_equal(s->steps[0].condition, "always()");
     assert_string_equal(s->steps[0].cwd, "w");
     assert_string_equal(env_get(&s->steps[0].env, "C"), "4");
-    assert_string_equal(s->artifacts[1], "b");
-    assert_null(s->artifacts[2]);
+    assert_int_equal(s->artifact_count, 2);
+    assert_string_equal(s->artifacts[0].name, "dist");
+    assert_string_equal(s->artifacts[0].paths[0], "d/**");
+    assert_null(s->artifacts[0].paths[1]);
+    assert_int_equal(s->artifacts[0].keep_us, -1);
+    assert_string_equal(s->artifacts[0].condition, "always()");
+    assert_string_equal(s->artifacts[1].name, "");
+    assert_string_equal(s->artifacts[1].paths[0], "a");
+    assert_string_equal(s->artifacts[1].paths[1], "b");
+    assert_null(s->artifacts[1].paths[2]);
+    assert_int_equal(s->download_count, 2);
+    assert_string_equal(s->downloads[0].name, "dist");
+    assert_string_equal(s->downloads[0].job, "b c");
+    assert_string_equal(s->downloads[0].path, "in/it");
+    assert_true(s->downloads[0].optional);
+    assert_string_equal(s->downloads[1].name, "");
+    assert_string_equal(s->downloads[1].job, "a");
+    assert_string_equal(s->downloads[1].path, "");
+    assert_false(s->downloads[1].optional);
     assert_non_null(s->release);
     assert_null(s->release[0]);
     assert_true(s->artifacts_of_build_server);
@@ -81,7 +101,7 @@ static void what_is_not_said_has_its_default(void **state) {
     assert_string_equal(s->steps[0].name, "");
     assert_string_equal(s->branch, "");
     assert_null(s->release);
-    assert_null(s->artifacts);
+    assert_int_equal(s->artifact_count, 0);
     assert_null(s->repository_url);
 }
 
@@ -175,7 +195,11 @@ static void mistakes_name_their_place(void **state) {
     read_bad("{\"id\":1,\"attempt\":1}", "\"spec\"");
     read_bad("{\"id\":1,\"attempt\":1,\"spec\":{\"steps\":[{},{\"run\":5}]}}", "step 2");
     read_bad("{\"id\":1,\"attempt\":1,\"spec\":{\"steps\":[7]}}", "step 1");
-    read_bad("{\"id\":1,\"attempt\":1,\"spec\":{\"artifacts\":[1]}}", "artifacts");
+    read_bad("{\"id\":1,\"attempt\":1,\"spec\":{\"artifacts\":[1]}}", "artifacts[0]");
+    read_bad("{\"id\":1,\"attempt\":1,\"spec\":{\"artifacts\":[\"a\",{\"paths\":5}]}}", "artifacts[1]");
+    read_bad("{\"id\":1,\"attempt\":1,\"spec\":{\"download\":[\"dist\"]}}", "download[0]");
+    read_bad("{\"id\":1,\"attempt\":1,\"spec\":{\"download\":[{\"path\":\"../x\"}]}}", "download[0]");
+    read_bad("{\"id\":1,\"attempt\":1,\"spec\":{\"download\":[{\"job\":1}]}}", "job");
     read_bad("{\"id\":1,\"attempt\":1,\"env\":{\"X\":[]},\"spec\":{}}", "env.X");
     read_bad("{\"id\":1", "job specification");
 }

@@ -52,17 +52,29 @@ export function parseTime(text) {
   return Date.parse(/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d$/.test(text) ? text.replace(" ", "T") + "Z" : text);
 }
 
+/** A time that far away, in the largest unit that says something; null: name the day. @param {number} s */
+function span(s) {
+  if (s < 60) return `${s} s`;
+  if (s < 3600) return `${Math.floor(s / 60)} min`;
+  if (s < 172800) return `${Math.floor(s / 3600)} h`;
+  return s < 31 * 86400 ? `${Math.floor(s / 86400)} days` : null;
+}
+
 /** @param {?string} text @param {number} [now] */
 export function ago(text, now = Date.now()) {
   const then = parseTime(text);
   if (Number.isNaN(then)) return "";
-  const s = Math.max(0, Math.round((now - then) / 1000));
+  const s = Math.max(0, Math.round((now - then) / 1000)), away = span(s);
   if (s < 5) return "just now";
-  if (s < 60) return `${s} s ago`;
-  if (s < 3600) return `${Math.floor(s / 60)} min ago`;
-  if (s < 172800) return `${Math.floor(s / 3600)} h ago`;
-  if (s < 31 * 86400) return `${Math.floor(s / 86400)} days ago`;
-  return new Date(then).toISOString().slice(0, 10);
+  return away ? `${away} ago` : new Date(then).toISOString().slice(0, 10);
+}
+
+/** @param {?string} text @param {number} [now] */
+export function until(text, now = Date.now()) {
+  const then = parseTime(text);
+  if (Number.isNaN(then)) return "";
+  const away = span(Math.max(0, Math.round((then - now) / 1000)));
+  return away ? `in ${away}` : `on ${new Date(then).toISOString().slice(0, 10)}`;
 }
 
 /** @param {?number} seconds */
@@ -449,10 +461,11 @@ async function showBuild(current, route) {
     }
   };
   const drawArtifacts = async () => {
-    const list = (await api(`/api/builds/${route.id}/artifacts`)).artifacts ?? [];
+    const { artifacts: list = [], expired = [] } = await api(`/api/builds/${route.id}/artifacts`);
     if (!current()) return;
     artifacts.replaceChildren();
-    if (list.length) artifacts.append(el("h2", {}, "Artifacts"), el("div", { class: "card" }, ...list.map((a) => artifactRow(route.id, a))));
+    if (list.length + expired.length === 0) return;
+    artifacts.append(el("h2", {}, "Artifacts"), el("div", { class: "card" }, ...list.map((/** @type {Artifact} */ a) => artifactRow(route.id, a)), ...expired.map(expiredRow)));
   };
 
   drawAll();
@@ -530,17 +543,34 @@ function buildHead(build, refresh) {
   );
 }
 
-/** @param {number} id @param {{path:string,size:number,job:string,sha256:string,created_at:string}} artifact */
+/** @typedef {{path:string,name:string,size:number,job:string,sha256:string,created_at:string,expires_at:?string}} Artifact */
+
+/** @param {number} id @param {Artifact} artifact */
 function artifactRow(id, artifact) {
   const path = artifact.path.split("/").map(encodeURIComponent).join("/");
+  const which = new URLSearchParams({ job: artifact.job ?? "", name: artifact.name ?? "" });
+  const said = [artifact.name, artifact.expires_at ? `goes ${until(artifact.expires_at)}` : "", (artifact.sha256 ?? "").slice(0, 16)];
   return el(
     "a",
-    { class: "row", href: `/api/builds/${id}/artifacts/${path}`, download: artifact.path.split("/").pop(), title: `sha256 ${artifact.sha256}` },
+    { class: "row", href: `/api/builds/${id}/artifacts/${path}?${which}`, download: artifact.path.split("/").pop(), title: `sha256 ${artifact.sha256}` },
     el("span", { class: "dim" }, artifact.job ?? ""),
     el("span", { class: "mono" }, artifact.path),
-    el("span", { class: "wide dim mono" }, (artifact.sha256 ?? "").slice(0, 16)),
+    el("span", { class: "wide dim mono" }, said.filter(Boolean).join(" · ")),
     el("span", { class: "right" }, size(artifact.size)),
     el("span", { class: "right dim" }, timeElement(artifact.created_at)),
+  );
+}
+
+/** What has had its time. @param {{name:string,job:string,files:number,size:number,keep:string,removed_at:string}} gone */
+function expiredRow(gone) {
+  return el(
+    "div",
+    { class: "row dim" },
+    el("span", {}, gone.job),
+    el("span", { class: "mono" }, gone.name),
+    el("span", { class: "wide" }, `${gone.files} files, removed after a keep of ${gone.keep}`),
+    el("span", { class: "right" }, size(gone.size)),
+    el("span", { class: "right" }, timeElement(gone.removed_at)),
   );
 }
 

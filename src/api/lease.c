@@ -243,6 +243,7 @@ static void render_job(HttpRequest *req, JsonWriter *w, const ClaimedJob *c) {
     jw_int(w, "lease", api_of(req)->builds->options.lease_us / US_PER_S);
     jw_int(w, "timeout", api_of(req)->builds->options.job_timeout_us);
     jw_int(w, "build", c->build->id);
+    jw_str(w, "build_url", build_url(req, c->build->id));
     jw_str(w, "name", c->job.name);
     jw_object(w, "project");
     jw_int(w, "id", c->project->id);

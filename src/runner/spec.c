@@ -508,8 +508,9 @@ static int read_given(const json_t *from, const void *mem, JobSpec *job, Err *er
 static int read_job(const json_t *from, const void *mem, JobSpec *job, Err *err) {
     struct {
         const char *key, **place;
-    } texts[] = {{"name", &job->name},     {"commit", &job->commit}, {"ref", &job->ref},
-                 {"branch", &job->branch}, {"event", &job->event},   {"schedule", &job->schedule}};
+    } texts[] = {{"name", &job->name},          {"commit", &job->commit}, {"ref", &job->ref},
+                 {"branch", &job->branch},      {"event", &job->event},   {"schedule", &job->schedule},
+                 {"build_url", &job->build_url}};
     json_t *spec = NULL;
     int r;
 
@@ -563,6 +564,7 @@ int spec_read(const char *text, size_t len, const void *mem, JobSpec **ret, Err 
         .branch = "",
         .event = "",
         .schedule = "",
+        .build_url = "",
         .executor = "sandbox",
         .container = {.image = "", .pull = "missing", .user = ""},
         .checkout = true,

@@ -30,17 +30,20 @@ static void fill_job(const JobProcess *j, const ExecutorOps *ops, const JobStep 
 static void fill_ours(const JobProcess *j, const ExecutorOps *ops, Env *env) {
     const char *handover = ops->workspace_inside ? EXECUTOR_HANDOVER : j->run.handover;
     const JobSpec *s = j->spec;
+    const char *tag = str_after(s->ref, "refs/tags/");
 
     env_unset(env, EXECUTOR_LOGIN);
     env_set(env, "PELTON", "true");
     env_set(env, "PELTON_BUILD", mem_printf(env->mem, "%lld", (long long)s->build));
+    env_set(env, "PELTON_BUILD_URL", s->build_url);
     env_set(env, "PELTON_JOB", mem_printf(env->mem, "%lld", (long long)s->id));
     env_set(env, "PELTON_JOB_NAME", s->name);
     env_set(env, "PELTON_ATTEMPT", mem_printf(env->mem, "%lld", (long long)s->attempt));
     env_set(env, "PELTON_PROJECT", s->project);
     env_set(env, "PELTON_COMMIT", s->commit);
     env_set(env, "PELTON_REF", s->ref);
-    env_set(env, "PELTON_BRANCH", s->branch);
+    env_set(env, "PELTON_BRANCH", tag ? "" : s->branch);
+    env_set(env, "PELTON_TAG", tag ? tag : "");
     env_set(env, "PELTON_EVENT", s->event);
     env_set(env, "PELTON_SCHEDULE", s->schedule);
     env_set(env, "PELTON_WORKSPACE", ops->workspace_inside ? ops->workspace_inside : j->workspace);

@@ -148,6 +148,31 @@ def test_a_file_of_the_same_commit_is_included(pelton):
     assert told["message"].startswith("ci/common.yml, line 1, column 31: ")
 
 
+def test_a_job_may_ask_what_has_changed(pelton):
+    work, push = pelton.push("parts", {".pelton.yml": """
+jobs:
+  api: {if: "changed('api/')", steps: [echo]}
+  web: {if: "changed('web/')", steps: [echo]}
+  "on": {needs: api, if: always(), steps: ['echo "the page: ${{ changed("web/**") }}"']}
+""", "api/a": "1", "web/a": "1"})
+    statuses = []
+    for files in {}, {"web/b/c": "2"}, {"x": "3"}:
+        build = push.build if not files else work.commit(files) and work.push().build
+        pelton.wait_build(build, "success")
+        statuses.append([job["status"] for job in jobs_of(pelton, build).values()])
+        assert f"the page: {'true' if files != {'x': '3'} else 'false'}\n" in pelton.log(build)
+    assert statuses == [["success"] * 3, ["skipped", "success", "success"], ["skipped", "skipped", "success"]]
+
+
+def test_a_step_knows_its_branch_or_its_tag_and_where_its_build_is_seen(pelton):
+    work, push = pelton.push("who", {
+        ".pelton.yml": "jobs: {a: {steps: ['echo \"<$PELTON_BRANCH><$PELTON_TAG> $PELTON_BUILD_URL\"']}}\n"})
+    work.git("tag", "v1")
+    for build, where in (push.build, "<main><>"), (work.push("v1").build, "<><v1>"):
+        pelton.wait_build(build, "success")
+        assert f"{where} {pelton.build(build)['url']}\n" in pelton.log(build)
+
+
 GRAPH = """
 jobs:
   build: {steps: [make]}

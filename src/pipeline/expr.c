@@ -1,6 +1,7 @@
 #include "pipeline/expr.h"
 
 #include "base/str.h"
+#include "pipeline/changes.h"
 #include <ctype.h>
 #include <stdarg.h>
 
@@ -43,6 +44,9 @@ const ExprWord expr_functions[] = {
     {"cancelled()", "the build was cancelled"},
     {"always()", "whatever came before"},
     {"contains(a, b)", "the text a holds the text b; or the list a holds the value b"},
+    {"changed(a, …)", "a file that fits one of the patterns (`'src/'`: all below it) differs from the commit "
+                      "before the push; true where "
+                      "that is not known: a new branch, a tag, a start by hand"},
     {"hash(a, …)",
      "the SHA-256 of the workspace's files that fit the patterns, names and contents; in cache keys, in a "
      "job's `env` and in its steps"},
@@ -213,27 +217,39 @@ static bool parse_status(Parser *p, const char *name, size_t start, Value *ret) 
     return true;
 }
 
-/* Patterns are checked as they are read: they are the caller's business only where there are files. */
-static bool parse_hash(Parser *p, size_t start, Value *ret) {
+/* What stands between the parentheses of name(); NULL behind the last. */
+static bool parse_patterns(Parser *p, const char *name, size_t start, const char ***ret, size_t *ret_count) {
     const char **patterns = NULL;
     size_t count = 0;
 
-    if (!(p->scope->uses & EXPR_FILES))
-        return mistake(
-            p, start,
-            "hash() needs the workspace's files: it is for cache keys, a job's \"env\" and its steps");
     do {
         Value v;
 
         if (!parse_or(p, &v))
             return false;
         if (v.kind == VALUE_LIST || v.len == 0)
-            return mistake(p, start, "hash() takes patterns of files: hash('package-lock.json')");
+            return mistake(p, start, "%s() takes patterns of files: %s('src/**')", name, name);
         mem_append(p->mem, patterns, count, mem_strndup(p->mem, v.text, v.len));
     } while (take(p, ","));
     if (!take(p, ")"))
         return unexpected(p, "\",\" or \")\"");
+    *ret_count = count;
     mem_append(p->mem, patterns, count, NULL);
+    *ret = patterns;
+    return true;
+}
+
+/* Patterns are checked as they are read: they are the caller's business only where there are files. */
+static bool parse_hash(Parser *p, const char *name, size_t start, Value *ret) {
+    const char **patterns;
+    size_t count;
+
+    if (!(p->scope->uses & EXPR_FILES))
+        return mistake(
+            p, start,
+            "hash() needs the workspace's files: it is for cache keys, a job's \"env\" and its steps");
+    if (!parse_patterns(p, name, start, &patterns, &count))
+        return false;
     p->late = true;
     *ret = value_text("", 0);
     if (p->scope->late) {
@@ -249,12 +265,26 @@ static bool parse_hash(Parser *p, size_t start, Value *ret) {
     return true;
 }
 
-static bool parse_contains_call(Parser *p, const char *name, size_t start, Value *ret) {
-    return parse_contains(p, ret);
+/* Only the planner knows it: the whole call is replaced by its value, whatever stood in it. */
+static bool parse_changed(Parser *p, const char *name, size_t start, Value *ret) {
+    static const LangPaths none = {0};
+    size_t folded = p->folded.len, folded_to = p->folded_to;
+    LangPaths wanted;
+
+    if (!parse_patterns(p, name, start, &wanted.items, &wanted.count))
+        return false;
+    for (size_t i = 0; i < wanted.count; i++)
+        if (str_ends(wanted.items[i], "/"))
+            wanted.items[i] = mem_printf(p->mem, "%s**", wanted.items[i]);
+    *ret = value_bool(changes_fit(p->scope->changes, &wanted, &none));
+    p->folded.len = folded;
+    p->folded_to = folded_to;
+    fold(p, start, p->at, ret);
+    return true;
 }
 
-static bool parse_hash_call(Parser *p, const char *name, size_t start, Value *ret) {
-    return parse_hash(p, start, ret);
+static bool parse_contains_call(Parser *p, const char *name, size_t start, Value *ret) {
+    return parse_contains(p, ret);
 }
 
 static const struct Function {
@@ -266,7 +296,8 @@ static const struct Function {
     {"cancelled", "", parse_status},
     {"always", "", parse_status},
     {"contains", "a, b", parse_contains_call},
-    {"hash", "'file'", parse_hash_call},
+    {"changed", "'folder/**'", parse_changed},
+    {"hash", "'file'", parse_hash},
 };
 
 /* The length of a name with its dots; behind a dot a name of the file's may have dashes. */

@@ -19,12 +19,15 @@ typedef enum ExprUse {
 /* What is known only when the job runs. */
 #define EXPR_LATE (EXPR_NEEDS | EXPR_FILES | EXPR_OUTPUTS)
 
+struct Changes;
+
 /* Where an expression stands. */
 typedef struct ExprScope {
     const PlanContext *context; /* NULL: every name is "" */
     CondStatus status;
     const YamlNode *matrix, *inputs; /* mappings of names to scalars; NULL: none */
     const YamlNode *needs;           /* what the job's `needs` says; NULL: nothing */
+    struct Changes *changes;         /* for changed(); NULL: not known */
     unsigned uses;                   /* of ExprUse */
     bool late;                       /* needs, files and outputs are there: what uses them has a value */
 } ExprScope;

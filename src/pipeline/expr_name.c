@@ -45,9 +45,9 @@ static const ExprWord families[] = {
 
 /* What a wrong name may have meant: names, functions and truth. */
 static const char *const near_names[] = {
-    "branch",         "ref",           "tag",      "commit",   "event", "project", "repo",  "success",
-    "failure",        "cancelled",     "always",   "contains", "hash",  "true",    "false", "commit.short",
-    "commit.message", "commit.author", "schedule", NULL};
+    "branch",  "ref",     "tag",          "commit",         "event",         "project",  "repo",
+    "success", "failure", "cancelled",    "always",         "contains",      "changed",  "hash",
+    "true",    "false",   "commit.short", "commit.message", "commit.author", "schedule", NULL};
 
 /* What other systems call it. */
 static const char *const elsewhere[][2] = {

@@ -51,8 +51,9 @@ static bool is_part(LangReader *r, const YamlNode *root) {
     return fine;
 }
 
-static void read_file(const char *text, size_t len, const PlanContext *context, const void *mem,
-                      PipeFile *file, Problems *problems) {
+static void read_file(const char *text, size_t len, Changes *changes, PipeFile *file, Problems *problems) {
+    const PlanContext *context = changes->context;
+    const void *mem = changes->mem;
     LangReader r = {.mem = mem, .context = context, .problems = problems};
     ProblemSource source = {.text = text, .len = len};
     LangPlace top = {.level = &lang_file};
@@ -76,6 +77,7 @@ static void read_file(const char *text, size_t len, const PlanContext *context, 
         return;
     }
     r.scope.context = context;
+    r.scope.changes = changes;
     r.place = &top;
     if (file->known && !is_part(&r, root))
         return;
@@ -239,8 +241,9 @@ static int fail(const char *file, Problems *problems, PlanProblems **ret_problem
     return fail_first(file, all, err);
 }
 
-static int plan_read(const char *name, PipeFile *file, Problems *problems, const PlanContext *context,
-                     const void *mem, Plan **ret, PlanProblems **ret_problems, Err *err) {
+static int plan_read(const char *name, PipeFile *file, Problems *problems, Changes *changes, Plan **ret,
+                     PlanProblems **ret_problems, Err *err) {
+    const void *mem = changes->mem;
     SpecWriter w;
     Plan *plan;
 
@@ -253,8 +256,8 @@ static int plan_read(const char *name, PipeFile *file, Problems *problems, const
     plan->concurrency = plan_concurrency(&file->concurrency);
     on_schedules(file, mem, plan);
     spec_init(&w, file, mem);
-    if (on_wants(file, context, mem, &plan->why))
-        plan_jobs(file, context, &w, plan);
+    if (on_wants(file, changes, &plan->why))
+        plan_jobs(file, changes->context, &w, plan);
     plan->nothing |= plan->why != NULL;
     spec_done(&w);
     if (w.total > SPEC_MAX_TOTAL) {
@@ -270,19 +273,21 @@ static int plan_read(const char *name, PipeFile *file, Problems *problems, const
 static int plan_pelton(const char *name, const char *text, size_t len, const PlanContext *context,
                        const void *mem, Plan **ret, PlanProblems **ret_problems, Err *err) {
     Problems problems = PROBLEMS(mem);
+    Changes changes = {.context = context, .mem = mem};
     PipeFile file = {0};
 
-    read_file(text, len, context, mem, &file, &problems);
-    return plan_read(name, &file, &problems, context, mem, ret, ret_problems, err);
+    read_file(text, len, &changes, &file, &problems);
+    return plan_read(name, &file, &problems, &changes, ret, ret_problems, err);
 }
 
 int plan_part(const char *text, size_t len, const PlanContext *context, const char *const *known,
               size_t known_count, const void *mem, Plan **ret, PlanProblems **ret_problems, Err *err) {
     Problems problems = PROBLEMS(mem);
+    Changes changes = {.context = context, .mem = mem};
     PipeFile file = {.known = known, .known_count = known_count};
 
-    read_file(text, len, context, mem, &file, &problems);
-    return plan_read(PLAN_PART_FILE, &file, &problems, context, mem, ret, ret_problems, err);
+    read_file(text, len, &changes, &file, &problems);
+    return plan_read(PLAN_PART_FILE, &file, &problems, &changes, ret, ret_problems, err);
 }
 
 /* One job, for a file that has no jobs in it. */

@@ -6,6 +6,7 @@
 typedef struct World {
     const char *files[16]; /* path, content, …, NULL */
     const char *changed[8];
+    size_t asked; /* how often, what has changed */
 } World;
 
 static int file_of(void *data, const char *path, const void *mem, const char **ret, size_t *ret_len,
@@ -25,6 +26,7 @@ static int changed_of(void *data, const void *mem, const char ***ret, size_t *re
     World *world = data;
     size_t count = 0;
 
+    world->asked++;
     while (world->changed[count])
         count++;
     if (count == 0)
@@ -90,6 +92,34 @@ static void paths_ask_what_has_changed(void **state) {
     assert_false(
         wants("{push: {paths: [\"src/**\"], ignore: [\"**/*.md\"]}}", "push", "main", "src/a.md", "b"));
     assert_true(wants("{push: {paths: [\"src/**\"]}}", "push", "main", NULL, NULL)); /* unknown */
+}
+
+#define PARTS                                                                                                \
+    "on: {push: {ignore: '*.md'}}\njobs:\n"                                                                  \
+    "  api: {if: \"changed('api/**', 'lib/')\", steps: [x]}\n"                                             \
+    "  part: {matrix: {of: [lib, web]}, if: branch == 'main' && changed(matrix.of) || tag, steps: [x]}\n"    \
+    "  late: {needs: api, if: \"always() && !changed('web')\", steps: [x]}\n"
+
+static void jobs_ask_what_has_changed(void **state) {
+    World world = {.changed = {"lib", "lib/a"}}, nothing = {0};
+    _cleanup_case_ Case c = plan_world(PARTS, &world, "push", "main", "refs/heads/main");
+    _cleanup_case_ Case unknown = plan_world(PARTS, &nothing, "push", "main", "refs/heads/main");
+    _cleanup_case_ Case linted = plan_in(PARTS, &on_main);
+
+    assert_false(c.plan->jobs[0].skip);
+    assert_string_equal(c.plan->jobs[0].condition, "true");
+    assert_string_equal(c.plan->jobs[1].name, "part (lib)");
+    assert_false(c.plan->jobs[1].skip);
+    assert_true(c.plan->jobs[2].skip);
+    assert_string_equal(c.plan->jobs[2].condition, "branch == 'main' && false || tag");
+    assert_string_equal(c.plan->jobs[3].condition, "always() && !false");
+    assert_int_equal(world.asked, 1);
+    assert_false(unknown.plan->jobs[2].skip);
+    assert_false(linted.plan->jobs[2].skip);
+    expect_problems("jobs: {a: {if: changed(), steps: [x]}}\n",
+                    "1:24: condition of job \"a\": expected a value, got \")\"");
+    expect_problems("jobs: {a: {if: \"changed('')\", steps: [x]}}\n",
+                    "1:17: condition of job \"a\": changed() takes patterns of files: changed('src/**')");
 }
 
 static void why_nothing_is_built_is_told(void **state) {
@@ -191,6 +221,7 @@ int main(void) {
         cmocka_unit_test(events_are_chosen),
         cmocka_unit_test(branches_and_tags_are_patterns),
         cmocka_unit_test(paths_ask_what_has_changed),
+        cmocka_unit_test(jobs_ask_what_has_changed),
         cmocka_unit_test(why_nothing_is_built_is_told),
         cmocka_unit_test(bad_events_are_refused),
         cmocka_unit_test(a_file_is_over_what_it_includes),

@@ -21,6 +21,7 @@
 #define DAEMON "/nix/var/nix/daemon-socket/socket"
 #define LINE_MAX_BYTES ((size_t)1024 * 1024)
 #define SHOWN_MAX ((size_t)4 * 1024 * 1024)
+#define SUMMARY_MAX ((size_t)8 * 1024 * 1024) /* the server reads no more */
 
 /* ---- finding it ---- */
 
@@ -236,11 +237,49 @@ static void ask_nix(ExecutorJob *job, const ExecutorStep *step, const char *what
         log_err("executor", "nix flake", &err);
 }
 
+/* Of a summary that an earlier step of the job has kept: it is before this one. */
+static void join(json_t *earlier, json_t *summary) {
+    static const char *const lists[] = {"timeline", "important_messages", "packages_checked", "checks_run"};
+    json_int_t steps = json_integer_value(json_object_get(earlier, "total_steps"));
+
+    for (size_t i = 0; i < ELEMENTS(lists); i++) {
+        json_t *list = json_object_get(earlier, lists[i]);
+
+        json_array_extend(list, json_object_get(summary, lists[i]));
+        while (json_array_size(list) > NIX_LOG_KEPT)
+            json_array_remove(list, json_array_size(list) - 1);
+        json_object_set(summary, lists[i], list);
+    }
+    steps += json_integer_value(json_object_get(summary, "total_steps"));
+    json_object_set_new(summary, "total_steps", json_integer(steps));
+    json_object_set(summary, "started_at", json_object_get(earlier, "started_at"));
+    json_object_update_missing(summary, earlier);
+}
+
+static void join_kept(const char *path, Buf *out) {
+    _cleanup_json_ json_t *earlier = NULL, *summary = NULL;
+    _cleanup_free_ char *joined = NULL;
+    _cleanup_buf_ Buf kept = BUF_INIT;
+    Err none;
+
+    if (file_read(path, SUMMARY_MAX, &kept, &none) < 0 ||
+        json_read(kept.data, kept.len, &earlier, &none) < 0 ||
+        json_read(out->data, out->len, &summary, &none) < 0)
+        return;
+    join(earlier, summary);
+    joined = json_dumps(summary, JSON_COMPACT);
+    if (!joined)
+        return;
+    buf_clear(out);
+    buf_adds(out, joined);
+}
+
 static int keep_summary(ExecutorJob *job, const ExecutorStep *step, const NixLog *l, Err *err) {
     _cleanup_talloc_ void *mem = talloc_new(NULL);
     _cleanup_json_ json_t *metadata = NULL, *shown = NULL;
     _cleanup_buf_ Buf out = BUF_INIT;
     JsonWriter w = JSON_WRITER(&out);
+    const char *path = mem_printf(mem, "%s/%s", job->scratch, EXECUTOR_SUMMARY);
     int r = file_mkdirs(job->scratch, 0711, err);
 
     jw_object(&w, NULL);
@@ -251,9 +290,8 @@ static int keep_summary(ExecutorJob *job, const ExecutorStep *step, const NixLog
         nix_flake_write(&w, "flake", metadata, shown);
     }
     jw_end_object(&w);
-    return r < 0 ? r
-                 : file_write_atomic(mem_printf(mem, "%s/%s", job->scratch, EXECUTOR_SUMMARY), out.data,
-                                     out.len, 0600, err);
+    join_kept(path, &out);
+    return r < 0 ? r : file_write_atomic(path, out.data, out.len, 0600, err);
 }
 
 static int nix_in_child(ExecutorJob *job, void *arg, Err *err) {

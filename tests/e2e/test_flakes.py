@@ -48,3 +48,23 @@ jobs:
     _, push = pelton.push("flaky", {"flake.nix": FLAKE, ".pelton.yml": pipeline})
     pelton.wait_build(push.build, "success")
     assert "hello> building\n" in pelton.log(push.build) and "cat result\nhello\n" in pelton.log(push.build)
+
+
+def test_a_job_s_summary_has_all_that_its_steps_did(pelton):
+    pipeline = """
+jobs:
+  a:
+    network: false
+    steps:
+      - {uses: nix, with: {packages: [".#hello"]}}
+      - {uses: nix, with: {check: .}}
+      - {uses: nix, with: {packages: [".#hello"]}}
+"""
+    _, push = pelton.push("flaky", {"flake.nix": FLAKE, ".pelton.yml": pipeline})
+    pelton.wait_build(push.build, "success")
+    summary = json.loads(pelton.api("GET", f"/api/builds/{push.build}/artifacts/.pelton/nix-summary.json").body)
+    assert "good" in summary["checks_run"] and summary["flake"]["checks"] == ["x86_64-linux.good"]
+    did = [step["text"] for step in summary["timeline"]]
+    assert summary["total_steps"] == len(did) and did.count("running flake checks") == 1
+    assert "hello" in did[[step.startswith("building ") for step in did].index(True)]
+    assert did.index("running flake checks") < len(did) - 1

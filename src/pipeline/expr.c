@@ -99,7 +99,7 @@ static size_t next_length(const Parser *p) {
         n++;
     if (n)
         return n;
-    if (left >= 2 && (s[0] == s[1] || s[1] == '=') && ispunct((unsigned char)s[0]))
+    if (left >= 2 && (s[0] == s[1] || s[1] == '=' || s[1] == '~') && ispunct((unsigned char)s[0]))
         return 2;
     for (n = 1; n < left && ((unsigned char)s[n] & 0xC0) == 0x80;)
         n++;

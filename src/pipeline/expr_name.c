@@ -2,6 +2,7 @@
 #include "pipeline/expr.h"
 
 #include "base/str.h"
+#include "pipeline/elsewhere.h"
 
 #define SHORT_COMMIT 8
 #define RESULT ".result"
@@ -48,15 +49,6 @@ static const char *const near_names[] = {
     "branch",  "ref",     "tag",          "commit",         "event",         "project",  "repo",
     "success", "failure", "cancelled",    "always",         "contains",      "changed",  "hash",
     "true",    "false",   "commit.short", "commit.message", "commit.author", "schedule", NULL};
-
-/* What other systems call it. */
-static const char *const elsewhere[][2] = {
-    {"github.ref_name", "branch"},     {"github.sha", "commit"},   {"github.event_name", "event"},
-    {"github.repository", "repo"},     {"github.ref", "ref"},      {"CI_COMMIT_BRANCH", "branch"},
-    {"CI_COMMIT_REF_NAME", "branch"},  {"CI_COMMIT_TAG", "tag"},   {"CI_COMMIT_SHA", "commit"},
-    {"CI_PIPELINE_SOURCE", "event"},   {"DRONE_BRANCH", "branch"}, {"github.head_ref", "branch"},
-    {"github.event.inputs", "inputs"},
-};
 
 static Value text_value(const char *text) {
     return value_text(text ? text : "", text ? strlen(text) : 0);
@@ -222,7 +214,7 @@ static int output_value(const char *name, const ExprScope *scope, NameValue *ret
 }
 
 static int no_such(const char *name, bool call, Err *err) {
-    const char *nearest = NULL;
+    const char *nearest, *advice;
 
     if (str_after(name, "secrets."))
         return err_set(err, ERR_INVALID,
@@ -231,11 +223,10 @@ static int no_such(const char *name, bool call, Err *err) {
     if (str_after(name, "env."))
         return err_set(err, ERR_INVALID, "the environment is the shell's: write $%.60s",
                        name + strlen("env."));
-    for (size_t i = 0; i < ELEMENTS(elsewhere) && !nearest; i++)
-        if (str_eq(name, elsewhere[i][0]))
-            nearest = elsewhere[i][1];
-    if (!nearest)
-        nearest = str_nearest(name, near_names);
+    advice = elsewhere_name(name);
+    if (advice)
+        return err_set(err, ERR_INVALID, "unknown %s \"%s\"; %s", call ? "function" : "name", name, advice);
+    nearest = str_nearest(name, near_names);
     return err_set(err, ERR_INVALID, "unknown %s \"%s\"%s%s%s", call ? "function" : "name", name,
                    nearest ? "; did you mean \"" : "; a text is written in quotes", nearest ? nearest : "",
                    nearest ? "\"?" : "");

@@ -24,7 +24,7 @@ static void check_keys(LangReader *r, const YamlPair *pair) {
                     lang_place(r), yaml_kind_word(pair->value));
     for (size_t i = 0; pair->value->kind == YAML_MAPPING && i < pair->value->count; i++)
         if (!lang_key(&lang_job, pair->value->pairs[i].key->text))
-            lang_unknown(r, &lang_job, pair->value->pairs[i].key);
+            lang_unknown(r, &lang_job, &pair->value->pairs[i]);
     r->place = place.up;
 }
 

@@ -296,7 +296,8 @@ static const LangKey job_keys[] = {
      .help = "The steps run in a container of this image, made for the job. Without: with the runner's own "
              "programs."},
     {"services", LANG_MAP, offsetof(PipeJob, services), .level = &lang_service, .max = LANG_MAX_SERVICES,
-     .expected = "a mapping of names to services", .unset = "none", .also = "service sidecars",
+     .expected = "a mapping of names to services such as {db: postgres:16}", .unset = "none",
+     .also = "service sidecars",
      .help = "Containers beside the job's own, which runs in an `image`: databases and the like. They are "
              "gone when it ends."},
     {"extends", LANG_NODE, offsetof(PipeJob, extends), .expected = "a template's name or a list of them",
@@ -624,7 +625,7 @@ static const LangKey runs_on_keys[] = {
 const LangLevel lang_runs_on = {
     .heading = "`jobs.NAME.runs-on`",
     .help = "",
-    .expected = "a mapping with \"executor\", \"arch\" or \"labels\"",
+    .expected = "a mapping with \"executor\", \"arch\" or \"labels\" (left out: any runner)",
     KEYS(runs_on_keys),
     .size = sizeof(PipeRunsOn),
 };

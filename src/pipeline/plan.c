@@ -85,7 +85,8 @@ static void read_file(const char *text, size_t len, Changes *changes, PipeFile *
     if (!whole)
         return;
     lang_read(&r, &lang_file, whole, file);
-    if (root->kind == YAML_MAPPING && !yaml_get(whole, "jobs") && !yaml_get(whole, "deploy"))
+    if (problems->count == 0 && root->kind == YAML_MAPPING && !yaml_get(whole, "jobs") &&
+        !yaml_get(whole, "deploy"))
         problems_at(problems, root, "nothing to do; expected \"jobs\" or \"deploy\"");
     check_executors(file, context, problems);
     before = problems->count;

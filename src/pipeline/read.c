@@ -1,6 +1,7 @@
 #include "pipeline/read.h"
 
 #include "base/str.h"
+#include "pipeline/elsewhere.h"
 
 static void add_place(LangReader *r, const LangPlace *at, Buf *out) {
     for (; at && at->up; at = at->up) {
@@ -61,28 +62,45 @@ static void read_defaults(LangReader *r, const LangLevel *level, void *target) {
     }
 }
 
-void lang_unknown(LangReader *r, const LangLevel *level, const YamlNode *node) {
-    const char *nearest = lang_nearest(level, node->text);
+static const char *all_keys(LangReader *r, const LangLevel *level) {
     _cleanup_buf_ Buf all = BUF_INIT;
 
-    for (size_t i = 0; i < level->count && !nearest; i++)
+    for (size_t i = 0; i < level->count; i++)
         buf_addf(&all, "%s%s",
                  i == 0                 ? "; expected "
                  : i + 1 < level->count ? ", "
                                         : " or ",
                  level->keys[i].name);
-    problems_at(r->problems, node, "unknown key \"%s\"%s%s%s", problems_show(r->problems, node->text),
-                in_place(r), problems_meant(r->problems, nearest), buf_str(&all));
+    return buf_dup(&all, r->mem);
+}
+
+void lang_unknown(LangReader *r, const LangLevel *level, const YamlPair *pair) {
+    const char *advice = elsewhere_key(level, pair), *name = pair->key->text;
+    const char *nearest = advice ? NULL : lang_nearest(level, name);
+    const char *hint = advice    ? mem_printf(r->mem, "; %s", advice)
+                       : nearest ? problems_meant(r->problems, nearest)
+                                 : all_keys(r, level);
+
+    problems_at(r->problems, pair->key, "unknown key \"%s\"%s%s", problems_show(r->problems, name),
+                in_place(r), hint);
+}
+
+/* "!cancelled()" without quotes. */
+static bool is_local_tag(const YamlNode *node) {
+    return node->kind == YAML_SCALAR && node->tag && node->tag[0] == '!' && node->tag[1] != '!';
 }
 
 static void read_pair(LangReader *r, const LangLevel *level, const YamlPair *pair, bool early, void *target) {
     const LangKey *key = lang_key(level, pair->key->text);
 
     if (!key && !early)
-        lang_unknown(r, level, pair->key);
+        lang_unknown(r, level, pair);
     if (!key || key->early != early)
         return;
-    if (pair->value->kind == YAML_SCALAR && (yaml_is_null(pair->value) || pair->value->len == 0))
+    if (is_local_tag(pair->value))
+        problems_at(r->problems, pair->value, "\"%s\"%s: to YAML \"!\" begins a tag: put the value in quotes",
+                    key->name, in_place(r));
+    else if (pair->value->kind == YAML_SCALAR && (yaml_is_null(pair->value) || pair->value->len == 0))
         problems_at(r->problems, pair->key, "\"%s\"%s is empty; expected %s", key->name, in_place(r),
                     key->expected ? key->expected : lang_types[key->type].expected);
     else
@@ -97,6 +115,14 @@ static bool has_early(const LangLevel *level) {
 }
 
 void lang_missing(LangReader *r, const YamlNode *node, const char *key) {
+    const LangLevel *level = r->place->level;
+
+    for (size_t i = 0; i < node->count; i++) {
+        const char *name = node->pairs[i].key->text;
+
+        if (!lang_key(level, name) && (str_eq(lang_nearest(level, name), key) || strchr(name, ' ')))
+            return;
+    }
     problems_at(r->problems, node, "missing key \"%s\"%s", key, in_place(r));
 }
 

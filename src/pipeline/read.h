@@ -31,10 +31,10 @@ const char *lang_place(LangReader *r);
 
 /* `step 1 of job "test": what`, at the node. */
 void lang_refuse(LangReader *r, const YamlNode *node, const char *what);
-/* `missing key "run" in step 1 of job "test"`. */
+/* `missing key "run" in step 1 of job "test"`; nothing where a word for it is there, which is unknown. */
 void lang_missing(LangReader *r, const YamlNode *node, const char *key);
 /* A key that the level does not have. */
-void lang_unknown(LangReader *r, const LangLevel *level, const YamlNode *node);
+void lang_unknown(LangReader *r, const LangLevel *level, const YamlPair *pair);
 
 /* ---- types with a file of their own ---- */
 void lang_jobs(LangReader *r, const LangKey *key, const YamlNode *node, void *field);

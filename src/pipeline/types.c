@@ -1,5 +1,6 @@
 /* The types of values: how each is read and checked. A function leaves its field alone when the value is bad.
  */
+#include "pipeline/elsewhere.h"
 #include "pipeline/extend.h"
 
 #include "base/file.h"
@@ -38,7 +39,7 @@ static bool is_one_of(const char *text, const char *const *words) {
 
 static void read_word(LangReader *r, const LangKey *key, const YamlNode *node, void *field) {
     _cleanup_buf_ Buf all = BUF_INIT;
-    const char *shown = "", *meant = "";
+    const char *shown = "", *meant = "", *advice;
 
     for (size_t i = 0; key->words[i]; i++) {
         if (is_text(node) && str_eq(node->text, key->words[i])) {
@@ -49,7 +50,9 @@ static void read_word(LangReader *r, const LangKey *key, const YamlNode *node, v
     }
     if (is_text(node)) {
         shown = mem_printf(r->mem, "\"%s\"", problems_show(r->problems, node->text));
-        meant = problems_meant(r->problems, str_nearest(node->text, key->words));
+        advice = elsewhere_word(key, node->text);
+        meant = advice ? mem_printf(r->mem, "; %s", advice)
+                       : problems_meant(r->problems, str_nearest(node->text, key->words));
     } else {
         shown = node->kind == YAML_SCALAR ? "nothing" : yaml_kind_word(node);
     }

@@ -62,9 +62,9 @@ static void what_does_not_fit_together_is_refused(void **state) {
                     "5:25: job \"test\": an image needs the executor \"docker\"; leave \"executor\" out");
     expect_problems(JOB("    services: {db: x}\n"),
                     "4:15: job \"test\": services are reached from a container: the job needs an \"image\"");
-    expect_problems(
-        JOB("    image: a\n    services: [db]\n"),
-        "5:15: \"services\" of job \"test\": expected a mapping of names to services, got a list");
+    expect_problems(JOB("    image: a\n    services: [db]\n"),
+                    "5:15: \"services\" of job \"test\": expected a mapping of names to services such as "
+                    "{db: postgres:16}, got a list");
     expect_problems(JOB("    image: a\n    services: {db: {}}\n"),
                     "5:20: missing key \"image\" in service \"db\" of job \"test\"");
     expect_problems(JOB("    image: {name: a, pull: often}\n"),

@@ -96,7 +96,7 @@ static void paths_ask_what_has_changed(void **state) {
 
 #define PARTS                                                                                                \
     "on: {push: {ignore: '*.md'}}\njobs:\n"                                                                  \
-    "  api: {if: \"changed('api/**', 'lib/')\", steps: [x]}\n"                                             \
+    "  api: {if: \"changed('api/**', 'lib/')\", steps: [x]}\n"                                               \
     "  part: {matrix: {of: [lib, web]}, if: branch == 'main' && changed(matrix.of) || tag, steps: [x]}\n"    \
     "  late: {needs: api, if: \"always() && !changed('web')\", steps: [x]}\n"
 
@@ -191,7 +191,8 @@ static void a_mistake_is_in_the_file_that_has_it(void **state) {
     expect_included("- a\n", NULL, 1, 10, "\"include\": \"a.yml\": expected a mapping, got a list");
     expect_included("include: b.yml\n", "a.yml", 1, 10,
                     "\"include\": there is no file \"b.yml\" in the commit");
-    assert_string_equal(c.err.msg, "ci/a.yml:2:11: missing key \"steps\" in job \"z\"");
+    assert_string_equal(c.err.msg,
+                        "ci/a.yml:2:12: unknown key \"stesp\" in job \"z\"; did you mean \"steps\"?");
     plan_problems_print(c.problems, ".pelton.yml", JOB, strlen(JOB), false, &out);
     assert_non_null(strstr(buf_str(&out),
                            "ci/a.yml:2:12: error: unknown key \"stesp\" in job \"z\"; did you mean "

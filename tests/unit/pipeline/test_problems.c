@@ -60,7 +60,7 @@ static void wrong_types_say_what_was_expected(void **state) {
                     "patterns, got a mapping");
     expect_problems(JOB("    runs-on: sandbox\n"),
                     "4:14: runs-on of job \"test\": expected a mapping "
-                    "with \"executor\", \"arch\" or \"labels\", got \"sandbox\"");
+                    "with \"executor\", \"arch\" or \"labels\" (left out: any runner), got \"sandbox\"");
     expect_problems(
         JOB("    if: [a]\n"),
         "4:9: \"if\" of job \"test\": expected a condition such as branch == \"main\", got a list");

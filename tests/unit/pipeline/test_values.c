@@ -82,7 +82,7 @@ static void mistakes_in_values_have_their_place(void **state) {
     expect_problems(JOB("    env: {A: \"x ${{ brnch }}\"}\n"),
                     "4:21: \"env\" of job \"test\": unknown name \"brnch\"; did you mean \"branch\"?");
     expect_problems(STEP("echo ${{ github.sha }}"), "4:18: \"run\" of step 1 of job \"test\": unknown name "
-                                                    "\"github.sha\"; did you mean \"commit\"?");
+                                                    "\"github.sha\"; write commit");
     expect_problems(
         STEP("echo ${{ secrets.TOKEN }}"),
         "4:18: \"run\" of step 1 of job \"test\": secrets arrive in the environment: name it in the "

@@ -50,6 +50,11 @@ static void plan_json(JsonWriter *w, const Plan *plan) {
 
 static void print_plan(const Cli *cli, const Plan *plan, const char *file, Buf *out) {
     term_add(&cli->out, out, STYLE_GREEN, "ok");
+    if (plan->why) {
+        buf_addf(out, "  %s: no job for this push: %s; pelton plan --event EVENT shows others\n", file,
+                 text_clean(cli->mem, plan->why));
+        return;
+    }
     buf_addf(out, "  %s: %zu job%s%s\n", file, plan->count, plan->count == 1 ? "" : "s",
              plan->nothing ? ", none for this branch" : "");
     for (size_t i = 0; i < plan->count; i++) {

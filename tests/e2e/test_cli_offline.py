@@ -163,6 +163,12 @@ def test_lint_says_what_is_wrong_with_a_time(run, tmp_path):
     assert lines[4].index("monday") == lines[5].index("^")
 
 
+def test_lint_of_what_is_not_for_a_push_says_so(run, tmp_path):
+    (tmp_path / "x.yml").write_text("on: [tag, manual]\njobs: {a: {steps: [make]}}\n")
+    out = run("lint", "x.yml")
+    assert out.returncode == 0 and "it is not for a push" in out.stdout and "--event" in out.stdout
+
+
 def test_lint_of_nothing(run):
     assert run("lint", "nofile").returncode == 3
     assert "nothing to build" in run("lint").stderr

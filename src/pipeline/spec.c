@@ -1,6 +1,7 @@
 #include "pipeline/spec.h"
 
 #include "base/str.h"
+#include <assert.h>
 
 #define NAME_MAX_BYTES 80 /* of a step's name made from its command */
 
@@ -96,12 +97,35 @@ static void write_step_env(JsonWriter *jw, const PipeStep *step) {
     jw_end_object(jw);
 }
 
+/* With its values in their places, each up to a line's end in it: for eyes only. */
+static void show_command(const Script *script, Buf *out) {
+    const char *from = script->text;
+
+    for (size_t i = 0; i < script->count; i++) {
+        char ref[40];
+        const char *at;
+
+        snprintf(ref, sizeof(ref), "${%s}", script->values[i].name);
+        at = strstr(from, ref);
+        assert(at);
+        buf_add(out, from, (size_t)(at - from));
+        buf_add(out, script->values[i].text, strcspn(script->values[i].text, "\r\n"));
+        from = at + strlen(ref);
+    }
+    buf_adds(out, from);
+}
+
 /* The name, or the command's first line, cut. */
 static void write_step_name(JsonWriter *jw, const PipeStep *step) {
-    const char *run = step->run.node ? step->run.node->text : lang_text(step->uses);
+    const char *run = step->run.node ? step->run.script.text : lang_text(step->uses);
+    _cleanup_buf_ Buf shown = BUF_INIT;
     char cut[NAME_MAX_BYTES + 8];
     size_t len;
 
+    if (step->run.script.count) {
+        show_command(&step->run.script, &shown);
+        run = buf_str(&shown);
+    }
     run += strspn(run, " \t\r\n");
     len = strcspn(run, "\r\n");
     if (step->name) {

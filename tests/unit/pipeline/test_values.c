@@ -43,7 +43,7 @@ static void a_value_reaches_a_command_as_a_variable(void **state) {
                 "\"echo \\\"${PELTON_VALUE_1}\\\" ${PELTON_VALUE_2}\"");
     expect_step("echo \"${{ branch }}\" ${{ commit.short }}", "env",
                 "{\"PELTON_VALUE_1\":\"main\",\"PELTON_VALUE_2\":\"01234567\"}");
-    expect_step("echo \"${{ branch }}\"", "name", "\"echo \\\"${{ branch }}\\\"\"");
+    expect_step("echo \"${{ branch }}\"", "name", "\"echo \\\"main\\\"\"");
     expect_step("|\n          echo \"$(echo 'a' ${{ branch }})\" # it's ${{ ref }}", "env",
                 "{\"PELTON_VALUE_1\":\"main\",\"PELTON_VALUE_2\":\"refs/heads/main\"}");
 }
@@ -56,6 +56,7 @@ static void no_value_is_text_that_a_shell_reads(void **state) {
 
     expect_json(spec, "steps/0/run", "\"echo ${PELTON_VALUE_1} \\\"${PELTON_VALUE_2}\\\"\"");
     expect_json(spec, "steps/0/env/PELTON_VALUE_1", "\"$(reboot)`x`\\\";'\"");
+    expect_json(spec, "steps/0/name", "\"echo $(reboot)`x`\\\";' \\\"$(reboot)`x`\\\";'\\\"\"");
 }
 
 static void where_the_shell_expands_nothing_it_is_refused(void **state) {

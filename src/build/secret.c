@@ -240,8 +240,10 @@ static int add(Builds *b, const Build *build, const Owners *owners, const char *
     int r = find(b, owners, name, mem, &found, err);
 
     if (r == -ERR_NOT_FOUND) {
-        *ret_problem = mem_printf(mem, "there is no secret %s; set it: pelton secret set %s --repo %s", name,
-                                  name, build->project);
+        *ret_problem = mem_printf(
+            mem,
+            "there is no secret %s; set it: pelton secret set %s --repo %s (for pelton run: --secret-file)",
+            name, name, build->project);
         return 0;
     }
     if (r >= 0)

@@ -149,7 +149,7 @@ static void judge(JobProcess *j, size_t i, WatchEnd end, const Watch *w, bool oo
     if (end != WATCH_BROKEN)
         job_say(j, "step %zu/%zu: %s after %s", i + 1, j->spec->step_count, what, took);
     if (j->spec->steps[i].continue_on_error && !j->timed_out && !j->cancelled && end != WATCH_BROKEN)
-        job_say(j, "step %zu/%zu: the job goes on all the same (continue_on_error)", i + 1,
+        job_say(j, "step %zu/%zu: the job goes on all the same (continue-on-error)", i + 1,
                 j->spec->step_count);
     else if (end != WATCH_CANCELLED)
         job_fail(j, reason, w->status, "step %zu (%s): %s", i + 1, j->spec->steps[i].name, what);

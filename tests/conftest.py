@@ -1,5 +1,6 @@
 """Fixtures of the black-box tests. Each test has a server, and a state directory, of its own."""
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -7,7 +8,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from lib.server import ROOT, Pelton  # noqa: E402
+from lib import processes  # noqa: E402
+from lib.server import ROOT, Pelton, base_env  # noqa: E402
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -45,6 +47,26 @@ def start_pelton(tmp_path, request):
 def pelton(start_pelton):
     """A server on free ports, with one runner of its own."""
     return start_pelton()
+
+
+@pytest.fixture
+def start_runner(tmp_path):
+    """start_runner(server, *flags, env=…): the runner "far", which the server has not started."""
+    started = []
+
+    def start(server, *flags, env=None):
+        command = [server.binary, "runner", "--server", server.url, "--dir", tmp_path / "far", "--name", "far", *flags]
+        with open(tmp_path / "far.log", "ab") as log:
+            runner = subprocess.Popen(command, cwd=tmp_path, env={**base_env(tmp_path), **(env or {})},
+                                      stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        started.append(runner)
+        return runner
+
+    yield start
+    for runner in started:
+        runner.terminate()
+        runner.wait(30)
+    processes.kill_all(tmp_path / "far")
 
 
 @pytest.fixture

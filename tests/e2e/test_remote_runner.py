@@ -1,42 +1,14 @@
 """A runner that was not started by the server: it registers once, and then has a token of its own."""
 
-import subprocess
-
-import pytest
-
 from lib import processes
-from lib.server import base_env
 from lib.wait import wait_for
 
 PIPELINE = "jobs:\n  a:\n    steps: ['cat greeting']\n    artifacts: [greeting]\n"
 
 
-@pytest.fixture
-def start_runner(tmp_path):
-    started = []
-
-    def start(server, *flags, env=None):
-        command = [server.binary, "runner", "--server", server.url, "--dir", tmp_path / "far", "--name", "far", *flags]
-        with open(tmp_path / "far.log", "ab") as log:
-            runner = subprocess.Popen(command, cwd=tmp_path, env={**base_env(tmp_path), **(env or {})},
-                                      stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        started.append(runner)
-        return runner
-
-    yield start
-    for runner in started:
-        runner.terminate()
-        runner.wait(30)
-    processes.kill_all(tmp_path / "far")
-
-
-def registration_token(server):
-    return server.client.post("/api/tokens", {"name": "far", "role": "registration", "ttl": "1h"})["token"]
-
-
 def test_a_runner_registers_once_and_runs_jobs(start_pelton, start_runner, tmp_path):
     server = start_pelton("--runners", "0")
-    token = registration_token(server)
+    token = server.registration_token()
     runner = start_runner(server, "--token", token)
     work, push = server.push("hello", {".pelton.yml": PIPELINE, "greeting": "hello from afar\n"})
     build = server.wait_build(push.build, "success")
@@ -80,7 +52,7 @@ def test_a_runner_without_any_token_says_what_it_needs(start_pelton, start_runne
 
 def test_jobs_come_by_label_and_a_drained_runner_ends_and_says_how_to_go_on(start_pelton, start_runner, tmp_path):
     server = start_pelton("--runners", "0")
-    runner = start_runner(server, "--token", registration_token(server), "--label", "zone=eu", "--memory", "4G", "--cpu", "3")
+    runner = start_runner(server, "--token", server.registration_token(), "--label", "zone=eu", "--memory", "4G", "--cpu", "3")
     labelled = PIPELINE.replace("a:\n", "a:\n    runs-on: {labels: {zone: eu}}\n    resources: {memory: 1G, cpu: 1}\n")
     _, push = server.push("hello", {".pelton.yml": labelled, "greeting": "hi\n"})
     assert server.wait_build(push.build, "success")["jobs"][0]["runner"] == "far"

@@ -7,20 +7,23 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Web:
-    """`with Web() as web`: web.url, web.calls [(path, headers, JSON)]. statuses: what the first calls are answered."""
+    """`with Web() as web`: web.url, web.calls [(path, headers, body)]. statuses: what the first calls are answered;
+    read: what is made of a body."""
 
-    def __init__(self, *statuses):
+    def __init__(self, *statuses, read=json.loads):
         self.statuses, self.calls = list(statuses), []
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self):
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                outer.calls.append((self.path, dict(self.headers), json.loads(body)))
+                outer.calls.append((self.path, dict(self.headers), read(body)))
                 self.send_response(outer.statuses.pop(0) if outer.statuses else 200)
                 self.send_header("Content-Length", "2")
                 self.end_headers()
                 self.wfile.write(b"{}")
+
+            do_PUT = do_POST
 
             def log_message(self, *_arguments):
                 pass

@@ -155,6 +155,10 @@ class Pelton:
             f"pelton {' '.join(map(str, arguments))}: exit status {done.returncode}\n{done.stdout}{done.stderr}")
         return done
 
+    def registration_token(self):
+        """For a runner that comes."""
+        return self.client.post("/api/tokens", {"name": "far", "role": "registration", "ttl": "1h"})["token"]
+
     # ---- repositories and builds
 
     def git_url(self, name, token=None):

@@ -24,8 +24,9 @@ typedef struct Parser {
 } Parser;
 
 const ExprWord expr_operators[] = {
-    {"a && b", "both"},
-    {"a || b", "at least one; `&&` binds closer"},
+    {"a && b", "both; its value is that of `b`, or of `a` when that is not true"},
+    {"a || b", "at least one; its value is that of `a` when that is true, else of `b`; `&&` binds closer, so "
+               "`branch == \"main\" && \"live\" || \"try\"` chooses"},
     {"!a", "not"},
     {"( )", "grouping"},
     {"a == b", "the same; numbers by their value, everything else as text"},
@@ -510,7 +511,8 @@ static bool parse_and(Parser *p, Value *ret) {
 
         if (!parse_compare(p, &right))
             return false;
-        *ret = value_bool(ret->truth && right.truth);
+        if (ret->truth)
+            *ret = right;
     }
     return true;
 }
@@ -526,7 +528,8 @@ static bool parse_or(Parser *p, Value *ret) {
 
         if (!parse_and(p, &right))
             return false;
-        *ret = value_bool(ret->truth || right.truth);
+        if (!ret->truth)
+            *ret = right;
     }
     p->depth--;
     return true;

@@ -184,8 +184,11 @@ static void read_url_path(LangReader *r, const LangKey *key, const YamlNode *nod
         lang_expected(r, key, node);
 }
 
+/* Nothing is what an expression has left: `${{ matrix.slow }}` of a combination that does not say. */
 static void read_bool(LangReader *r, const LangKey *key, const YamlNode *node, void *field) {
-    if (node->kind != YAML_SCALAR || !yaml_as_bool(node, field))
+    if (node->kind == YAML_SCALAR && node->len == 0)
+        *(bool *)field = false;
+    else if (node->kind != YAML_SCALAR || !yaml_as_bool(node, field))
         lang_expected(r, key, node);
 }
 

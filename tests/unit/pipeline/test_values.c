@@ -48,6 +48,30 @@ static void a_value_reaches_a_command_as_a_variable(void **state) {
                 "{\"PELTON_VALUE_1\":\"main\",\"PELTON_VALUE_2\":\"refs/heads/main\"}");
 }
 
+static void a_value_is_chosen_by_and_and_or(void **state) {
+    _cleanup_case_ Case c = plan_fine(JOB("    env:\n"
+                                          "      A: ${{ branch == 'main' && 'live' || 'try' }}\n"
+                                          "      B: ${{ branch == 'dev' && 'live' || 'try' }}\n"
+                                          "      C: ${{ tag || branch }}\n"
+                                          "      D: ${{ branch == 'dev' && 'live' }}\n"
+                                          "      E: ${{ tag && 'x' }}\n"));
+    _cleanup_json_ json_t *spec = spec_of(&c, 0);
+
+    expect_json(spec, "env", "{\"A\":\"live\",\"B\":\"try\",\"C\":\"main\",\"D\":\"false\",\"E\":\"\"}");
+    expect_problems(JOB("    env: {A: \"${{ branch && ['a'] }}\"}\n"),
+                    "4:15: \"env\" of job \"test\": expected a text or a number, got a list");
+}
+
+static void nothing_is_no(void **state) {
+    _cleanup_case_ Case c = plan_fine(JOB("    matrix: {n: [1, 2], include: [{n: 2, new: true}]}\n"
+                                          "    allow-failure: ${{ matrix.new }}\n"));
+
+    assert_false(c.plan->jobs[0].allow_failure);
+    assert_true(c.plan->jobs[1].allow_failure);
+    expect_problems(JOB("    allow-failure: \"\"\n"),
+                    "4:5: \"allow-failure\" in job \"test\" is empty; expected true or false");
+}
+
 static void no_value_is_text_that_a_shell_reads(void **state) {
     static const PlanContext evil = {
         .project = "p", .branch = "$(reboot)`x`\";'", .ref = "", .commit = "", .event = "push"};
@@ -219,6 +243,8 @@ int main(void) {
         cmocka_unit_test(values_are_filled_in),
         cmocka_unit_test(lists_and_labels_are_filled_in),
         cmocka_unit_test(a_value_reaches_a_command_as_a_variable),
+        cmocka_unit_test(a_value_is_chosen_by_and_and_or),
+        cmocka_unit_test(nothing_is_no),
         cmocka_unit_test(no_value_is_text_that_a_shell_reads),
         cmocka_unit_test(where_the_shell_expands_nothing_it_is_refused),
         cmocka_unit_test(here_documents_and_comments_are_known),

@@ -350,7 +350,7 @@ static const LangKey job_keys[] = {
      .help = "Of the jobs that wait for a runner, those of a higher priority come first."},
     {"artifacts", LANG_LIST, offsetof(PipeJob, artifacts), .level = &lang_artifacts, .max = LANG_MAX_STEPS,
      .single = true, .unset = "none", .expected = "a list of patterns, or of mappings with \"paths\"",
-     .also = "artefacts outputs upload",
+     .also = "artefacts upload",
      .help = "Files of the workspace that are kept: patterns, or mappings that name them and say for how "
              "long. See [Artifacts](#artifacts)."},
     {"download", LANG_LIST, offsetof(PipeJob, download), .level = &lang_download, .max = LANG_MAX_STEPS,

@@ -157,8 +157,9 @@ def test_retry(pelton, files):
 
 @recipe("A job that may fail")
 def test_allow_failure(pelton, files):
-    build, _ = push(pelton, files)
+    build, log = push(pelton, files)
     assert statuses(build) == {"test": "success", "lint": "failed", "package": "success"}
+    assert "packaged, lint failed\n" in log
     assert build["message"] == "job lint failed, as it may"
 
 
@@ -190,6 +191,18 @@ def test_labels(pelton, files, start_runner):
                                     if statuses(pelton.build(number))["test"] == "success" else None)
     start_runner(pelton, "--token", pelton.registration_token(), "--label", "tier=quiet")
     assert jobs(pelton.wait_build(number, "success"))["benchmark"]["runner"] == "far"
+
+
+@recipe("What one job finds out for another")
+def test_outputs(pelton, files):
+    work = repository(pelton, files)
+    build = pelton.wait_build(work.push().build, "success")
+    log = pelton.log(build["id"])
+    assert "building 1.4\n" in log and "here is 1.4\n" in log
+    change(work, {"VERSION": "2.0-rc1\n"})
+    build = pelton.wait_build(work.push().build, "success")
+    assert statuses(build) == {"version": "success", "build": "success", "announce": "skipped"}
+    assert "building 2.0-rc1\n" in pelton.log(build["id"])
 
 
 # ---- when it runs ----

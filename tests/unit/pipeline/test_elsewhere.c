@@ -43,6 +43,15 @@ static void a_word_that_is_not_ours_is_explained(void **state) {
         "its own ports: leave it out");
 }
 
+static void values_are_handed_over_in_another_way(void **state) {
+    expect_problems(JOB("    outputs: {a: b}\n"),
+                    "4:5: unknown key \"outputs\" in job \"test\"; its steps write lines "
+                    "NAME=VALUE to \"$PELTON_OUTPUT\": leave it out");
+    expect_problems(
+        IF("steps.v.outputs.version == '1'"),
+        AT "name \"steps.v.outputs.version\"; write outputs.NAME; in another job, needs.JOB.outputs.NAME");
+}
+
 static void actions_and_plugins_are_told_what_does_it_here(void **state) {
 #define USES(action) "jobs: {test: {steps: [{uses: " action ", with: {build: ., tag: x}}]}}\n"
 #define WAS(action)                                                                                          \
@@ -94,6 +103,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keys_of_jobs_at_the_top_are_told_where_they_belong),
         cmocka_unit_test(a_word_that_is_not_ours_is_explained),
+        cmocka_unit_test(values_are_handed_over_in_another_way),
         cmocka_unit_test(actions_and_plugins_are_told_what_does_it_here),
         cmocka_unit_test(names_and_functions_of_others_are_translated),
         cmocka_unit_test(what_yaml_makes_of_a_line_is_told),

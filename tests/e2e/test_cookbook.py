@@ -205,6 +205,18 @@ def test_outputs(pelton, files):
     assert "building 2.0-rc1\n" in pelton.log(build["id"])
 
 
+@recipe("A job for each thing that is found")
+def test_jobs_that_are_found(pelton, files):
+    work = repository(pelton, files)
+    build = pelton.wait_build(work.push().build, "success")
+    assert statuses(build) == {"find": "success", "tar": "success", "zip": "success"}
+    log = pelton.log(build["id"])
+    assert "tar is fine\n" in log and "zip is fine\n" in log
+    work.commit({"packages/cpio/Makefile": "check:\n\t@false\n", "packages/tar/Makefile": None})
+    assert statuses(pelton.wait_build(work.push().build, "failed")) == {
+        "find": "success", "cpio": "failed", "zip": "success"}
+
+
 # ---- when it runs ----
 
 

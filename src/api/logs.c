@@ -461,7 +461,8 @@ static Follower *follower_new(HttpRequest *req, const LogCall *call, Format form
     f->follow = call->follow && format != FORMAT_JSON;
     f->build_id = call->build->id;
     f->position = job ? job->position : 0;
-    f->last = job ? job->position : INT64_MAX;
+    /* the only job that there is now may make others */
+    f->last = job && (!f->follow || call->attempt || http_query(req, "job")) ? job->position : INT64_MAX;
     f->only = call->attempt;
     f->many = call->jobs > 1 && !http_query(req, "job");
     if (job && call->offset) {

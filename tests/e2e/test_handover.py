@@ -1,5 +1,7 @@
 """What steps hand over: values to jobs that need theirs, and jobs to their build."""
 
+import os
+
 import pytest
 
 from lib.wait import wait_for
@@ -182,6 +184,25 @@ jobs:
     assert jobs["one (1)"]["needs"] == ["make"]
     log = server.log(build["id"])
     assert "hello from 1\n" in log and "hello from 2\n" in log and "7 and success\n" in log
+
+
+def test_who_follows_a_build_of_one_job_follows_those_that_it_hands_over(server):
+    fifo = server.folder / "go"
+    os.mkfifo(fifo)
+    number = push(server, "followed", f"""
+jobs:
+  make:
+    checkout: false
+    runs-on: {{executor: shell}}
+    steps:
+      - 'echo waiting; read x <{fifo}; echo "jobs: {{more: {{checkout: false, steps: [echo more]}}}}" > "$PELTON_PIPELINE"'
+""")
+    with server.client.events(f"/api/builds/{number}/logs?follow=true") as events:
+        events.until(lambda event: event.name == "log" and "waiting" in event.json["text"].splitlines())
+        fifo.write_text("go\n")
+        seen = events.until(lambda event: event.name == "end")
+    assert seen[-1].json["status"] == "success"
+    assert [event.json["name"] for event in seen if event.name == "job"] == ["make", "more"]
 
 
 def test_jobs_that_were_handed_over_may_hand_over_more(server):

@@ -246,6 +246,20 @@ def test_release(pelton, files):
     assert pelton.api("GET", f"/artifacts/{work.head()}/greet-v1.2.tar.gz")
 
 
+@recipe("Every night")
+def test_nightly(pelton, files):
+    work = repository(pelton, files)
+    assert statuses(pelton.wait_build(work.push().build, "success")) == {"quick": "success", "long": "skipped"}
+    assert "0 3 * * *" in pelton.run("repo", "show", "hello").stdout
+    now = files[cookbook.PIPELINE].replace("0 3 * * *", "* * * * * *")
+    commit = change(work, {cookbook.PIPELINE: now})
+    number = work.push().build + 1
+    wait_for("the clock's build", lambda: pelton.client.get("/api/builds")["builds"][0]["id"] >= number)
+    assert pelton.build(number)["event"] == "schedule"
+    assert statuses(pelton.wait_build(number, "success")) == {"quick": "success", "long": "success"}
+    assert f"long test of {commit}\n" in pelton.log(number)
+
+
 @recipe("Only the newest counts")
 def test_newest(pelton, files):
     work = repository(pelton, {**files, "test.sh": "#!/bin/sh\necho begun; exec sleep 600\n"})

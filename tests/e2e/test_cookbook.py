@@ -133,6 +133,18 @@ def test_templates(pelton, files):
 # ---- jobs together ----
 
 
+@recipe("Fan out, fan in")
+def test_fan(pelton, files):
+    work = repository(pelton, files)
+    build = pelton.wait_build(work.push().build, "success")
+    assert artifact(pelton, build, "wheel.txt") == b"one nozzle\none rotor\none shaft\n"
+    change(work, {"make-part.sh": files["make-part.sh"] + 'test "$1" != shaft\n'})
+    build = pelton.wait_build(work.push().build, "failed")
+    assert statuses(build)["wheel"] == "skipped"
+    listed = {entry["path"] for entry in pelton.client.get(f"/api/builds/{build['id']}/artifacts")["artifacts"]}
+    assert listed == {"parts/nozzle.txt", "parts/rotor.txt", "report-nozzle.txt", "report-rotor.txt", "report-shaft.txt"}
+
+
 @recipe("Clean up, whatever happens")
 def test_clean_up(pelton, files):
     work = repository(pelton, files)

@@ -52,6 +52,16 @@ static void values_are_handed_over_in_another_way(void **state) {
         AT "name \"steps.v.outputs.version\"; write outputs.NAME; in another job, needs.JOB.outputs.NAME");
 }
 
+static void files_are_handed_over_in_another_way(void **state) {
+    expect_problems(JOB("    dependencies: [a]\n"),
+                    "4:5: unknown key \"dependencies\" in job \"test\"; what it takes of "
+                    "the jobs that it needs, \"download\" names");
+    expect_problems(
+        "jobs: {test: {steps: [{uses: actions/download-artifact@v4, with: {build: ., tag: x}}]}}\n",
+        "1:30: \"uses\" of step 1 of job \"test\": expected \"docker\" or \"nix\", got "
+        "\"actions/download-artifact@v4\"; write \"download\" in the job");
+}
+
 static void actions_and_plugins_are_told_what_does_it_here(void **state) {
 #define USES(action) "jobs: {test: {steps: [{uses: " action ", with: {build: ., tag: x}}]}}\n"
 #define WAS(action)                                                                                          \
@@ -104,6 +114,7 @@ int main(void) {
         cmocka_unit_test(keys_of_jobs_at_the_top_are_told_where_they_belong),
         cmocka_unit_test(a_word_that_is_not_ours_is_explained),
         cmocka_unit_test(values_are_handed_over_in_another_way),
+        cmocka_unit_test(files_are_handed_over_in_another_way),
         cmocka_unit_test(actions_and_plugins_are_told_what_does_it_here),
         cmocka_unit_test(names_and_functions_of_others_are_translated),
         cmocka_unit_test(what_yaml_makes_of_a_line_is_told),

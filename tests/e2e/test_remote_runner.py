@@ -27,7 +27,7 @@ def test_a_runner_registers_once_and_runs_jobs(start_pelton, start_runner, tmp_p
 
 def test_a_runner_elsewhere_brings_what_jobs_made_to_those_that_need_it(start_pelton, start_runner):
     server = start_pelton("--runners", "0")
-    start_runner(server, "--token", registration_token(server))
+    start_runner(server, "--token", server.registration_token())
     make = "steps: ['mkdir d; cp greeting d/run; chmod +x d/run'], artifacts: {name: it, paths: [d]}"
     take = "checkout: false, needs: make, download: it, steps: ['d/run']"
     _, push = server.push("hello", {".pelton.yml": f"jobs:\n  make: {{{make}}}\n  take: {{{take}}}\n", "greeting": "#!/bin/sh\necho ran afar\n"})

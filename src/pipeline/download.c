@@ -67,14 +67,17 @@ static bool is_brought(Downloads *d, const PipeDownload *download) {
 
 /* What the jobs keep that the build of a part has is not known. */
 static bool may_be_of_build(const Downloads *d, const PipeDownload *download) {
-    bool is = d->file->known && !download->job;
+    const PipeFile *file = d->file;
 
-    for (size_t i = 0; !is && i < d->file->known_count; i++) {
-        const char *rest = str_after(d->file->known[i], download->job->text);
+    if (!download->job)
+        return file->known != NULL;
+    for (size_t i = 0; file->known && i < file->known_count; i++) {
+        const char *rest = str_after(file->known[i], download->job->text);
 
-        is = rest && (*rest == '\0' || str_after(rest, " ("));
+        if (rest && (*rest == '\0' || str_after(rest, " (")))
+            return true;
     }
-    return is;
+    return false;
 }
 
 /* ---- when none does ---- */

@@ -44,6 +44,7 @@ class Job:
     retry: int = 0
     outputs: bool = False  # its first step hands over o=NAME-ATTEMPT
     makes: list = field(default_factory=list)  # jobs that it hands over to its build
+    takes: dict = field(default_factory=dict)  # {path: size} of what it downloads from those that it needs
 
     def runs(self, attempt):
         """The steps that run in that attempt when nothing comes between, in order."""
@@ -61,14 +62,22 @@ class Job:
     def files(self, attempt):
         return {path: size for step in self.runs(attempt) for path, size in step.files.items()}
 
+    def _command(self, step, program, socket):
+        """Its first step fails without running when a download is not there to its last byte."""
+        command = step.command("./crash-step" if self.checkout else program, socket)
+        there = [f"[ \"$(stat -c %s {path})\" = {size} ]" for path, size in self.takes.items()]
+        return " && ".join([*there, command]) if there and step is self.steps[0] else command
+
     def as_json(self, program, socket):
         text = {"runs-on": {"executor": self.executor}, "checkout": self.checkout, "steps": [
-            {"name": f"step {step.number}",
-             "run": step.command("./crash-step" if self.checkout else program, socket),
+            {"name": f"step {step.number}", "run": self._command(step, program, socket),
              **({"if": "always()"} if step.always else {}),
              **({"env": {"GOT": f"${{{{ needs.{step.got}.outputs.o }}}}"}} if step.got else {})} for step in self.steps]}
         if any(step.files for step in self.steps):
-            text["artifacts"] = ["out-*"]
+            paths = [f"out-{self.name}-*"]
+            text["artifacts"] = [{"name": "out", "paths": paths}, {"name": "brief", "paths": paths, "keep": "1s"}]
+        if self.takes:
+            text["download"] = "out"
         if self.needs:
             text["needs"] = self.needs
         if self.limits:
@@ -169,11 +178,25 @@ def _hand_over(jobs):
             job.steps[0].options += ("output",)
 
 
+def _take(jobs):
+    """Those of a part as well, whose makers are in the build already."""
+    made = {job.name: job for job in jobs}
+
+    def below(job):
+        return {name for need in job.needs for name in [need, *below(made[need])]}
+
+    for job in jobs:
+        for name in sorted(below(job)):
+            if not made[name].retry and not any(step.always or step.exit_code for step in made[name].steps):
+                job.takes.update(made[name].files(1))
+
+
 def shape(rng, name):
     jobs, group = [], rng.random() < 0.2
     for number in range(rng.choice([1, 1, 2, 3, 5])):
         jobs.append(_job(rng, number, [job.name for job in jobs]))
     _hand_over([job for one in jobs for job in [one, *one.makes]])
+    _take([job for one in jobs for job in [one, *one.makes]])
     return Shape(jobs, name if group else "", rng.choice(["queued", "running", "none"]) if group else "")
 
 

@@ -6,10 +6,9 @@
 
 #define NAMES_MAX_BYTES ((size_t)16 << 20)
 
-int git_changed(const char *repo, const char *old_commit, const char *new_commit, const void *mem,
-                const char ***ret, size_t *ret_count, Err *err) {
-    const char *const argv[] = {"git",          "diff-tree", "-r",       "-z", "--name-only",
-                                "--no-renames", old_commit,  new_commit, NULL};
+/* argv: git diff-tree … with the two commits. */
+static int names(const char *repo, const char *const *argv, const char *old_commit, const char *new_commit,
+                 const void *mem, const char ***ret, size_t *ret_count, Err *err) {
     _cleanup_talloc_ GitEnv *env = git_env_new(NULL);
     _cleanup_buf_ Buf out = BUF_INIT;
     const char **paths = mem_array(mem, const char *, 1);
@@ -30,4 +29,20 @@ int git_changed(const char *repo, const char *old_commit, const char *new_commit
     *ret = paths;
     *ret_count = count;
     return 0;
+}
+
+#define DIFF "git", "diff-tree", "-r", "-z", "--name-only", "--no-renames"
+
+int git_changed(const char *repo, const char *old_commit, const char *new_commit, const void *mem,
+                const char ***ret, size_t *ret_count, Err *err) {
+    const char *const argv[] = {DIFF, old_commit, new_commit, NULL};
+
+    return names(repo, argv, old_commit, new_commit, mem, ret, ret_count, err);
+}
+
+int git_changed_since(const char *repo, const char *target, const char *head, const void *mem,
+                      const char ***ret, size_t *ret_count, Err *err) {
+    const char *const argv[] = {DIFF, "--merge-base", target, head, NULL};
+
+    return names(repo, argv, target, head, mem, ret, ret_count, err);
 }

@@ -22,7 +22,7 @@ static int packed_refs(const char *source, const void *mem, char **ret, Err *err
     size_t count = 0;
     int r;
 
-    r = git_refs_raw(source, scratch, &refs, &count, err);
+    r = git_refs_raw(source, false, scratch, &refs, &count, err);
     if (r < 0)
         return r;
     buf_adds(&out, "# pack-refs with: sorted \n");

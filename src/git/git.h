@@ -35,10 +35,14 @@ _must_check_ int git_hook_install(const char *repo, const char *pelton, const ch
 /* What a push has just changed in the repository survives a power loss: for its hook, which runs before the
  * pusher is told that all is well. */
 _must_check_ int git_sync(const char *repo, Err *err);
-/* Branches and tags, sorted by name, in mem. Branches come from files, one process for all tags; a tag that
- * is not on a commit is left out, and so is a name that is not UTF-8. */
+/* The number in "refs/pull/7/head", by which git hosts call the head of a pull request; 0: it is another ref.
+ */
+int64_t git_pull_number(const char *ref);
+/* Branches, heads of pull requests and tags, sorted by name, in mem. Branches come from files, one process
+ * for all others; what is not on a commit is left out, and so is a name that is not UTF-8. */
 _must_check_ int git_refs(const char *repo, const void *mem, GitRef **ret, size_t *ret_count, Err *err);
-/* The same stamp, and none of its times just now: no branch or tag has changed. Starts no process. */
+/* The same stamp, and none of its times just now: nothing that git_refs lists has changed. Starts no process.
+ */
 typedef struct GitStamp {
     uint64_t hash;
     int64_t newest; /* the newest time in it, µs: a change as late as this may share it */
@@ -60,6 +64,10 @@ _must_check_ int git_commit_read(const char *repo, const char *commit, const cha
  * is forty zeros; ERR_IO: a commit is not there (any more). */
 _must_check_ int git_changed(const char *repo, const char *old_commit, const char *new_commit,
                              const void *mem, const char ***ret, size_t *ret_count, Err *err);
+/* The same for what head has changed since it left target: between their merge base and head. ERR_IO also
+ * when they have none, or several. */
+_must_check_ int git_changed_since(const char *repo, const char *target, const char *head, const void *mem,
+                                   const char ***ret, size_t *ret_count, Err *err);
 /* Forgets what is kept of a repository: call it when one is deleted. */
 void git_forget(const char *repo);
 /* The repository's default branch as in HEAD ("main"), and setting it. */

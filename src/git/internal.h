@@ -16,9 +16,10 @@ typedef struct GitRawRef {
     bool packed; /* from packed-refs: a loose one of the same name is newer */
 } GitRawRef;
 
-/* All of refs/heads/ and refs/tags/, sorted by name, from the repository's files. */
-_must_check_ int git_refs_raw(const char *repo, const void *mem, GitRawRef **ret, size_t *ret_count,
-                              Err *err);
+/* All of refs/heads/ and refs/tags/, with `pulls` also the heads in refs/pull/, sorted by name, from the
+ * repository's files. */
+_must_check_ int git_refs_raw(const char *repo, bool pulls, const void *mem, GitRawRef **ret,
+                              size_t *ret_count, Err *err);
 /* All files and folders of a repository that was just made survive a power loss, but not its name. */
 _must_check_ int git_sync_new(const char *repo, Err *err);
 /* The hook's text. */

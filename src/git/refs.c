@@ -28,6 +28,16 @@ bool git_ref_valid(const char *name) {
     return name[len - 1] != '.' && !str_ends(name, ".lock");
 }
 
+int64_t git_pull_number(const char *ref) {
+    const char *digits = str_after(ref, "refs/pull/"), *end = digits ? strchr(digits, '/') : NULL;
+    _cleanup_talloc_ char *text = end ? mem_strndup(NULL, digits, (size_t)(end - digits)) : NULL;
+    int64_t number;
+
+    if (!text || !str_eq(end, "/head") || *text == '0' || !str_to_i64(text, 1, INT32_MAX, &number))
+        return 0;
+    return number;
+}
+
 /* ---- one ref ---- */
 
 /* "<hash>\n" or "ref: <name>\n". 1: *hash is set; 2: *target is; 0: there is no such file. */
@@ -146,11 +156,20 @@ static int read_ref(int dirfd, const char *name, char *hash, Err *err) {
 typedef struct Walk {
     const void *mem;
     int repo;
+    bool pulls;
     GitRawRef *refs;
     size_t count;
 } Walk;
 
 static int walk_folder(Walk *walk, const char *folder, int depth, Err *err);
+
+/* Of refs/pull/ only the heads: what lies beside them is for others. */
+static bool is_listed(const Walk *walk, const char *name) {
+    if (!git_ref_valid(name))
+        return false;
+    return str_after(name, "refs/heads/") || str_after(name, "refs/tags/") ||
+           (walk->pulls && git_pull_number(name));
+}
 
 static int walk_entry(Walk *walk, const char *name, unsigned char type, int depth, Err *err) {
     GitRawRef ref = {.name = name};
@@ -161,7 +180,7 @@ static int walk_entry(Walk *walk, const char *name, unsigned char type, int dept
         type = S_ISDIR(st.st_mode) ? DT_DIR : DT_REG;
     if (type == DT_DIR)
         return walk_folder(walk, name, depth + 1, err);
-    if (type != DT_REG || !git_ref_valid(name))
+    if (type != DT_REG || !is_listed(walk, name))
         return 0; /* a lock, or nothing that git would know */
     r = read_ref(walk->repo, name, ref.hash, err);
     if (r > 0)
@@ -196,10 +215,9 @@ static void add_packed(Walk *walk, const Buf *packed) {
         size_t len = packed_line(line, end, &name);
         GitRawRef ref = {.packed = true};
 
-        if (len && copy_hash(line, ref.hash) &&
-            (str_after(name, "refs/heads/") || str_after(name, "refs/tags/"))) {
+        if (len && copy_hash(line, ref.hash)) {
             ref.name = mem_strndup(walk->mem, name, len);
-            if (git_ref_valid(ref.name))
+            if (is_listed(walk, ref.name))
                 mem_append(walk->mem, walk->refs, walk->count, ref);
         }
         line = nl ? nl + 1 : end;
@@ -223,10 +241,11 @@ static size_t unique(GitRawRef *refs, size_t count) {
     return kept;
 }
 
-int git_refs_raw(const char *repo, const void *mem, GitRawRef **ret, size_t *ret_count, Err *err) {
+int git_refs_raw(const char *repo, bool pulls, const void *mem, GitRawRef **ret, size_t *ret_count,
+                 Err *err) {
     _cleanup_close_ int dirfd = open(repo, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     _cleanup_buf_ Buf packed = BUF_INIT;
-    Walk walk = {.mem = mem, .repo = dirfd};
+    Walk walk = {.mem = mem, .repo = dirfd, .pulls = pulls};
     int r;
 
     if (dirfd < 0)
@@ -234,6 +253,8 @@ int git_refs_raw(const char *repo, const void *mem, GitRawRef **ret, size_t *ret
     r = walk_folder(&walk, "refs/heads", 0, err);
     if (r >= 0)
         r = walk_folder(&walk, "refs/tags", 0, err);
+    if (r >= 0 && pulls)
+        r = walk_folder(&walk, "refs/pull", 0, err);
     if (r >= 0)
         r = read_packed_file(dirfd, &packed, err);
     if (r < 0)
@@ -246,7 +267,7 @@ int git_refs_raw(const char *repo, const void *mem, GitRawRef **ret, size_t *ret
     return 0;
 }
 
-/* ---- tags ---- */
+/* ---- tags, pull requests ---- */
 
 /* Asks git which commits the names (hashes, also short ones) stand for, all in one process. commits[i] is ""
  * where there is none. */
@@ -274,8 +295,9 @@ static int peel(const char *repo, const Buf *names, size_t count, GitHash *commi
     return 0;
 }
 
-static bool is_tag(const GitRawRef *ref) {
-    return str_after(ref->name, "refs/tags/") != NULL;
+/* Git lets nothing but commits in refs/heads/. */
+static bool is_branch(const GitRawRef *ref) {
+    return str_after(ref->name, "refs/heads/") != NULL;
 }
 
 int git_refs(const char *repo, const void *mem, GitRef **ret, size_t *ret_count, Err *err) {
@@ -283,25 +305,25 @@ int git_refs(const char *repo, const void *mem, GitRef **ret, size_t *ret_count,
     GitRawRef *raw = NULL;
     GitRef *refs;
     GitHash *commits;
-    size_t count = 0, tags = 0, kept = 0, tag = 0;
+    size_t count = 0, others = 0, kept = 0, other = 0;
     int r;
 
-    r = git_refs_raw(repo, mem, &raw, &count, err);
+    r = git_refs_raw(repo, true, mem, &raw, &count, err);
     if (r < 0)
         return r;
     assert(raw || count == 0);
     for (size_t i = 0; i < count; i++)
-        if (is_tag(&raw[i])) {
+        if (!is_branch(&raw[i])) {
             buf_addf(&asked, "%s^{commit}\n", raw[i].hash);
-            tags++;
+            others++;
         }
-    commits = mem_array(mem, GitHash, tags);
-    r = tags ? peel(repo, &asked, tags, commits, err) : 0;
+    commits = mem_array(mem, GitHash, others);
+    r = others ? peel(repo, &asked, others, commits, err) : 0;
     if (r < 0)
-        return err_wrap(err, "tags of %s", repo);
+        return err_wrap(err, "refs of %s", repo);
     refs = mem_array(mem, GitRef, count);
     for (size_t i = 0; i < count; i++) {
-        const char *commit = is_tag(&raw[i]) ? commits[tag++] : raw[i].hash;
+        const char *commit = is_branch(&raw[i]) ? raw[i].hash : commits[other++];
 
         if (*commit) /* a tag may also name a file or a tree */
             refs[kept++] = (GitRef){.name = raw[i].name, .commit = commit};
@@ -347,7 +369,7 @@ static int resolve_ref(const char *repo, int dirfd, const char *ref, const void 
     if (r <= 0)
         return r;
     if (str_after(ref, "refs/heads/")) {
-        *ret_commit = mem_strdup(mem, hash); /* git lets nothing but commits in there */
+        *ret_commit = mem_strdup(mem, hash);
     } else {
         r = resolve_hash(repo, hash, mem, ret_commit, err);
         if (r < 0)

@@ -18,6 +18,7 @@
 #define EARLY_MAX ((size_t)1024 * 1024) /* output before the body has ended: progress, a kilobyte or two */
 #define SAID_MAX ((size_t)4096)
 #define TERM_GRACE_MS 5000
+#define PUSH_OPTIONS "receive.advertisePushOptions"
 
 typedef struct Service {
     const char *rest; /* behind the repository in the path */
@@ -91,6 +92,7 @@ static const char *const *cgi_environment(HttpRequest *req, const char *repo, co
     git_env_add(env, "REMOTE_ADDR=%s", http_peer(req));
     git_env_add(env, "GIT_HTTP_EXPORT_ALL=1");
     git_env_add(env, "GIT_HTTP_MAX_REQUEST_BUFFER=32m"); /* of what a fetch says it has */
+    git_env_config(env, PUSH_OPTIONS, "true");           /* for repositories that are older than it is */
     add_header_variable(env, "REMOTE_USER", user);
     add_header_variable(env, "CONTENT_TYPE", http_header(req, "Content-Type"));
     add_header_variable(env, "HTTP_CONTENT_ENCODING", http_header(req, "Content-Encoding"));

@@ -61,7 +61,7 @@ static int take_folder(GitStamp *stamp, int parent, const char *name, int depth,
 }
 
 int git_refs_stamp(const char *repo, GitStamp *ret, Err *err) {
-    static const char *const folders[] = {"refs/heads", "refs/tags"};
+    static const char *const folders[] = {"refs/heads", "refs/tags", "refs/pull"};
     _cleanup_close_ int fd = open(repo, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     GitStamp stamp = {.hash = UINT64_C(14695981039346656037)};
     struct stat st;

@@ -20,6 +20,26 @@ static void what_differs_between_two_commits_is_listed(void **state) {
     assert_int_equal(count, 0);
 }
 
+static void what_a_branch_has_changed_since_it_left_another_is_listed(void **state) {
+    Fixture *f = *state;
+    char *head =
+        run(f, "cd work; echo 1 > a; git add .; git commit -qm one; git switch -qc topic; echo 1 > topic;"
+               " git add .; git commit -qm two; git push -q origin topic; git rev-parse HEAD");
+    char *target = run(f, "cd work; git switch -q main; echo 2 > a; git commit -qam three;"
+                          " git push -q origin main; git rev-parse HEAD");
+    char *alone = run(f, "cd work; git switch -q --orphan alone; git commit -q --allow-empty -m four;"
+                         " git push -q origin alone; git rev-parse HEAD");
+    const char **paths;
+    size_t count;
+
+    assert_ok(f, git_changed_since(f->repo, target, head, f, &paths, &count, &f->err));
+    assert_int_equal(count, 1);
+    assert_string_equal(paths[0], "topic");
+    assert_ok(f, git_changed_since(f->repo, head, head, f, &paths, &count, &f->err));
+    assert_int_equal(count, 0);
+    assert_err(ERR_IO, git_changed_since(f->repo, target, alone, f, &paths, &count, &f->err));
+}
+
 static void what_cannot_be_compared_is_an_error(void **state) {
     Fixture *f = *state;
     char *commit = run(
@@ -40,6 +60,7 @@ static void what_cannot_be_compared_is_an_error(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(what_differs_between_two_commits_is_listed),
+        TEST(what_a_branch_has_changed_since_it_left_another_is_listed),
         TEST(what_cannot_be_compared_is_an_error),
     };
 

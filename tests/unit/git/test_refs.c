@@ -175,6 +175,37 @@ static void all_refs_are_as_git_lists_them(void **state) {
     buf_done(&ours);
 }
 
+static void heads_of_pull_requests_are_listed_and_what_lies_beside_them_is_not(void **state) {
+    Fixture *f = *state;
+    char *two = two_commits(f);
+    GitRef *refs;
+    size_t count;
+
+    run(f, "cd work; git tag -a -m t t; git push -q origin HEAD:refs/pull/7/head HEAD~1:refs/pull/7/merge"
+           " HEAD:refs/pull/x/head t:refs/pull/12/head HEAD:refs/notes/a");
+    for (int packed = 0; packed < 2; packed++) {
+        assert_ok(f, git_refs(f->repo, f, &refs, &count, &f->err));
+        assert_int_equal(count, 4); /* and the two branches */
+        assert_string_equal(refs[2].name, "refs/pull/12/head");
+        assert_string_equal(refs[2].commit, two); /* behind the tag */
+        assert_string_equal(refs[3].name, "refs/pull/7/head");
+        assert_resolves(f, "refs/pull/7/head", two, "refs/pull/7/head");
+        run(f, "git -C \"$REPO\" pack-refs --all");
+    }
+}
+
+static void a_pull_request_has_a_number(void **state) {
+    static const char *const others[] = {
+        "refs/pull/0/head",       "refs/pull/07/head", "refs/pull/-7/head",          "refs/pull/7/merge",
+        "refs/pull/7/head/x",     "refs/pull/7",       "refs/pull/99999999999/head", "refs/pull//head",
+        "refs/heads/pull/7/head", "pull/7/head",       "refs/pull/+7/head",          "refs/pull/7 /head"};
+
+    assert_int_equal(git_pull_number("refs/pull/7/head"), 7);
+    assert_int_equal(git_pull_number("refs/pull/2147483647/head"), 2147483647);
+    for (size_t i = 0; i < ELEMENTS(others); i++)
+        assert_int_equal(git_pull_number(others[i]), 0);
+}
+
 static void no_repository_is_not_found(void **state) {
     Fixture *f = *state;
     const char *commit, *ref;
@@ -213,6 +244,8 @@ int main(void) {
         TEST(symbolic_refs_are_followed_but_not_in_circles),
         TEST(a_link_in_refs_is_not_followed),
         TEST(all_refs_are_as_git_lists_them),
+        TEST(heads_of_pull_requests_are_listed_and_what_lies_beside_them_is_not),
+        TEST(a_pull_request_has_a_number),
         TEST(no_repository_is_not_found),
         cmocka_unit_test(names_follow_gits_rules),
     };

@@ -22,7 +22,7 @@ static bool changed_by(Fixture *f, const char *script) {
     return before.hash != after.hash;
 }
 
-static void every_change_of_a_branch_or_tag_changes_the_stamp(void **state) {
+static void every_change_of_a_branch_tag_or_pull_request_changes_the_stamp(void **state) {
     Fixture *f = *state;
 
     run(f, "cd work; git commit -q --allow-empty -m one; git commit -q --allow-empty -m two");
@@ -31,7 +31,10 @@ static void every_change_of_a_branch_or_tag_changes_the_stamp(void **state) {
     assert_true(changed_by(f, "cd work; git push -q origin main:refs/heads/a/b/c"));
     assert_true(changed_by(f, "cd work; git push -q -f origin main~1:refs/heads/a/b/c"));
     assert_true(changed_by(f, "cd work; git push -q origin main:refs/tags/v1"));
+    assert_true(changed_by(f, "cd work; git push -q origin main~1:refs/pull/7/head"));
+    assert_true(changed_by(f, "cd work; git push -q origin main:refs/pull/7/head"));
     assert_true(changed_by(f, "git -C \"$REPO\" pack-refs --all"));
+    assert_true(changed_by(f, "cd work; git push -q origin :refs/pull/7/head"));
     assert_true(changed_by(f, "cd work; git push -q origin :refs/heads/a/b/c"));
     assert_true(changed_by(f, "cd work; git push -q origin :refs/tags/v1"));
 }
@@ -56,7 +59,7 @@ static void a_repository_that_is_not_there_is_an_error(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(every_change_of_a_branch_or_tag_changes_the_stamp),
+        TEST(every_change_of_a_branch_tag_or_pull_request_changes_the_stamp),
         TEST(what_is_no_branch_and_no_tag_leaves_the_stamp),
         TEST(a_repository_that_is_not_there_is_an_error),
     };

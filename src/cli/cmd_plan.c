@@ -4,7 +4,7 @@
 #include "cli/planned.h"
 
 typedef struct PlanOptions {
-    const char *branch, *event, *schedule;
+    const char *branch, *event, *schedule, *target;
     const char **inputs;
     bool dot;
 } PlanOptions;
@@ -29,6 +29,12 @@ static const Setting plan_flags[] = {
      .offset = offsetof(PlanOptions, schedule),
      .arg = "NAME",
      .help = "with --event schedule: the one that starts the build; the first one of the file"},
+    {.name = "target",
+     .type = SETTING_STRING,
+     .offset = offsetof(PlanOptions, target),
+     .fallback = "main",
+     .arg = "NAME",
+     .help = "with --event pull_request: the branch that it is for"},
     {.name = "input",
      .type = SETTING_WORDS,
      .offset = offsetof(PlanOptions, inputs),
@@ -196,6 +202,7 @@ static int plan_run(Cli *cli, void *arg, Err *err) {
         .commit = "here",
         .event = options->event,
         .schedule = options->schedule,
+        .target = str_eq(options->event, "pull_request") ? options->target : NULL,
     };
     _cleanup_buf_ Buf out = BUF_INIT;
     Planned planned;
@@ -227,6 +234,8 @@ static const char *const plan_examples[] = {
     "what a tag would run",
     "pelton plan --event schedule --schedule nightly",
     "what the schedule nightly would run",
+    "pelton plan --event pull_request --branch feature --target main",
+    "what a pull request would run",
     "pelton plan --dot | dot -Tsvg > plan.svg",
     "a picture of it",
     "pelton plan --json | jq '.jobs[].spec'",
@@ -237,7 +246,8 @@ static const char *const plan_examples[] = {
 const Command command_plan = {
     .name = "plan",
     .brief = "show the jobs of a pipeline file",
-    .usage = "plan [FILE] [--branch NAME] [--event EVENT] [--schedule NAME] [--input K=V]... [--dot]",
+    .usage = "plan [FILE] [--branch NAME] [--event EVENT] [--schedule NAME] [--target NAME] [--input K=V]... "
+             "[--dot]",
     .about = "Plans a build as a server would, without one: jobs by the stage at which they can start at the "
              "earliest,\n"
              "each with the jobs that it needs.",

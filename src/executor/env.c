@@ -16,6 +16,8 @@ const EnvVariable env_variables[] = {
     {"PELTON_REF", "the full ref: refs/heads/main, refs/tags/v1"},
     {"PELTON_BRANCH", "the branch; empty for a tag"},
     {"PELTON_TAG", "the tag; empty for a branch"},
+    {"PELTON_PULL_REQUEST", "the pull request's number; empty for what is none"},
+    {"PELTON_TARGET_BRANCH", "the branch that the pull request is for; empty for what is none"},
     {"PELTON_EVENT", "what started the build: push, tag, manual, pull_request, schedule"},
     {"PELTON_SCHEDULE", "which schedule started it, by its name; empty for other events"},
     {"PELTON_WORKSPACE", "the folder of the checkout, where steps start"},

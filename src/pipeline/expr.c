@@ -46,7 +46,7 @@ const ExprWord expr_functions[] = {
     {"always()", "whatever came before"},
     {"contains(a, b)", "the text a holds the text b; or the list a holds the value b"},
     {"changed(a, …)", "a file that fits one of the patterns (`'src/'`: all below it) differs from the commit "
-                      "before the push; true where "
+                      "before the push, in a pull request from where it left its target; true where "
                       "that is not known: a new branch, a tag, a start by hand"},
     {"hash(a, …)",
      "the SHA-256 of the workspace's files that fit the patterns, names and contents; in cache keys, in a "

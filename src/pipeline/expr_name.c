@@ -29,6 +29,9 @@ static const Name names[] = {
     {"event", offsetof(PlanContext, event), false, "`push`, `tag`, `manual`, `pull_request` or `schedule`"},
     {"schedule", offsetof(PlanContext, schedule), true,
      "the name of the schedule that started the build, `nightly`; empty for other events"},
+    {"target", offsetof(PlanContext, target), true, "the branch that a pull request is for; else empty"},
+    {"pull_request.number", offsetof(PlanContext, pull_number), true, "its number; else empty"},
+    {"pull_request.title", offsetof(PlanContext, pull_title), true, "its title, as far as it was told"},
     {"project", offsetof(PlanContext, project), false, "the project's name"},
     {"repo", offsetof(PlanContext, project), false, "the same"},
 };
@@ -46,9 +49,10 @@ static const ExprWord families[] = {
 
 /* What a wrong name may have meant: names, functions and truth. */
 static const char *const near_names[] = {
-    "branch",  "ref",     "tag",          "commit",         "event",         "project",  "repo",
-    "success", "failure", "cancelled",    "always",         "contains",      "changed",  "hash",
-    "true",    "false",   "commit.short", "commit.message", "commit.author", "schedule", NULL};
+    "branch",        "ref",      "tag",     "commit",    "event",        "project",
+    "repo",          "success",  "failure", "cancelled", "always",       "contains",
+    "changed",       "hash",     "true",    "false",     "commit.short", "commit.message",
+    "commit.author", "schedule", "target",  NULL};
 
 static Value text_value(const char *text) {
     return value_text(text ? text : "", text ? strlen(text) : 0);

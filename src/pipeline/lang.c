@@ -21,7 +21,7 @@ static const LangKey filter_keys[] = {
     {"branches", LANG_NAMES, offsetof(PipeFilter, branches), .expected = "a pattern or a list of them",
      .unset = "all", .also = "branch refs only",
      .help = "Branches that it is for, as patterns: `[main, \"release/*\"]`. Of a pull request: the one "
-             "that it is from."},
+             "that it is to go into, its target."},
     {"paths", LANG_PATTERNS, offsetof(PipeFilter, paths), .unset = "all", .also = "files changes",
      .help = "Only when one of these files has changed: `[\"src/**\"]`."},
     {"ignore", LANG_PATTERNS, offsetof(PipeFilter, ignore), .unset = "none",
@@ -32,7 +32,8 @@ const LangLevel lang_filter = {
     .heading = "`on.push`, `on.pull_request`",
     .help = "`push: [main]` is `push: {branches: [main]}`. What has changed is what differs from the commit "
             "before the push; of a "
-            "new branch, where that is not known, everything.",
+            "new branch, where that is not known, everything; of a pull request what it has changed since it "
+            "left its target.",
     .expected = "a mapping or a list of branches",
     .short_key = "branches",
     KEYS(filter_keys),

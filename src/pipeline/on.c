@@ -9,10 +9,11 @@ static bool name_fits(const LangNodes *patterns, const char *name) {
     return patterns->count == 0;
 }
 
-static const char *filter_refuses(const PipeFilter *filter, Changes *changes) {
+/* branch: the one that what happened is for. */
+static const char *filter_refuses(const PipeFilter *filter, const char *branch, Changes *changes) {
     const PlanContext *context = changes->context;
-    const char *branch = context->branch ? context->branch : "";
 
+    branch = branch ? branch : "";
     if (!filter)
         return mem_printf(changes->mem, "it is not for a %s", context->event);
     if (!name_fits(&filter->branches, branch))
@@ -52,9 +53,9 @@ static const char *refuses(const PipeOn *on, Changes *changes) {
     if (!on)
         return NULL;
     if (str_eq(context->event, "push"))
-        return filter_refuses(on->push, changes);
+        return filter_refuses(on->push, context->branch, changes);
     if (str_eq(context->event, "pull_request"))
-        return filter_refuses(on->pull_request, changes);
+        return filter_refuses(on->pull_request, context->target, changes);
     return str_eq(context->event, "tag") ? tag_refuses(on->tag, context, changes->mem) : NULL;
 }
 

@@ -26,20 +26,23 @@ typedef struct PlanSource {
     void *data;
     /* A file by its path from the root, in mem. ERR_NOT_FOUND; ERR_TOO_LARGE. */
     int (*file)(void *data, const char *path, const void *mem, const char **ret, size_t *ret_len, Err *err);
-    /* The paths of the files that the event has changed, in mem. Any error: it is not known. */
+    /* The paths of the files that the event has changed, a pull request since it left its target; in mem. Any
+     * error: it is not known. */
     int (*changed)(void *data, const void *mem, const char ***ret, size_t *ret_count, Err *err);
 } PlanSource;
 
 typedef struct PlanContext {
     const char *project, *branch, *ref, *commit;
-    const char *event;            /* "push", "tag", "manual", "pull_request", "schedule" */
-    const char *schedule;         /* the one of that event, by its name; NULL: none, or not known */
-    bool allow_shell;             /* the server lets pipelines use the shell executor */
-    bool no_deploy;               /* nothing is deployed, whatever the file says */
-    const PlanSource *source;     /* NULL: there is only the pipeline file */
-    const char *message, *author; /* of the commit; NULL: unknown */
-    const char *inputs;           /* given by hand: JSON object of texts, numbers and truths; NULL: nothing */
-    const PlanNeed *needs;        /* later only: not known to the planner */
+    const char *event;    /* "push", "tag", "manual", "pull_request", "schedule" */
+    const char *schedule; /* the one of that event, by its name; NULL: none, or not known */
+    const char *target;   /* the branch that a pull request is for; NULL: it is none, or not known … */
+    const char *pull_number, *pull_title; /* … as these */
+    bool allow_shell;                     /* the server lets pipelines use the shell executor */
+    bool no_deploy;                       /* nothing is deployed, whatever the file says */
+    const PlanSource *source;             /* NULL: there is only the pipeline file */
+    const char *message, *author;         /* of the commit; NULL: unknown */
+    const char *inputs;    /* given by hand: JSON object of texts, numbers and truths; NULL: nothing */
+    const PlanNeed *needs; /* later only: not known to the planner */
     size_t need_count;
     const PlanOutput *outputs; /* later only: of the job's own steps so far */
     size_t output_count;

@@ -311,11 +311,13 @@ static int plan_detected(const char *planner, const char *file, const char *exec
 
 static int plan_stages(const char *text, size_t len, const PlanContext *context, const void *mem, Plan **ret,
                        PlanProblems **ret_problems, Err *err) {
-    const char *tag = str_after(context->ref, "refs/tags/");
+    const char *tag = str_after(context->ref, "refs/tags/"), *ref = tag ? tag : context->branch;
     StagesInfo *info;
     int r = stages_plan(text, len, context, mem, ret, &info, ret_problems, err);
 
-    if (r >= 0 && !stages_wants(info, context->event, tag ? tag : context->branch, NULL))
+    if (str_eq(context->event, "pull_request"))
+        ref = context->target ? context->target : "";
+    if (r >= 0 && !stages_wants(info, context->event, ref, NULL))
         (*ret)->nothing = true;
     return r == -ERR_UNSUPPORTED || r == -ERR_INVALID ? fail_first(STAGES_FILE, *ret_problems, err) : r;
 }

@@ -505,6 +505,17 @@ static int read_given(const json_t *from, const void *mem, JobSpec *job, Err *er
     return r;
 }
 
+static int read_pull(const json_t *from, const void *mem, JobSpec *job, Err *err) {
+    json_t *pull = NULL;
+    int r = json_opt_object(from, "pull_request", &pull, err);
+
+    if (r == 0 && pull)
+        r = json_opt_i64(pull, "number", &job->pull_number, err);
+    if (r == 0 && pull)
+        r = opt_str(pull, "target", mem, &job->target, err);
+    return r;
+}
+
 static int read_job(const json_t *from, const void *mem, JobSpec *job, Err *err) {
     struct {
         const char *key, **place;
@@ -523,6 +534,8 @@ static int read_job(const json_t *from, const void *mem, JobSpec *job, Err *err)
         r = opt_str(from, texts[i].key, mem, texts[i].place, err);
     if (r == 0)
         r = read_origin(from, mem, job, err);
+    if (r == 0)
+        r = read_pull(from, mem, job, err);
     if (r == 0)
         r = json_opt_object(from, "spec", &spec, err);
     if (r == 0)
@@ -565,6 +578,7 @@ int spec_read(const char *text, size_t len, const void *mem, JobSpec **ret, Err 
         .event = "",
         .schedule = "",
         .build_url = "",
+        .target = "",
         .executor = "sandbox",
         .container = {.image = "", .pull = "missing", .user = ""},
         .checkout = true,

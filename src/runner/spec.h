@@ -59,7 +59,9 @@ typedef struct JobCache {
 typedef struct JobSpec {
     int64_t id, attempt, build;
     const char *name, *project, *commit, *ref, *branch, *event, *schedule, *build_url; /* never NULL */
-    const char *repository_url, *repository_path;                                      /* NULL: none */
+    const char *target;                           /* of a pull request; "" */
+    int64_t pull_number;                          /* 0: it is none */
+    const char *repository_url, *repository_path; /* NULL: none */
     int64_t project_id;
     Env env;         /* the specification's, then the job's */
     Env computed;    /* texts with ${{ }}: of names that are not in what is over the specification's */

@@ -44,6 +44,9 @@ static void fill_ours(const JobProcess *j, const ExecutorOps *ops, Env *env) {
     env_set(env, "PELTON_REF", s->ref);
     env_set(env, "PELTON_BRANCH", tag ? "" : s->branch);
     env_set(env, "PELTON_TAG", tag ? tag : "");
+    env_set(env, "PELTON_PULL_REQUEST",
+            s->pull_number ? mem_printf(env->mem, "%lld", (long long)s->pull_number) : "");
+    env_set(env, "PELTON_TARGET_BRANCH", s->target);
     env_set(env, "PELTON_EVENT", s->event);
     env_set(env, "PELTON_SCHEDULE", s->schedule);
     env_set(env, "PELTON_WORKSPACE", ops->workspace_inside ? ops->workspace_inside : j->workspace);

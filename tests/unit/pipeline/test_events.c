@@ -36,6 +36,7 @@ static int changed_of(void *data, const void *mem, const char ***ret, size_t *re
     return 0;
 }
 
+/* A pull request is one from "topic" for ref's branch. */
 static Case plan_world(const char *text, const World *world, const char *event, const char *branch,
                        const char *ref) {
     PlanSource source = {.data = (void *)world, .file = file_of, .changed = changed_of};
@@ -45,6 +46,12 @@ static Case plan_world(const char *text, const World *world, const char *event, 
     context.event = event;
     context.branch = branch;
     context.ref = ref;
+    if (str_eq(event, "pull_request")) {
+        context.branch = "topic";
+        context.target = branch;
+        context.pull_number = "7";
+        context.pull_title = "WIP: faster";
+    }
     return plan_in(text, &context);
 }
 
@@ -82,6 +89,44 @@ static void branches_and_tags_are_patterns(void **state) {
     assert_true(wants("{tag: [\"v*\"]}", "tag", "v1.0", NULL, NULL));
     assert_false(wants("{tag: [\"v*\"]}", "tag", "x1.0", NULL, NULL));
     assert_true(wants("{tag: {names: x*}}", "tag", "x1.0", NULL, NULL));
+}
+
+static void a_pull_requests_branch_is_its_target(void **state) {
+    assert_true(wants("{pull_request: [main]}", "pull_request", "main", NULL, NULL));
+    assert_false(wants("{pull_request: [topic]}", "pull_request", "main", NULL, NULL));
+    assert_false(wants("{push: [main]}", "pull_request", "main", NULL, NULL));
+    assert_true(wants("{pull_request: {paths: [\"src/**\"]}}", "pull_request", "main", "src/a", NULL));
+    assert_false(wants("{pull_request: {paths: [\"src/**\"]}}", "pull_request", "main", "docs/a", NULL));
+}
+
+static bool runs_in_pull(const char *condition) {
+    World world = {0};
+    _cleanup_talloc_ char *text =
+        mem_printf(NULL, "jobs:\n  test:\n    if: %s\n    steps: [make]\n", condition);
+    _cleanup_case_ Case c = plan_world(text, &world, "pull_request", "main", "refs/pull/7/head");
+
+    if (c.result < 0)
+        fail_msg("%s: %s", condition, c.err.msg);
+    return !c.plan->jobs[0].skip;
+}
+
+static void expressions_know_the_pull_request(void **state) {
+    assert_true(runs_in_pull("target == 'main' && branch == 'topic'"));
+    assert_true(runs_in_pull("pull_request.number == 7 && ref == 'refs/pull/7/head'"));
+    assert_false(runs_in_pull("\"!contains(pull_request.title, 'WIP')\""));
+    assert_true(runs_in_pull("tag == ''"));
+    expect_problems("jobs:\n  test:\n    if: github.base_ref == 'main'\n    steps: [make]\n",
+                    "3:9: condition of job \"test\": unknown name \"github.base_ref\"; write target");
+}
+
+static void elsewhere_there_is_no_pull_request(void **state) {
+    World world = {0};
+    _cleanup_case_ Case c =
+        plan_world("jobs:\n  test:\n    if: target == '' && pull_request.number == ''\n    steps: [make]\n",
+                   &world, "push", "main", "refs/heads/main");
+
+    assert_int_equal(c.result, 0);
+    assert_false(c.plan->jobs[0].skip);
 }
 
 static void paths_ask_what_has_changed(void **state) {
@@ -221,6 +266,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(events_are_chosen),
         cmocka_unit_test(branches_and_tags_are_patterns),
+        cmocka_unit_test(a_pull_requests_branch_is_its_target),
+        cmocka_unit_test(expressions_know_the_pull_request),
+        cmocka_unit_test(elsewhere_there_is_no_pull_request),
         cmocka_unit_test(paths_ask_what_has_changed),
         cmocka_unit_test(jobs_ask_what_has_changed),
         cmocka_unit_test(why_nothing_is_built_is_told),

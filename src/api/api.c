@@ -8,13 +8,14 @@
 #define PATIENCE_US 400
 
 extern const HttpRoute api_access[], api_artifacts[], api_builds[], api_caches[], api_deployments[],
-    api_downloads[], api_events[], api_jobs[], api_lease[], api_logs[], api_misc[], api_queue[], api_repos[],
-    api_rerun[], api_runners[], api_secrets[], api_pipelines[], api_pipeline_hook[], api_executions[];
+    api_downloads[], api_events[], api_jobs[], api_lease[], api_logs[], api_misc[], api_pulls[], api_queue[],
+    api_repos[], api_rerun[], api_runners[], api_secrets[], api_pipelines[], api_pipeline_hook[],
+    api_executions[];
 
 const HttpRoute *const api_tables[] = {
     api_misc,   api_access,      api_repos,     api_builds,        api_logs,       api_rerun,  api_artifacts,
     api_events, api_deployments, api_queue,     api_runners,       api_secrets,    api_caches, api_lease,
-    api_jobs,   api_downloads,   api_pipelines, api_pipeline_hook, api_executions, NULL,
+    api_jobs,   api_downloads,   api_pipelines, api_pipeline_hook, api_executions, api_pulls,  NULL,
 };
 
 void api_init(Api *api, const void *mem) {

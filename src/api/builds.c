@@ -1,5 +1,6 @@
 /* /api/builds (contracts/git-ci.md; document 3), with jobs and steps. */
 #include "api/finished.h"
+#include "api/pulls.h"
 #include "api/render.h"
 
 #include "base/clock.h"
@@ -224,6 +225,7 @@ static int render_whole(HttpRequest *req, JsonWriter *w, Err *err) {
     jw_str(w, "stop_reason", build->stop_reason);
     jw_str(w, "concurrency_group", str_empty(build->concurrency_group) ? NULL : build->concurrency_group);
     jw_bool(w, "held", build->held);
+    render_pull(w, build);
     if (build->rerun_of)
         jw_int(w, "rerun_of", build->rerun_of);
     else
@@ -296,8 +298,8 @@ static int check_rev(const char *field, const char *rev, Err *err) {
 
 static int hook(HttpRequest *req, Err *err) {
     Api *api = api_of(req);
-    const char *repo, *path, *new_rev, *ref, *pusher = "";
-    const char *old_rev = "0000000000000000000000000000000000000000";
+    const char *repo, *path;
+    RefChange change = {.old_rev = "0000000000000000000000000000000000000000", .pusher = ""};
     BuildOutcome outcome;
     Project *project;
     json_t *body;
@@ -308,17 +310,19 @@ static int hook(HttpRequest *req, Err *err) {
     if (r >= 0)
         r = json_get_str(body, "bare_repo_path", &path, err);
     if (r >= 0)
-        r = json_get_str(body, "new_rev", &new_rev, err);
+        r = json_get_str(body, "new_rev", &change.new_rev, err);
     if (r >= 0)
-        r = json_get_str(body, "ref", &ref, err);
+        r = json_get_str(body, "ref", &change.ref, err);
     if (r >= 0)
-        r = json_opt_str(body, "old_rev", &old_rev, err);
+        r = json_opt_str(body, "old_rev", &change.old_rev, err);
     if (r >= 0)
-        r = json_opt_str(body, "pusher", &pusher, err);
+        r = json_opt_str(body, "pusher", &change.pusher, err);
     if (r >= 0)
-        r = check_rev("new_rev", new_rev, err);
+        r = check_rev("new_rev", change.new_rev, err);
     if (r >= 0)
-        r = check_rev("old_rev", old_rev, err);
+        r = check_rev("old_rev", change.old_rev, err);
+    if (r >= 0)
+        r = pull_told(req, body, change.ref, &change.pull, err);
     if (r >= 0)
         r = load_repository(req, repo, &project, err);
     if (r < 0)
@@ -326,7 +330,7 @@ static int hook(HttpRequest *req, Err *err) {
     /* nobody makes us read a repository that is not ours by naming its path */
     if (!str_eq(path, project->path))
         return err_set(err, ERR_INVALID, "field \"bare_repo_path\": repository '%s' is not there", repo);
-    r = build_ref_changed(api->builds, project, ref, old_rev, new_rev, pusher, http_mem(req), &outcome, err);
+    r = build_ref_changed(api->builds, project, &change, http_mem(req), &outcome, err);
     if (r < 0) {
         /* the push is there all the same: nobody will tell us of it again */
         build_compare_ask(api->builds, project->id);
@@ -381,27 +385,40 @@ static int stand_for(json_t *body, const void *mem, BuildRequest *request, Err *
     return 0;
 }
 
-static int read_start(HttpRequest *req, BuildRequest *request, Project *project, Err *err) {
+/* The head of a pull request is built as one, by whatever name it is asked for. */
+static int read_ref(HttpRequest *req, json_t *body, BuildRequest *request, Err *err) {
+    const Project *project = request->project;
     const char *ref = NULL;
-    json_t *body, *env = NULL, *inputs = NULL;
-    int r = http_body_json(req, true, &body, err);
+    int r = json_opt_str(body, "ref", &ref, err);
 
-    if (r >= 0)
-        r = json_opt_str(body, "ref", &ref, err);
-    if (r >= 0)
-        r = json_opt_object(body, "env", &env, err);
-    if (r >= 0)
-        r = check_env("env", env, err);
-    if (r >= 0)
-        r = json_opt_object(body, "inputs", &inputs, err);
-    if (r >= 0)
-        r = read_jobs(body, http_mem(req), &request->jobs, err);
     if (r >= 0 && !ref)
         r = git_head(project->path, http_mem(req), &ref, err);
     if (r >= 0)
         r = git_resolve(project->path, ref, http_mem(req), &request->commit, &request->ref, err);
     if (r >= 0)
         r = stand_for(body, http_mem(req), request, err);
+    if (r < 0)
+        return r;
+    request->pull = pull_unknown(req, request->ref);
+    if (request->pull)
+        request->event = "pull_request";
+    return 0;
+}
+
+static int read_start(HttpRequest *req, json_t *body, BuildRequest *request, Err *err) {
+    json_t *env = NULL, *inputs = NULL, *pull = NULL;
+    int r = json_opt_object(body, "env", &env, err);
+
+    if (r >= 0)
+        r = check_env("env", env, err);
+    if (r >= 0)
+        r = json_opt_object(body, "inputs", &inputs, err);
+    if (r >= 0)
+        r = read_jobs(body, http_mem(req), &request->jobs, err);
+    if (r >= 0)
+        r = json_opt_object(body, "pull_request", &pull, err);
+    if (r >= 0)
+        r = pull ? pull_asked(req, body, pull, request, err) : read_ref(req, body, request, err);
     request->env = object_text(req, env);
     request->inputs = object_text(req, inputs);
     return r;
@@ -413,9 +430,12 @@ static int start(HttpRequest *req, Err *err) {
     BuildRequest request = {.event = "manual", .pusher = ((Principal *)http_principal(req))->name};
     BuildOutcome outcome;
     Project *project;
+    json_t *body;
     bool before;
     int r = load_repository(req, http_param(req, "name"), &project, err);
 
+    if (r >= 0)
+        r = http_body_json(req, true, &body, err);
     if (r >= 0)
         r = read_delivery(req, &request.delivery, err);
     if (r >= 0)
@@ -423,13 +443,14 @@ static int start(HttpRequest *req, Err *err) {
                             err);
     if (r >= 0 && !before) {
         request.project = project;
-        r = read_start(req, &request, project, err);
+        r = read_start(req, body, &request, err);
         if (r >= 0)
             r = build_create(b, &request, http_mem(req), &outcome, err);
     }
     if (r < 0)
         return r;
-    if (!outcome.id)
+    if (!outcome.id &&
+        !json_is_object(json_object_get(body, "pull_request"))) /* who asks by hand has meant a build */
         return err_set(err, ERR_INVALID, "%s", outcome.message);
     reply_outcome(req, &outcome);
     return 0;
@@ -463,7 +484,8 @@ const HttpRoute api_builds[] = {
          "{"
          "\"repo\":{\"type\":\"string\"},\"bare_repo_path\":{\"type\":\"string\"},\"new_rev\":{\"type\":"
          "\"string\"},"
-         "\"old_rev\":{\"type\":\"string\"},\"ref\":{\"type\":\"string\"},\"pusher\":{\"type\":\"string\"}}}",
+         "\"old_rev\":{\"type\":\"string\"},\"ref\":{\"type\":\"string\"},\"pusher\":{\"type\":\"string\"},"
+         "\"pull_request\":" SCHEMA_PULL "}}",
      .answer = SCHEMA_OUTCOME},
     {.method = HTTP_GET,
      .path = "/api/builds/{id}",
@@ -489,14 +511,15 @@ const HttpRoute api_builds[] = {
      .mode = HTTP_THREADED,
      .handle = start,
      .tag = "builds",
-     .summary = "Start a build by hand; the same Idempotency-Key gives the same build",
+     .summary =
+         "Start a build by hand, or one of a pull request; the same Idempotency-Key gives the same build",
      .status = 202,
      .request =
          "{\"type\":\"object\",\"properties\":{\"ref\":{\"type\":\"string\"},\"env\":{\"type\":\"object\","
          "\"additionalProperties\":{\"type\":\"string\"}},\"inputs\":{\"type\":\"object\","
          "\"additionalProperties\":"
          "{\"type\":[\"string\",\"number\",\"boolean\"]}},\"jobs\":{\"type\":\"array\",\"items\":{\"type\":"
-         "\"string\"}},\"branch\":{\"type\":\"string\"}}}",
+         "\"string\"}},\"branch\":{\"type\":\"string\"},\"pull_request\":" SCHEMA_PULL "}}",
      .answer = SCHEMA_OUTCOME},
     {0},
 };

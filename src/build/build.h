@@ -41,19 +41,34 @@ typedef struct Builds {
 Dispatch *dispatch_new(const void *mem);
 
 /* ---- how builds come to be ---- */
+typedef enum PullOrigin {
+    PULL_UNKNOWN, /* nothing was said: what was told before, else a fork */
+    PULL_TOLD,    /* by who may push, without a word of a fork: what was told before, else our own */
+    PULL_OWN,     /* a branch of the repository's own */
+    PULL_FORK,    /* somebody else's repository: what it builds is not trusted */
+} PullOrigin;
+
+/* As far as it is told; see build/pull.h. */
+typedef struct PullRequest {
+    int64_t number;
+    const char *source, *target, *title, *author; /* NULL: not told. Branches without refs/heads/ */
+    PullOrigin origin;
+} PullRequest;
+
 typedef struct BuildRequest {
     const Project *project;
     const char *commit;   /* 40 hex */
     const char *ref;      /* "refs/heads/main", or "" for a bare commit */
-    const char *event;    /* "push", "tag", "manual", "schedule" */
+    const char *event;    /* "push", "tag", "pull_request", "manual", "schedule" */
     const char *pusher;   /* "" when unknown */
     const char *env;      /* JSON object text of strings, or NULL */
     const char *inputs;   /* of the pipeline: JSON object text of texts, numbers and truths, or NULL */
     const char *old_rev;  /* push: what the ref was before; NULL otherwise */
     bool found;           /* push: by comparing refs, not told by the hook */
     const char *delivery; /* the same one is the same request; NULL: none */
-    bool untrusted;       /* from a fork, not approved: its jobs get no secrets */
+    bool untrusted;       /* of a stored pipeline: it works on a stranger's code; pull says it of others */
     bool no_deploy;
+    const PullRequest *pull;       /* of a pull request; its ref is pull_ref() then */
     const char *const *jobs;       /* only these and what they need, NULL-terminated; NULL: all */
     const struct ScheduleDue *due; /* of event "schedule", but for stored pipelines; else NULL */
     const struct PipelineRun *run; /* of a stored pipeline; its project may have no repository */
@@ -94,9 +109,13 @@ typedef struct RerunRequest {
 _must_check_ int build_rerun(Builds *b, const RerunRequest *request, const void *mem, BuildOutcome *ret,
                              Err *err);
 /* A ref of a hosted repository went from old_rev to new_rev (40 zeros: was not, is no more). */
-_must_check_ int build_ref_changed(Builds *b, const Project *project, const char *ref, const char *old_rev,
-                                   const char *new_rev, const char *pusher, const void *mem,
-                                   BuildOutcome *ret, Err *err);
+typedef struct RefChange {
+    const char *ref, *old_rev, *new_rev;
+    const char *pusher;      /* "" when unknown */
+    const PullRequest *pull; /* what was said with it, when it is a pull request's head; NULL: nothing */
+} RefChange;
+_must_check_ int build_ref_changed(Builds *b, const Project *project, const RefChange *change,
+                                   const void *mem, BuildOutcome *ret, Err *err);
 /* The thread that compares the refs of hosted repositories with what was seen, and builds what nobody told
  * us: all at the start and every every_us (0: never again), and those that it is asked to. */
 typedef struct CompareOptions {
@@ -251,6 +270,11 @@ _must_check_ int build_workspaces_remove(Builds *b, int64_t build_id, Err *err);
 /* Jobs that wait are cancelled at once; running ones are asked to stop and end when they have. by: who wants
  * it, for the build's message; "" nobody. Once more changes nothing. ERR_CONFLICT when finished. */
 _must_check_ int build_cancel(Builds *b, int64_t build_id, const char *by, Err *err);
+
+/* ---- approval ---- */
+/* A build from a fork is trusted from now on: its jobs that waited for that go on. by: who says so. Once more
+ * changes nothing. ERR_CONFLICT: it is not from a fork, or has finished. */
+_must_check_ int build_approve(Builds *b, int64_t build_id, const char *by, Err *err);
 
 /* ---- leases that end, and what is due ---- */
 /* The thread that ends leases and does what is to happen at a time; sleeps until the first of both. Gives

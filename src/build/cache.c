@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/id.h"
 #include "base/str.h"
+#include "build/pull.h"
 #include "git/git.h"
 #include <inttypes.h>
 
@@ -29,20 +30,29 @@ static void add_scope(const char *scopes[SCOPES + 1], const char *scope) {
     scopes[i] = scope;
 }
 
-/* Its own ref first. A pull request's branch is the one that it is for. */
+/* Where it keeps its own. What a commit of a fork keeps before anybody has looked at it no other commit
+ * reads: the next one may be harmless and be approved, and would run what this one has left, with secrets. */
+static const char *own_scope(const Build *build, const void *mem) {
+    return build->untrusted ? mem_printf(mem, "%s at %s", build->ref, build->commit) : build->ref;
+}
+
+/* Its own first. */
 static int scopes_of(Builds *b, const Build *build, const void *mem, const char *scopes[SCOPES + 1],
                      Err *err) {
     const char *head = NULL;
+    PullRequest pull;
     Project *project;
     Err ignored;
     int r = store_project_by_id(b->db, build->project_id, mem, &project, err);
 
+    if (r >= 0)
+        r = pull_of_build(build, mem, &pull, err);
     if (r < 0)
         return r;
     memset(scopes, 0, (SCOPES + 1) * sizeof(scopes[0]));
-    scopes[0] = build->ref;
-    if (str_eq(build->event, "pull_request"))
-        add_scope(scopes, mem_printf(mem, "refs/heads/%s", build->branch));
+    scopes[0] = own_scope(build, mem);
+    if (pull.target)
+        add_scope(scopes, mem_printf(mem, "refs/heads/%s", pull.target));
     if (git_head(project->path, mem, &head, &ignored) == 0 && head)
         add_scope(scopes, mem_printf(mem, "refs/heads/%s", head));
     return 0;
@@ -206,7 +216,7 @@ static int keep(Builds *b, const Job *job, Cache *c, BlobUpload **u, const char 
         return r;
     *c = (Cache){.project_id = build->project_id,
                  .uuid = uuid,
-                 .scope = build->ref,
+                 .scope = own_scope(build, mem),
                  .key = c->key,
                  .size = (int64_t)size,
                  .sha256 = sha,

@@ -1,7 +1,8 @@
 /* Caches: what a job keeps for later jobs of its project. Each belongs to the ref that it was made on: a job
  * reads its own ref's, then those of the branch that a pull request is for, then the default branch's, and
- * writes its own only, so that nobody can leave something for a branch that he may not push to. They are
- * limited in size, and the one that was used longest ago goes first. Thread-safe. */
+ * writes its own only, so that nobody can leave something for a branch that he may not push to. A build from
+ * a fork has those of its commit for its own, until it is approved. They are limited in size, and the one
+ * that was used longest ago goes first. Thread-safe. */
 #pragma once
 
 #include "build/build.h"

@@ -148,13 +148,18 @@ static int claim_one(Tx *tx, const BuildClaim *claim, int64_t id, const void *me
 }
 
 /* A job that names a secret which it cannot have ends instead of being given to a runner: *ret_job.id is 0.
- */
+ * So does one that should never have been queued. */
 static int give_secrets(Tx *tx, ClaimedJob *ret_job, const void *mem, Err *err) {
     JobEnd invalid = {.state = "failed", .reason = "invalid", .exit_code = -1};
     const Job job = ret_job->job;
-    int r = secrets_of_job(tx->b, &job, ret_job->build, mem, &ret_job->secrets, &ret_job->secret_count,
-                           &invalid.message, err);
+    const char *lacks = approval_lacks(ret_job->build, &job);
+    int r = 0;
 
+    if (lacks)
+        invalid.message = mem_printf(mem, "it %s, and comes from a fork that nobody has approved", lacks);
+    else
+        r = secrets_of_job(tx->b, &job, ret_job->build, mem, &ret_job->secrets, &ret_job->secret_count,
+                           &invalid.message, err);
     if (r < 0 || !invalid.message)
         return r;
     ret_job->job.id = 0;

@@ -5,8 +5,10 @@
 #include "base/id.h"
 #include "base/str.h"
 #include "build/pipelines.h"
+#include "build/pull.h"
 #include "git/git.h"
 #include <assert.h>
+#include <inttypes.h>
 
 /* A pipeline file is at most what the reader takes. */
 #define MAX_FILE (1024 * 1024)
@@ -21,7 +23,8 @@ typedef struct Draft {
     const char *problem; /* the whole text for the build's message */
     const char *nothing;
     PushState push;
-    bool sets; /* it is a push of the default branch: the project's schedules are what the plan has */
+    bool sets;        /* it is a push of the default branch: the project's schedules are what the plan has */
+    PullRequest pull; /* all that is known; number 0: it is none */
 } Draft;
 
 static const char *branch_of(const char *ref) {
@@ -29,6 +32,14 @@ static const char *branch_of(const char *ref) {
 
     /* a tag keeps its whole ref as its branch (document 3's contract) */
     return branch ? branch : ref;
+}
+
+static const char *branch_of_draft(const Draft *d) {
+    return d->pull.number ? pull_branch(&d->pull, d->mem) : branch_of(d->request->ref);
+}
+
+static bool is_untrusted(const Draft *d) {
+    return d->request->untrusted || d->pull.origin == PULL_FORK;
 }
 
 /* file: the first of plan_files that is there, which is the one that was read. */
@@ -70,7 +81,7 @@ static int choose_jobs(Draft *d, Err *err) {
 
 static int file_of_commit(void *data, const char *path, const void *mem, const char **ret, size_t *ret_len,
                           Err *err) {
-    const BuildRequest *request = data;
+    const BuildRequest *request = ((const Draft *)data)->request;
     const char *const paths[] = {path, NULL};
     GitCommit *commit;
     GitFile *files;
@@ -86,9 +97,20 @@ static int file_of_commit(void *data, const char *path, const void *mem, const c
     return 0;
 }
 
-static int changed_by_push(void *data, const void *mem, const char ***ret, size_t *ret_count, Err *err) {
-    const BuildRequest *request = data;
+static int changed_by_pull(const Draft *d, const void *mem, const char ***ret, size_t *ret_count, Err *err) {
+    const char *path = d->request->project->path, *target = mem_printf(mem, "refs/heads/%s", d->pull.target);
+    const char *commit, *full;
+    int r = git_resolve(path, target, mem, &commit, &full, err);
 
+    return r < 0 ? r : git_changed_since(path, commit, d->request->commit, mem, ret, ret_count, err);
+}
+
+static int changed_by_push(void *data, const void *mem, const char ***ret, size_t *ret_count, Err *err) {
+    const Draft *d = data;
+    const BuildRequest *request = d->request;
+
+    if (d->pull.number)
+        return changed_by_pull(d, mem, ret, ret_count, err);
     if (!request->old_rev)
         return err_set(err, ERR_NOT_FOUND, "there is nothing to compare with");
     return git_changed(request->project->path, request->old_rev, request->commit, mem, ret, ret_count, err);
@@ -97,9 +119,9 @@ static int changed_by_push(void *data, const void *mem, const char ***ret, size_
 static int plan_files_of(Draft *d, const GitFile *files, Err *err) {
     const char *contents[MAX_FILES];
     size_t lens[MAX_FILES];
-    PlanSource source = {.data = (void *)d->request, .file = file_of_commit, .changed = changed_by_push};
+    PlanSource source = {.data = d, .file = file_of_commit, .changed = changed_by_push};
     PlanContext context = {.project = d->request->project->name,
-                           .branch = branch_of(d->request->ref),
+                           .branch = branch_of_draft(d),
                            .ref = d->request->ref,
                            .commit = d->request->commit,
                            .event = d->request->event,
@@ -115,6 +137,7 @@ static int plan_files_of(Draft *d, const GitFile *files, Err *err) {
     const char *file = NULL;
     int r;
 
+    pull_tell(&d->pull, d->mem, &context);
     for (size_t i = 0; plan_files[i]; i++) {
         assert(i < MAX_FILES);
         contents[i] = files[i].content;
@@ -185,6 +208,9 @@ static int draft(Draft *d, Err *err) {
         if (r < 0)
             return r;
     }
+    r = request->pull ? pull_complete(d->b, request->project, request->pull, d->mem, &d->pull, err) : 0;
+    if (r < 0)
+        return r;
     r = git_commit_read(request->project->path, request->commit, plan_files, MAX_FILE, d->mem, &d->commit,
                         &files, err);
 
@@ -196,7 +222,7 @@ static int draft(Draft *d, Err *err) {
     }
     if (r < 0)
         return r;
-    skip = str_eq(request->event, "push") && skip_asked(d->commit);
+    skip = (str_eq(request->event, "push") || request->pull) && skip_asked(d->commit);
     if (!skip || d->sets)
         r = plan_files_of(d, files, err);
     if (skip)
@@ -206,9 +232,16 @@ static int draft(Draft *d, Err *err) {
 
 /* ---- rows ---- */
 
+/* A fork's file names any group that it likes, and takes turns with its own pull request's builds only. */
+static const char *group_of(const Draft *d) {
+    const char *group = d->plan ? d->plan->concurrency.group : NULL;
+
+    return group && d->pull.origin == PULL_FORK ? mem_printf(d->mem, "%s %s", d->request->ref, group) : group;
+}
+
 static int insert_build(Tx *tx, const Draft *d, Build *build, Err *err) {
     const BuildRequest *request = d->request;
-    const char *group = d->plan ? d->plan->concurrency.group : NULL;
+    const char *group = group_of(d);
     bool failed = d->problem != NULL;
     char uuid[ID_UUID_SIZE];
     int r;
@@ -219,7 +252,7 @@ static int insert_build(Tx *tx, const Draft *d, Build *build, Err *err) {
                      .project = request->project->name,
                      .commit = request->commit,
                      .ref = request->ref,
-                     .branch = branch_of(request->ref),
+                     .branch = branch_of_draft(d),
                      .event = request->event,
                      .planner = d->plan ? d->plan->planner : "",
                      .author = d->commit->author,
@@ -237,10 +270,10 @@ static int insert_build(Tx *tx, const Draft *d, Build *build, Err *err) {
                      .concurrency_limit = group ? d->plan->concurrency.limit : 1,
                      .held = group != NULL,
                      .schedule = request->due ? request->due->schedule->name : "",
-                     .timeout = d->plan ? d->plan->timeout_us : 0};
+                     .timeout = d->plan ? d->plan->timeout_us : 0,
+                     .pull = d->pull.number ? pull_text(&d->pull, tx->mem) : "",
+                     .untrusted = is_untrusted(d)};
     r = store_build_insert(tx->b->db, build, err);
-    if (r >= 0 && request->untrusted)
-        r = store_build_set_untrusted(tx->b->db, build->id, true, err);
     if (r < 0)
         return r;
     r = tx_event(tx, "created", build->id, build->state, err);
@@ -272,9 +305,14 @@ static Fit fit_of(const PlanFit *asked) {
                  .disk = asked->disk};
 }
 
+/* A fork's file may not put itself before everybody else's. */
+static int64_t priority_of(const Build *build, const PlanJob *planned) {
+    return build->untrusted ? MIN(planned->priority, (int64_t)0) : planned->priority;
+}
+
 int create_job(Tx *tx, const Build *build, const PlanJob *planned, int64_t position, JobOrigin origin,
                Job *job, Err *err) {
-    bool waits = origin.needs_left > 0 || planned->skip || build->held;
+    bool waits = origin.needs_left > 0 || planned->skip || build->held || build->untrusted;
     Fit fit = fit_of(&planned->fit);
     char uuid[ID_UUID_SIZE];
     int r = store_fit_put(tx->b->db, &fit, err);
@@ -291,7 +329,7 @@ int create_job(Tx *tx, const Build *build, const PlanJob *planned, int64_t posit
                  .executor = planned->fit.executor,
                  .arch = planned->fit.arch,
                  .fit_id = fit.id,
-                 .priority = planned->priority,
+                 .priority = priority_of(build, planned),
                  .retry = planned->retry,
                  .queue_timeout = planned->queue_timeout_us,
                  .allow_failure = planned->allow_failure,
@@ -325,10 +363,10 @@ static int insert_needs(Tx *tx, const Plan *plan, const Job *jobs, Err *err) {
 }
 
 /* Jobs that need nothing are queued by their insertion, unless their condition has a word in it, or the build
- * is held. */
+ * is held, or not trusted. */
 static int start_first(Tx *tx, const Plan *plan, const Job *jobs, const Build *build, Err *err) {
     for (size_t i = 0; i < plan->count; i++) {
-        bool decided = str_empty(jobs[i].condition) && !plan->jobs[i].skip;
+        bool decided = str_empty(jobs[i].condition) && !plan->jobs[i].skip && !build->untrusted;
         int r;
 
         if (plan->jobs[i].need_count > 0)
@@ -399,7 +437,7 @@ static int insert_whole(Tx *tx, const Draft *d, Build *build, Err *err) {
 
     if (r >= 0 && d->request->run)
         r = insert_execution(tx, d, build, err);
-    if (r >= 0 && d->plan)
+    if (r >= 0 && d->plan && d->pull.origin != PULL_FORK) /* a fork's file sends no mail of ours */
         r = notice_insert_all(tx, d->plan, build, err);
     if (r >= 0 && d->plan)
         r = insert_jobs(tx, d, build, err);
@@ -427,11 +465,48 @@ static int take_schedule(Tx *tx, const Draft *d, bool *ret, BuildOutcome *ret_ou
     return d->request->due ? schedule_take(tx, d->request, d->plan, d->problem != NULL, ret, err) : 0;
 }
 
+/* What was told of a pull request holds until more is; of a push that is told late it is older than that. */
+static int keep_pull(Tx *tx, const Draft *d, Err *err) {
+    const BuildRequest *request = d->request;
+
+    if (!d->pull.number || request->pull->origin == PULL_UNKNOWN || d->push.late)
+        return 0;
+    return store_pull_put(tx->b->db, request->project->id, d->pull.number, pull_text(&d->pull, tx->mem), err);
+}
+
+/* A pull request's push that was found before its hook could tell it, with less, or other things, known of
+ * it: it is as if it had not been. *ret_old: the build of it, NULL: none. */
+static int look_at_found(Tx *tx, Draft *d, Build **ret_old, Err *err) {
+    PushState *state = &d->push;
+    Build *old = NULL;
+    int r = 0;
+
+    if (!state->seen || !state->found || !d->pull.number || d->request->pull->origin == PULL_UNKNOWN)
+        return 0;
+    if (state->build)
+        r = store_build_load(tx->b->db, state->build, tx->mem, &old, err);
+    if (r < 0 || (old && str_eq(old->pull, pull_text(&d->pull, tx->mem))))
+        return r;
+    state->seen = false;
+    *ret_old = old;
+    return 0;
+}
+
+static int replace(Tx *tx, const Draft *d, const Build *old, const Build *by, Err *err) {
+    const char *why = d->nothing;
+
+    if (!old || old->finished_at)
+        return 0;
+    if (!why)
+        why = mem_printf(tx->mem, "superseded by build %" PRId64 ", which knows more of it", by->id);
+    return state_build_stop(tx, old, "superseded", why, err);
+}
+
 static int insert_all(Tx *tx, Draft *d, const void *mem, BuildOutcome *ret, Err *err) {
     const BuildRequest *request = d->request;
     bool push = request->old_rev != NULL;
     PushState *state = &d->push;
-    Build build = {0};
+    Build build = {0}, *found = NULL;
     bool before, due;
     int r = build_delivered(tx->b, request->project->id, request->delivery, trigger_kind(request), mem,
                             &before, ret, err);
@@ -443,12 +518,18 @@ static int insert_all(Tx *tx, Draft *d, const void *mem, BuildOutcome *ret, Err 
         return r;
     if (push)
         r = trigger_look(tx, request, state, err);
+    if (r >= 0)
+        r = look_at_found(tx, d, &found, err);
+    if (r >= 0)
+        r = keep_pull(tx, d, err);
     if (r < 0)
         return r;
     if (state->seen || (state->late && request->found)) /* where it is by now is found, or told, on its own */
         return reply_seen(tx, state, ret, mem, err);
     if (!d->nothing)
         r = insert_whole(tx, d, &build, err);
+    if (r >= 0)
+        r = replace(tx, d, found, &build, err);
     if (r >= 0 && push && !state->late)
         r = set_ref(tx, d, err);
     if (r >= 0 && request->due)

@@ -4,6 +4,7 @@
 #include "build/part.h"
 
 #include "base/str.h"
+#include "build/pull.h"
 #include <inttypes.h>
 
 typedef struct Insert {
@@ -31,9 +32,14 @@ static int plan(Builds *b, const Build *build, const char *text, const void *mem
                            .allow_shell = b->options.allow_shell,
                            .no_deploy = true};
     PlanProblems *problems = NULL;
-    int r = plan_part(text, strlen(text), &context, part->known, part->known_count, mem, &part->plan,
-                      &problems, err);
+    PullRequest pull;
+    int r = pull_of_build(build, mem, &pull, err);
 
+    if (r < 0)
+        return r;
+    pull_tell(&pull, mem, &context);
+    r = plan_part(text, strlen(text), &context, part->known, part->known_count, mem, &part->plan, &problems,
+                  err);
     if (r == -ERR_INVALID && problems)
         part->problem = create_problems(problems, PLAN_PART_FILE, err, mem);
     else if (r < 0)

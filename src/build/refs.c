@@ -5,6 +5,7 @@
 #include "base/str.h"
 #include "git/git.h"
 
+static const char not_built[] = "neither a branch, a tag nor the head of a pull request";
 static const char zero_rev[] = "0000000000000000000000000000000000000000";
 
 /* Without its default branch a repository has no schedules. */
@@ -23,6 +24,13 @@ static int store_only(Tx *tx, const BuildRequest *push, bool gone, const char *o
     return r < 0 ? r : trigger_insert(tx, push, 0, outcome, err);
 }
 
+/* What was told of a pull request goes with its head. */
+static int forget_pull(Tx *tx, const BuildRequest *push, Err *err) {
+    int64_t number = git_pull_number(push->ref);
+
+    return number ? store_pull_delete(tx->b->db, push->project->id, number, err) : 0;
+}
+
 /* A ref that was deleted; unless it was pushed again meanwhile, which is told, or found, on its own. */
 static int forget(Builds *b, const BuildRequest *push, Err *err) {
     BuildRequest deleted = *push;
@@ -37,15 +45,17 @@ static int forget(Builds *b, const BuildRequest *push, Err *err) {
     r = trigger_ref_now(push->project, push->ref, tx.mem, &now, err);
     if (r >= 0 && !(now && push->found))
         r = store_only(&tx, &deleted, !now, "deleted", err);
+    if (r >= 0 && !now)
+        r = forget_pull(&tx, push, err);
     return tx_end(&tx, r, err);
 }
 
-/* Notes, pull requests' heads and the like. */
+/* Notes, what a forge has merged for a pull request, and the like. */
 static int pass_over(Builds *b, const BuildRequest *push, Err *err) {
     Tx tx;
     int r = tx_begin(b, &tx, err);
 
-    return r < 0 ? r : tx_end(&tx, store_only(&tx, push, false, "neither a branch nor a tag", err), err);
+    return r < 0 ? r : tx_end(&tx, store_only(&tx, push, false, not_built, err), err);
 }
 
 /* HEAD of a new repository names a branch that may never come: it follows the first one that is pushed
@@ -68,17 +78,30 @@ static void adopt_head(const BuildRequest *push, const void *mem) {
         log_err("build", "set the default branch", &err);
 }
 
+/* NULL: the ref is not the head of one. */
+static const PullRequest *pull_of(const BuildRequest *push, const void *mem) {
+    int64_t number = git_pull_number(push->ref);
+    PullRequest *pull;
+
+    if (!number || push->pull)
+        return number ? push->pull : NULL;
+    pull = mem_new(mem, PullRequest);
+    pull->number = number;
+    return pull;
+}
+
 static int ref_changed(Builds *b, BuildRequest *push, const void *mem, BuildOutcome *ret, Err *err) {
     bool tag = str_after(push->ref, "refs/tags/") != NULL;
     const char *message = NULL, *full;
     int r = 0;
 
-    push->event = tag ? "tag" : "push";
+    push->pull = pull_of(push, mem);
+    push->event = tag ? "tag" : push->pull ? "pull_request" : "push";
     if (str_eq(push->commit, zero_rev)) {
         message = mem_printf(mem, "%s was deleted", push->ref);
         r = forget(b, push, err);
-    } else if (!tag && !str_after(push->ref, "refs/heads/")) {
-        message = mem_printf(mem, "%s is neither a branch nor a tag", push->ref);
+    } else if (!tag && !push->pull && !str_after(push->ref, "refs/heads/")) {
+        message = mem_printf(mem, "%s is %s", push->ref, not_built);
         r = pass_over(b, push, err);
     }
     if (message) {
@@ -93,14 +116,19 @@ static int ref_changed(Builds *b, BuildRequest *push, const void *mem, BuildOutc
     if (r < 0)
         return r;
     /* before the push counts as seen: what dies in between is done again, and each of them runs once */
-    pipelines_of_push(b, push);
+    if (!push->pull)
+        pipelines_of_push(b, push);
     return build_create(b, push, mem, ret, err);
 }
 
-int build_ref_changed(Builds *b, const Project *project, const char *ref, const char *old_rev,
-                      const char *new_rev, const char *pusher, const void *mem, BuildOutcome *ret, Err *err) {
-    BuildRequest push = {
-        .project = project, .ref = ref, .commit = new_rev, .old_rev = old_rev, .pusher = pusher};
+int build_ref_changed(Builds *b, const Project *project, const RefChange *change, const void *mem,
+                      BuildOutcome *ret, Err *err) {
+    BuildRequest push = {.project = project,
+                         .ref = change->ref,
+                         .commit = change->new_rev,
+                         .old_rev = change->old_rev,
+                         .pusher = change->pusher,
+                         .pull = change->pull};
 
     return ref_changed(b, &push, mem, ret, err);
 }

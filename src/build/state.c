@@ -145,7 +145,7 @@ static int ready(Tx *tx, const Job *job, const Build *build, Ended *ended, Err *
     if (r < 0)
         return r;
     if (!skip)
-        return state_job_queue(tx, job, err);
+        return approval_lacks(build, job) ? 0 : state_job_queue(tx, job, err);
     end.reason = reason;
     end.message = skip;
     r = end_one(tx, job, -1, &end, err);
@@ -317,7 +317,7 @@ int state_build_begin(Tx *tx, const Build *build, Err *err) {
     int r = store_jobs_of_build(tx->b->db, build->id, tx->mem, &jobs, &count, err);
 
     for (size_t i = 0; r >= 0 && i < count; i++)
-        if (str_eq(jobs[i].state, "blocked") && jobs[i].needs_left == 0)
+        if (str_eq(jobs[i].state, "blocked") && jobs[i].needs_left == 0 && jobs[i].attempt == 0)
             r = state_job_ready(tx, &jobs[i], build, err);
     return r;
 }

@@ -59,7 +59,7 @@ _must_check_ int state_job_queue(Tx *tx, const Job *job, Err *err);
 /* A job whose needs have all ended (or that has none): queued, or skipped by its condition; then what
  * follows. */
 _must_check_ int state_job_ready(Tx *tx, const Job *job, const Build *build, Err *err);
-/* The jobs of a new build that wait for nothing, all blocked still. */
+/* The jobs of a build that wait for nothing but this: all blocked still, and never tried. */
 _must_check_ int state_build_begin(Tx *tx, const Build *build, Err *err);
 /* Ends the build when no job is left. */
 _must_check_ int state_build_settle(Tx *tx, int64_t build_id, Err *err);
@@ -170,6 +170,11 @@ _must_check_ int notice_insert_all(Tx *tx, const Plan *plan, const Build *build,
 _must_check_ int notice_begun(Tx *tx, int64_t build_id, Err *err);
 _must_check_ int notice_ended(Tx *tx, int64_t build_id, const char *state, Err *err);
 
+/* ---- approval ---- */
+/* What the job, of a build that nobody has approved, does that it must not; NULL: nothing. A constant that
+ * goes on from "it". */
+const char *approval_lacks(const Build *build, const Job *job);
+
 /* ---- triggers ---- */
 typedef struct Compare Compare;
 /* Builds what has changed in a hosted repository since we looked, or were told. Adds the number of changed
@@ -177,7 +182,8 @@ typedef struct Compare Compare;
 _must_check_ int refs_compare(Builds *b, const Project *project, size_t *count, Err *err);
 
 typedef struct PushState {
-    bool seen;     /* it was told before */
+    bool seen;     /* it was told before, or … */
+    bool found;    /* … found, by comparing refs */
     int64_t build; /* of the time before; 0: none came of it */
     bool late;     /* the ref is elsewhere by now: its next push was told first, or is about to be */
 } PushState;
@@ -186,7 +192,8 @@ _must_check_ int trigger_look(Tx *tx, const BuildRequest *push, PushState *ret, 
 /* The commit that the ref is at in the repository, NULL when it is gone. Starts git for a tag. */
 _must_check_ int trigger_ref_now(const Project *project, const char *ref, const void *mem, const char **ret,
                                  Err *err);
-/* Of the request's trigger: what happened, "pipeline" for what a stored pipeline makes of it. */
+/* Of the request's trigger: what happened; "pipeline" for what a stored pipeline makes of it, "manual" for
+ * what was asked for. */
 const char *trigger_kind(const BuildRequest *request);
 _must_check_ int trigger_insert(Tx *tx, const BuildRequest *request, int64_t build_id, const char *outcome,
                                 Err *err);

@@ -53,6 +53,7 @@ int trigger_look(Tx *tx, const BuildRequest *push, PushState *ret, Err *err) {
     state.late = !str_eq(now, push->commit);
     if (last && same(push, last, known, state.late)) {
         state.seen = true;
+        state.found = str_eq(last->kind, "found");
         state.build = last->build_id;
     }
     *ret = state;
@@ -95,7 +96,9 @@ int build_delivered(Builds *b, int64_t project_id, const char *delivery, const c
 }
 
 const char *trigger_kind(const BuildRequest *request) {
-    return request->run ? "pipeline" : request->event;
+    if (request->run)
+        return "pipeline";
+    return request->pull && !request->old_rev ? "manual" : request->event;
 }
 
 int trigger_insert(Tx *tx, const BuildRequest *request, int64_t build_id, const char *outcome, Err *err) {

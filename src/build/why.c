@@ -69,6 +69,23 @@ static int waits_for_group(Why *w, const Job *job, const void *mem, const char *
     return 0;
 }
 
+/* "waits for approval: it comes from a fork, and names secrets: pelton build approve 12" */
+static int waits_for_approval(Why *w, const Job *job, const void *mem, const char **ret, Err *err) {
+    const char *lacks;
+    Build *build;
+    int r;
+
+    if (!str_eq(job->state, "blocked") || job->needs_left > 0)
+        return 0;
+    r = store_build_load(w->b->db, job->build_id, mem, &build, err);
+    lacks = r < 0 ? NULL : approval_lacks(build, job);
+    if (lacks)
+        *ret =
+            mem_printf(mem, "waits for approval: it comes from a fork, and %s: pelton build approve %" PRId64,
+                       lacks, build->id);
+    return r;
+}
+
 /* "retry 2 of 3 in 8 s" */
 static int waits_for_retry(Why *w, const Job *job, const void *mem, const char **ret, Err *err) {
     int64_t due, times;
@@ -118,8 +135,8 @@ static int waits_for_deployer(Why *w, const Job *job, const void *mem, const cha
 }
 
 static const WhyReason reasons[] = {
-    waits_for_needs, waits_for_group,    waits_for_retry, queue_is_paused,
-    no_room,         waits_for_deployer, why_runner,
+    waits_for_needs, waits_for_group, waits_for_approval, waits_for_retry,
+    queue_is_paused, no_room,         waits_for_deployer, why_runner,
 };
 
 int build_why(Why *w, const Job *job, const void *mem, const char **ret, Err *err) {

@@ -6,7 +6,8 @@
     "b.author,"                                                                                              \
     " b.email, b.subject, b.pusher, b.env, b.state, b.reason, b.message, b.jobs_left, b.created_at,"         \
     " b.started_at, b.finished_at, b.concurrency_limit, b.held, b.timeout, b.rerun_of, b.concurrency_group," \
-    " b.stop_reason, b.stop_message, b.schedule FROM build b JOIN project p ON p.id = b.project_id"
+    " b.stop_reason, b.stop_message, b.schedule, b.pull, b.untrusted, b.approved_by FROM build b JOIN "      \
+    "project p ON p.id = b.project_id"
 
 static void fill(DbStmt *st, const void *mem, void *row) {
     Build *b = row;
@@ -30,6 +31,9 @@ static void fill(DbStmt *st, const void *mem, void *row) {
     b->stop_reason = row_text(st, 26, mem);
     b->stop_message = row_text(st, 27, mem);
     b->schedule = row_text(st, 28, mem);
+    b->pull = row_text(st, 29, mem);
+    b->untrusted = db_int(st, 30) != 0;
+    b->approved_by = row_text(st, 31, mem);
 }
 
 int store_build_insert(Db *db, Build *b, Err *err) {
@@ -38,14 +42,15 @@ int store_build_insert(Db *db, Build *b, Err *err) {
         db, &id, err,
         "INSERT INTO build (uuid, project_id, commit_hash, ref, branch, event, planner, author, email,"
         " subject, pusher, env, state, reason, message, jobs_left, created_at, started_at, finished_at,"
-        " concurrency_group, concurrency_limit, held, timeout, rerun_of, schedule)"
-        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19,"
-        " ?20, ?21, ?22, ?23, ?24, ?25) RETURNING id",
-        "sisssssssssssssiiiisiiiis", b->uuid, b->project_id, b->commit, b->ref, b->branch, b->event,
+        " concurrency_group, concurrency_limit, held, timeout, rerun_of, schedule, pull, untrusted,"
+        " approved_by) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,"
+        " ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28) RETURNING id",
+        "sisssssssssssssiiiisiiiissis", b->uuid, b->project_id, b->commit, b->ref, b->branch, b->event,
         b->planner, b->author, b->email, b->subject, b->pusher, b->env, b->state, b->reason, b->message,
         b->jobs_left, b->created_at, b->started_at, b->finished_at,
         b->concurrency_group ? b->concurrency_group : "", b->concurrency_limit, (int64_t)b->held, b->timeout,
-        b->rerun_of, b->schedule ? b->schedule : "");
+        b->rerun_of, b->schedule ? b->schedule : "", b->pull ? b->pull : "", (int64_t)b->untrusted,
+        b->approved_by ? b->approved_by : "");
 
     if (r < 0)
         return r;
@@ -90,6 +95,12 @@ int store_build_start(Db *db, int64_t id, int64_t now, bool *ret_changed, Err *e
 int store_build_unhold(Db *db, int64_t id, Err *err) {
     return rows_update(db, err, "the build is not held",
                        "UPDATE build SET held = 0 WHERE id = ?1 AND held = 1 AND state = 'queued'", "i", id);
+}
+
+int store_build_approve(Db *db, int64_t id, const char *by, Err *err) {
+    return rows_update(db, err, "the build waits for no approval",
+                       "UPDATE build SET untrusted = 0, approved_by = ?2 WHERE id = ?1 AND untrusted = 1",
+                       "is", id, by);
 }
 
 int store_build_request_stop(Db *db, int64_t id, const char *reason, const char *message, Err *err) {

@@ -142,6 +142,35 @@ int store_refs(Db *db, int64_t project_id, const void *mem, RefRow **ret, size_t
                     "SELECT name, commit_hash FROM ref WHERE project_id = ?1 ORDER BY name", "i", project_id);
 }
 
+static void fill_facts(DbStmt *st, const void *mem, void *row) {
+    *(const char **)row = row_text(st, 0, mem);
+}
+
+int store_pull_get(Db *db, int64_t project_id, int64_t number, const void *mem, const char **ret_facts,
+                   Err *err) {
+    const char **facts;
+    int r = rows_one(db, mem, sizeof(*facts), fill_facts, "pull request", &facts, err,
+                     "SELECT facts FROM pull_request WHERE project_id = ?1 AND number = ?2", "ii", project_id,
+                     number);
+
+    if (r < 0 && r != -ERR_NOT_FOUND)
+        return r;
+    *ret_facts = r < 0 ? NULL : *facts;
+    return 0;
+}
+
+int store_pull_put(Db *db, int64_t project_id, int64_t number, const char *facts, Err *err) {
+    return db_exec(db, NULL, err,
+                   "INSERT INTO pull_request (project_id, number, facts) VALUES (?1, ?2, ?3)"
+                   " ON CONFLICT (project_id, number) DO UPDATE SET facts = excluded.facts",
+                   "iis", project_id, number, facts);
+}
+
+int store_pull_delete(Db *db, int64_t project_id, int64_t number, Err *err) {
+    return db_exec(db, NULL, err, "DELETE FROM pull_request WHERE project_id = ?1 AND number = ?2", "ii",
+                   project_id, number);
+}
+
 int store_trigger_insert(Db *db, const Trigger *t, int64_t *ret_id, Err *err) {
     return db_query_int(
         db, ret_id, err,
@@ -173,6 +202,6 @@ int store_trigger_last(Db *db, int64_t project_id, const char *ref, const char *
     return rows_one(
         db, mem, sizeof(Trigger), fill_trigger, "trigger", ret, err,
         "SELECT build_id, kind, old_rev, outcome FROM trigger_event WHERE project_id = ?1 AND ref = ?2"
-        " AND new_rev = ?3 AND kind IN ('push', 'tag', 'found') ORDER BY id DESC LIMIT 1",
+        " AND new_rev = ?3 AND kind IN ('push', 'tag', 'pull_request', 'found') ORDER BY id DESC LIMIT 1",
         "iss", project_id, ref, new_rev);
 }

@@ -449,6 +449,21 @@ static const char schedules[] = "CREATE TABLE schedule ("
                                 " UNIQUE (project_id, name)) STRICT;"
                                 "ALTER TABLE build ADD COLUMN schedule TEXT NOT NULL DEFAULT '';";
 
+/* facts, pull: JSON (build/pull.h). Heads of pull requests that were told when nothing was built of them are
+ * known: they are not found as new ones. */
+static const char pull_requests[] =
+    "CREATE TABLE pull_request ("
+    " project_id INTEGER NOT NULL REFERENCES project (id),"
+    " number INTEGER NOT NULL,"
+    " facts TEXT NOT NULL,"
+    " PRIMARY KEY (project_id, number)) STRICT;"
+    "ALTER TABLE build ADD COLUMN pull TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE build ADD COLUMN approved_by TEXT NOT NULL DEFAULT '';"
+    "INSERT INTO ref (project_id, name, commit_hash, updated_at)"
+    " SELECT project_id, ref, new_rev, created_at FROM trigger_event t"
+    " WHERE ref LIKE 'refs/pull/%/head' AND kind = 'push' AND id = (SELECT MAX(id) FROM trigger_event n"
+    " WHERE n.project_id = t.project_id AND n.ref = t.ref);";
+
 const DbMigration store_migrations[] = {
     {.version = 1, .name = "foundation", .sql = foundation},
     {.version = 2, .name = "session parents", .sql = session_parents},
@@ -462,5 +477,6 @@ const DbMigration store_migrations[] = {
     {.version = 10, .name = "outputs", .sql = outputs},
     {.version = 11, .name = "schedules", .sql = schedules},
     {.version = 12, .name = "named artifacts", .sql = named_artifacts},
+    {.version = 13, .name = "pull requests", .sql = pull_requests},
 };
 const size_t store_migration_count = ELEMENTS(store_migrations);

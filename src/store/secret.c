@@ -57,17 +57,3 @@ int store_secret_delete(Db *db, int64_t org_id, int64_t project_id, const char *
         return r;
     return changes ? 0 : err_set(err, ERR_NOT_FOUND, "there is no secret %s", name);
 }
-
-int store_build_set_untrusted(Db *db, int64_t id, bool untrusted, Err *err) {
-    return rows_update(db, err, "the build is gone", "UPDATE build SET untrusted = ?2 WHERE id = ?1", "ii",
-                       id, (int64_t)untrusted);
-}
-
-int store_build_untrusted(Db *db, int64_t id, bool *ret, Err *err) {
-    int64_t untrusted = 0;
-    int r = db_query_int(db, &untrusted, err, "SELECT untrusted FROM build WHERE id = ?1", "i", id);
-
-    if (r >= 0)
-        *ret = untrusted != 0;
-    return r;
-}

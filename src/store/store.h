@@ -38,11 +38,17 @@ typedef struct RefRow {
 _must_check_ int store_refs(Db *db, int64_t project_id, const void *mem, RefRow **ret, size_t *ret_count,
                             Err *err);
 
+/* What is known of a pull request, as JSON (build/pull.h); NULL: nothing. */
+_must_check_ int store_pull_get(Db *db, int64_t project_id, int64_t number, const void *mem,
+                                const char **ret_facts, Err *err);
+_must_check_ int store_pull_put(Db *db, int64_t project_id, int64_t number, const char *facts, Err *err);
+_must_check_ int store_pull_delete(Db *db, int64_t project_id, int64_t number, Err *err);
+
 typedef struct Trigger {
     int64_t project_id, build_id;
     const char *delivery; /* NULL: none */
-    const char
-        *kind; /* "push", "tag", "found" (by comparing refs), "delete", "manual", "schedule", "rerun" */
+    const char *kind;     /* "push", "tag", "pull_request", "found" (by comparing refs), "delete", "manual",
+                           * "schedule", "rerun" */
     const char *ref, *old_rev, *new_rev, *pusher, *outcome;
 } Trigger;
 /* The trigger of that delivery: its build_id (0: none), kind, old_rev and outcome. ERR_NOT_FOUND. */
@@ -68,6 +74,9 @@ typedef struct Build {
     int64_t timeout;                        /* µs from its start; 0: none */
     int64_t rerun_of;                       /* the build that it repeats; 0: none */
     const char *schedule;                   /* of event "schedule": which one; NULL or "": none */
+    const char *pull;        /* of a pull request: what was known of it, as JSON (build/pull.h); "" */
+    bool untrusted;          /* it comes from somebody else's fork, and nobody has approved it */
+    const char *approved_by; /* who has; "" */
 } Build;
 _must_check_ int store_build_insert(Db *db, Build *b, Err *err); /* fills in id; counts it in its project */
 /* When it finished; 0: it has not. ERR_NOT_FOUND. */
@@ -79,6 +88,8 @@ _must_check_ int store_builds(Db *db, int64_t project_id, int64_t before, int64_
 /* queued → running, once; *ret_changed tells. */
 _must_check_ int store_build_start(Db *db, int64_t id, int64_t now, bool *ret_changed, Err *err);
 _must_check_ int store_build_unhold(Db *db, int64_t id, Err *err);
+/* Trusted from now on. */
+_must_check_ int store_build_approve(Db *db, int64_t id, const char *by, Err *err);
 /* Why it is made to end; the first time stands. */
 _must_check_ int store_build_request_stop(Db *db, int64_t id, const char *reason, const char *message,
                                           Err *err);
@@ -505,12 +516,8 @@ _must_check_ int store_secrets_all(Db *db, const void *mem, Secret **ret, size_t
 _must_check_ int store_secret_reseal(Db *db, int64_t id, const char *sealed, Err *err);
 _must_check_ int store_secret_delete(Db *db, int64_t org_id, int64_t project_id, const char *name,
                                      Err *err); /* ERR_NOT_FOUND */
-/* Whether the build comes from someone who may not see secrets: a pull request from a fork, until it is
- * approved. */
-_must_check_ int store_build_set_untrusted(Db *db, int64_t id, bool untrusted, Err *err);
-_must_check_ int store_build_untrusted(Db *db, int64_t id, bool *ret, Err *err);
-
-/* ---- cache: what jobs of a project keep for later ones; scope: the full ref that it was made on ---- */
+/* ---- cache: what jobs of a project keep for later ones; scope: the full ref that it was made on, " at " and
+ * the commit for one from a fork ---- */
 typedef struct Cache {
     int64_t id, project_id, size, created_at, used_at;
     const char *uuid, *scope, *key, *sha256;

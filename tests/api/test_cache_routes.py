@@ -93,15 +93,11 @@ def test_an_attempt_that_has_lost_its_job_neither_reads_nor_writes(held):
 
 
 def test_a_pull_request_reads_its_targets_and_writes_its_own(bench):
-    import sqlite3
     runner = bench.runner()
     number, job = bench.job(runner)
     keep(runner, job, "k", b"main")
     name = job["project"]["name"]
-    again = bench.more(name)
-    with sqlite3.connect(bench.state / "pelton.db", timeout=30) as db:
-        db.execute("UPDATE build SET event = 'pull_request', ref = 'refs/pull/7/head', branch = 'main' WHERE id = ?", (again,))
-    db.close()
+    bench.client.post(f"/api/repos/{name}/builds", {"pull_request": {"number": 7, "source": "topic", "target": "main", "head": "main"}})
     pull = runner.take()
     hit = find(runner, pull, "k").json
     assert hit["exact"] and not hit["own"]

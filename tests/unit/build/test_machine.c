@@ -2,8 +2,8 @@
  * event is tried: claims, reports of the attempt that holds the job and of those that do not, lost leases,
  * renewals, timers, a cancel. After each one the rows are read again and judged. The graphs: a diamond of
  * four jobs (the last one with always()); two jobs of which the first is tried again by its own rule, in a
- * build whose time may be over; and three in a row, whose ends are repeated in each way: what becomes of that
- * are further states to begin with.
+ * build whose time may be over; three in a row, whose ends are repeated in each way: what becomes of that
+ * are further states to begin with; and three from a fork, of which the second waits for an approval, too.
  *
  * A state is put back by writing its rows, so that a step costs two transactions and no replay. */
 #include "fixture.h"
@@ -14,9 +14,10 @@ enum { RUNNER = 1, OTHER_RUNNER = 2, KEY = 80 };
 typedef struct Model {
     const char *pipeline;
     int jobs, needs[JOBS][JOBS];
-    const char *retry; /* the first job's rule */
-    int retries;       /* its times */
-    bool timed, again; /* the build's time may be over; ends are repeated */
+    const char *retry;  /* the first job's rule */
+    int retries;        /* its times */
+    bool timed, again;  /* the build's time may be over; ends are repeated */
+    bool guarded[JOBS]; /* of a fork: the job waits for an approval */
 } Model;
 
 /* d needs b and c, which need a; b has an executor of its own, so that b and c are claimed in any order */
@@ -45,6 +46,15 @@ static const Model repeated = {.pipeline = "jobs:\n"
                                .retry = "",
                                .again = true};
 
+static const Model foreign = {.pipeline = "jobs:\n"
+                                          "  a: {steps: [\"true\"]}\n"
+                                          "  b: {needs: [a], steps: [\"true\"], runs-on: {executor: shell}}\n"
+                                          "  c: {needs: [b], steps: [\"true\"], if: always()}\n",
+                              .jobs = 3,
+                              .needs = {[1] = {1}, [2] = {0, 1}},
+                              .retry = "",
+                              .guarded = {[1] = true}};
+
 typedef struct JobAt {
     char state[12], stop[12], attempts[MAX_ATTEMPTS][12], reasons[MAX_ATTEMPTS][12];
     int64_t attempt, needs_left, runner, finished, retries, losses, pause; /* pause: there is a timer */
@@ -54,7 +64,7 @@ typedef struct JobAt {
 typedef struct At {
     JobAt jobs[JOBS];
     char build[12], stop[12];
-    int64_t left, finished;
+    int64_t left, finished, untrusted;
     char key[KEY];
 } At;
 
@@ -107,7 +117,7 @@ static void make_key(At *at) {
                       at->jobs[i].copied    ? '='
                       : at->jobs[i].stop[0] ? '!'
                                             : ' ');
-    snprintf(at->key + n, (size_t)(KEY - n), "%s%.1s", at->build, at->stop);
+    snprintf(at->key + n, (size_t)(KEY - n), "%s%.1s%s", at->build, at->stop, at->untrusted ? "?" : "");
 }
 
 static void read_job(Machine *m, int i, const Job *job, JobAt *at) {
@@ -142,6 +152,7 @@ static void read_rows(Machine *m, At *at) {
     copy_word(at->stop, build->stop_reason);
     at->left = build->jobs_left;
     at->finished = build->finished_at;
+    at->untrusted = build->untrusted;
     make_key(at);
 }
 
@@ -178,8 +189,9 @@ static void write_rows(Machine *m, const At *at) {
                ""));
     OK(db_exec(
         m->db, NULL, &err,
-        "UPDATE build SET state = ?2, jobs_left = ?3, finished_at = ?4, stop_reason = ?5 WHERE id = ?1",
-        "isiis", m->build, at->build, at->left, at->finished, at->stop));
+        "UPDATE build SET state = ?2, jobs_left = ?3, finished_at = ?4, stop_reason = ?5, untrusted = ?6,"
+        " approved_by = '' WHERE id = ?1",
+        "isiisi", m->build, at->build, at->left, at->finished, at->stop, at->untrusted));
     OK(db_commit(m->db, &err));
 }
 
@@ -223,6 +235,13 @@ static bool pauses(const JobAt *job) {
     return str_eq(job->state, "blocked") && job->pause;
 }
 
+/* It waits for nothing but an approval. */
+static bool waits(const Machine *m, const At *at, int i) {
+    const JobAt *job = &at->jobs[i];
+
+    return at->untrusted && m->model->guarded[i] && str_eq(job->state, "blocked") && job->needs_left == 0;
+}
+
 static void judge_retries(const Machine *m, const At *before, const At *after, int i) {
     const JobAt *job = &after->jobs[i];
 
@@ -244,7 +263,9 @@ static void judge_job(const Machine *m, const At *before, const At *after, int i
     HOLDS(m, before, after, new->attempt >= old->attempt);
     if (ended(old->state))
         HOLDS(m, before, after, memcmp(old, new, sizeof(*old)) == 0);
-    if (str_eq(new->state, "blocked") && !pauses(new))
+    if (after->untrusted && m->model->guarded[i])
+        HOLDS(m, before, after, new->attempt == 0 && !str_eq(new->state, "queued"));
+    if (str_eq(new->state, "blocked") && !pauses(new) && !waits(m, after, i))
         HOLDS(m, before, after, open_needs > 0 && new->needs_left == open_needs);
     if (str_eq(new->state, "queued") || str_eq(new->state, "running"))
         HOLDS(m, before, after, open_needs == 0);
@@ -272,7 +293,7 @@ static void judge_build(const Machine *m, const At *before, const At *after) {
         begun += after->jobs[i].attempt > 0;
         unfinished += !ended(after->jobs[i].state);
         movable += str_eq(after->jobs[i].state, "queued") || str_eq(after->jobs[i].state, "running") ||
-                   pauses(&after->jobs[i]);
+                   pauses(&after->jobs[i]) || waits(m, after, i);
     }
     HOLDS(m, before, after, after->left == unfinished);
     HOLDS(m, before, after, (after->finished != 0) == (unfinished == 0));
@@ -302,6 +323,8 @@ static void judge_progress(const Machine *m, const At *before, const At *after) 
         gained += rank(&after->jobs[i]) - rank(&before->jobs[i]);
         gained += strlen(after->jobs[i].stop) > strlen(before->jobs[i].stop);
     }
+    HOLDS(m, before, after, !after->untrusted || before->untrusted);
+    gained += after->untrusted != before->untrusted;
     HOLDS(m, before, after, (gained > 0) == (memcmp(before->key, after->key, KEY) != 0));
 }
 
@@ -471,6 +494,21 @@ static void try_cancel(Machine *m, const At *before) {
     judge_rows(m, before, &after);
 }
 
+static void try_approve(Machine *m, const At *before) {
+    At after;
+    int got;
+
+    say(m, "approve", -1, "");
+    got = build_approve(&m->f->builds, m->build, "bob", &err);
+    read_rows(m, &after);
+    HOLDS(m, before, &after, before->untrusted && !before->finished ? got >= 0 : got == -ERR_CONFLICT);
+    HOLDS(m, before, &after, got < 0 || !after.untrusted);
+    for (int i = 0; i < m->model->jobs; i++)
+        if (waits(m, before, i) && got >= 0)
+            HOLDS(m, before, &after, str_eq(after.jobs[i].state, "queued"));
+    judge_rows(m, before, &after);
+}
+
 static void try_timer(Machine *m, const At *before, int job) {
     say(m, "pause over", job, "");
     pass(m->f, "retry", m->ids[job]);
@@ -580,6 +618,7 @@ static void try_all(Machine *m, const At *before) {
     OK(build_abandon(&m->f->builds, RUNNER, &err));
     judge(m, before);
     try_cancel(m, before);
+    try_approve(m, before);
     if (m->model->timed && !ended(before->build))
         try_timeout(m, before);
     if (m->model->again && ended(before->build))
@@ -599,6 +638,8 @@ static void visit_all(Fixture *f, const Model *model) {
     commit_pipeline(f, model->pipeline);
     m.build = start(f).id;
     change(f, "UPDATE job SET retry = ?2 WHERE build_id = ?1 AND position = 0", m.build, model->retry);
+    if (model->guarded[1])
+        change(f, "UPDATE build SET untrusted = 1 WHERE id = ?1 AND ?2 = ''", m.build, "");
     OK(store_event_last(m.db, &m.last_event, &err));
     read_rows(&m, &first);
     visit(&m, &first);
@@ -624,6 +665,10 @@ static void every_state_of_a_build_that_is_repeated_keeps_what_always_holds(void
     visit_all(*state, &repeated);
 }
 
+static void every_state_of_a_build_from_a_fork_keeps_what_always_holds(void **state) {
+    visit_all(*state, &foreign);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 
 int main(void) {
@@ -631,6 +676,7 @@ int main(void) {
         TEST(every_state_of_a_diamond_keeps_what_always_holds),
         TEST(every_state_of_a_job_that_is_retried_keeps_what_always_holds),
         TEST(every_state_of_a_build_that_is_repeated_keeps_what_always_holds),
+        TEST(every_state_of_a_build_from_a_fork_keeps_what_always_holds),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,8 +15,9 @@ static const char *push(Fixture *f, const char *yaml, const char **ret_old) {
 
 static BuildOutcome tell(Fixture *f, const char *ref, const char *old_rev, const char *new_rev) {
     BuildOutcome outcome;
+    RefChange change = {.ref = ref, .old_rev = old_rev, .new_rev = new_rev, .pusher = "ann"};
 
-    OK(build_ref_changed(&f->builds, f->project, ref, old_rev, new_rev, "ann", f->mem, &outcome, &err));
+    OK(build_ref_changed(&f->builds, f->project, &change, f->mem, &outcome, &err));
     return outcome;
 }
 

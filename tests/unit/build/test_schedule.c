@@ -7,15 +7,20 @@
 
 static const char zero[] = "0000000000000000000000000000000000000000";
 
+static BuildOutcome tell_all(Fixture *f, const char *ref, const char *old_rev, const char *new_rev) {
+    RefChange change = {.ref = ref, .old_rev = old_rev, .new_rev = new_rev, .pusher = "ann"};
+    BuildOutcome outcome;
+
+    OK(build_ref_changed(&f->builds, f->project, &change, f->mem, &outcome, &err));
+    return outcome;
+}
+
 /* main is at this commit now, and the server was told. */
 static BuildOutcome tell(Fixture *f, const char *ref, const char *commit) {
-    BuildOutcome outcome;
     const char *old;
 
     OK(store_ref_get(f->builds.db, f->project->id, ref, f->mem, &old, &err));
-    OK(build_ref_changed(&f->builds, f->project, ref, old ? old : zero, commit, "ann", f->mem, &outcome,
-                         &err));
-    return outcome;
+    return tell_all(f, ref, old ? old : zero, commit);
 }
 
 static BuildOutcome push(Fixture *f, const char *yaml) {
@@ -178,18 +183,15 @@ static void the_first_branch_of_a_repository_is_its_default_one(void **state) {
 
 static void without_the_branch_there_are_none(void **state) {
     Fixture *f = *state;
-    BuildOutcome outcome;
 
     push(f, NIGHTLY);
     git(f, "update-ref refs/heads/topic main");
     tell(f, "refs/heads/topic", f->commit);
     git(f, "update-ref -d refs/heads/topic");
-    OK(build_ref_changed(&f->builds, f->project, "refs/heads/topic", f->commit, zero, "ann", f->mem, &outcome,
-                         &err));
+    tell_all(f, "refs/heads/topic", f->commit, zero);
     expect_names(f, "nightly");
     git(f, "update-ref -d refs/heads/main");
-    OK(build_ref_changed(&f->builds, f->project, "refs/heads/main", f->commit, zero, "ann", f->mem, &outcome,
-                         &err));
+    tell_all(f, "refs/heads/main", f->commit, zero);
     expect_names(f, "");
 }
 
@@ -210,17 +212,14 @@ static void a_push_that_was_missed_counts_when_it_is_found(void **state) {
 static void a_push_that_is_told_late_takes_nothing_back(void **state) {
     Fixture *f = *state;
     const char *a, *b;
-    BuildOutcome outcome;
 
     push(f, JOB);
     a = f->commit;
     commit_pipeline(f, NIGHTLY);
     b = f->commit;
     commit_pipeline(f, TWO JOB);
-    OK(build_ref_changed(&f->builds, f->project, "refs/heads/main", b, f->commit, "ann", f->mem, &outcome,
-                         &err));
-    OK(build_ref_changed(&f->builds, f->project, "refs/heads/main", a, b, "ann", f->mem, &outcome, &err));
-    assert_int_equal(outcome.id, 3);
+    tell_all(f, "refs/heads/main", b, f->commit);
+    assert_int_equal(tell_all(f, "refs/heads/main", a, b).id, 3);
     expect_names(f, "nightly,weekly");
 }
 

@@ -323,14 +323,14 @@ static void an_end_waits_for_the_whole_log(void **state) {
 static void a_push_is_built_once_however_often_it_is_told(void **state) {
     static const char zero[] = "0000000000000000000000000000000000000000";
     Fixture *f = *state;
+    RefChange push = {.ref = "refs/heads/main", .old_rev = zero, .pusher = "ann"};
     BuildOutcome first, second;
     size_t found;
 
     commit_pipeline(f, "jobs:\n" JOB("a", ""));
-    OK(build_ref_changed(&f->builds, f->project, "refs/heads/main", zero, f->commit, "ann", f->mem, &first,
-                         &err));
-    OK(build_ref_changed(&f->builds, f->project, "refs/heads/main", zero, f->commit, "ann", f->mem, &second,
-                         &err));
+    push.new_rev = f->commit;
+    OK(build_ref_changed(&f->builds, f->project, &push, f->mem, &first, &err));
+    OK(build_ref_changed(&f->builds, f->project, &push, f->mem, &second, &err));
     assert_true(first.id > 0);
     assert_int_equal(first.id, second.id);
     found = 0;

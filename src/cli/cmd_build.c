@@ -148,6 +148,24 @@ static void show_line(Cli *cli, Buf *out, const char *title, const char *text) {
     buf_addf(out, "  %-9s%s\n", title, text_clean_lines(cli->mem, text, "           "));
 }
 
+/* "7 into main: Faster start, by ann" */
+static void show_pull(Cli *cli, const json_t *build, Buf *out) {
+    const json_t *pull = json_object_get(build, "pull_request");
+    const char *title = field_text(cli->mem, pull, "title"), *author = field_text(cli->mem, pull, "author");
+
+    if (!json_is_object(pull))
+        return;
+    show_line(cli, out, "pull",
+              mem_printf(cli->mem, "%s into %s%s%s%s%s", field_text(cli->mem, pull, "number"),
+                         field_text(cli->mem, pull, "target"), *title ? ": " : "", title,
+                         *author ? ", by " : "", author));
+    if (json_is_true(json_object_get(build, "untrusted")))
+        show_line(cli, out, "trust", "none: it is from a fork, and nobody has approved it");
+    if (*field_text(cli->mem, build, "approved_by"))
+        show_line(cli, out, "trust",
+                  mem_printf(cli->mem, "approved by %s", field_text(cli->mem, build, "approved_by")));
+}
+
 static void show_head(Cli *cli, const json_t *build, Buf *out) {
     const char *status = field_text(cli->mem, build, "status"), *url = field_text(cli->mem, build, "url");
     const char *ref = field_text(cli->mem, build, "ref"), *message = field_text(cli->mem, build, "message");
@@ -165,6 +183,7 @@ static void show_head(Cli *cli, const json_t *build, Buf *out) {
     show_line(cli, out, "ref", *ref ? ref : field_text(cli->mem, build, "branch"));
     show_line(cli, out, "event", field_text(cli->mem, build, "event"));
     show_line(cli, out, "schedule", field_text(cli->mem, build, "schedule"));
+    show_pull(cli, build, out);
     show_line(cli, out, "group", field_text(cli->mem, build, "concurrency_group"));
     if (field_int(build, "rerun_of", 0))
         show_line(cli, out, "again",
@@ -269,6 +288,24 @@ static int cancel_run(Cli *cli, void *arg, Err *err) {
     return CLI_DONE;
 }
 
+/* ---- build approve ---- */
+
+static int approve_run(Cli *cli, void *arg, Err *err) {
+    _cleanup_json_ json_t *answer = NULL;
+    int64_t id;
+    int r = cli_build_id(cli, cli->args[0], &id, err);
+
+    if (r >= 0)
+        r = cli_request(cli, "POST", mem_printf(cli->mem, "/api/builds/%" PRId64 "/approve", id), NULL,
+                        &answer, err);
+    if (r < 0)
+        return r;
+    if (cli->json)
+        return cli_print_json(cli, answer, err);
+    cli_note(cli, "build %" PRId64 " is approved: what waited for that goes on", id);
+    return CLI_DONE;
+}
+
 /* ---- the table ---- */
 
 static const char *const start_examples[] = {
@@ -289,6 +326,8 @@ static const char *const builds_examples[] = {
 };
 static const char *const show_examples[] = {"pelton build show 12",
                                             "its jobs and steps, and why one waits or failed", NULL};
+static const char *const approve_examples[] = {
+    "pelton build approve 12", "let the jobs of a fork's pull request go on that have secrets", NULL};
 static const char *const cancel_examples[] = {"pelton cancel 12", "stop what runs and take back what waits",
                                               NULL};
 
@@ -315,6 +354,21 @@ const Command command_build_show = {
     .max_args = 1,
     .operand = "build",
     .run = show_run,
+};
+
+const Command command_build_approve = {
+    .name = "build approve",
+    .brief = "trust a build of a pull request from a fork",
+    .usage = "build approve BUILD",
+    .about =
+        "A fork's jobs that name secrets, build images or run outside the sandbox wait for this. Look first "
+        "at\n"
+        "what the commit changes, its pipeline file too. It holds for this build and what repeats it.",
+    .examples = approve_examples,
+    .min_args = 1,
+    .max_args = 1,
+    .operand = "build",
+    .run = approve_run,
 };
 
 const Command command_builds = {

@@ -18,6 +18,7 @@
 #define OBJECTS_MAX ((size_t)64 << 20)
 #define GIT_TIMEOUT (60 * US_PER_S)
 #define CALL_TIMEOUT (30 * US_PER_S)
+#define OPTIONS_MAX 1000
 
 typedef struct HookOptions {
     const char *state;
@@ -76,6 +77,38 @@ static void describe(Cli *cli, const char *repo, HookRef *refs, size_t count) {
         hook_parse_batch(buf_str(&out), out.len, cli->mem, refs, count);
 }
 
+/* `git push -o`, as git hands it over (githooks(5)). What is wrong with one is said; the push is there all
+ * the same. */
+static void read_options(Cli *cli, HookPull *pull) {
+    const char *text = getenv("GIT_PUSH_OPTION_COUNT");
+    int64_t count = 0;
+
+    if (!str_to_i64(text, 0, OPTIONS_MAX, &count))
+        return;
+    for (int64_t i = 0; i < count; i++) {
+        const char *option = getenv(mem_printf(cli->mem, "GIT_PUSH_OPTION_%" PRId64, i));
+        const char *wrong = option ? hook_option(option, cli->mem, pull) : NULL;
+
+        if (wrong)
+            fprintf(stderr, "pelton: option \"%.100s\" of the push is left out: %s\n",
+                    text_clean(cli->mem, option), wrong);
+    }
+}
+
+static void describe_pulls(Cli *cli, HookRef *refs, size_t count) {
+    HookPull *pull = NULL;
+
+    for (size_t i = 0; i < count; i++) {
+        if (!git_pull_number(refs[i].ref) || refs[i].deleted)
+            continue;
+        if (!pull) {
+            pull = mem_new(cli->mem, HookPull);
+            read_options(cli, pull);
+        }
+        refs[i].pull = pull;
+    }
+}
+
 /* The server's address and the hook's token, out of the state directory. */
 static int connect_state(Cli *cli, const char *state, Err *err) {
     _cleanup_buf_ Buf text = BUF_INIT, token = BUF_INIT;
@@ -99,6 +132,8 @@ static int connect_state(Cli *cli, const char *state, Err *err) {
 static const char *short_ref(Cli *cli, const char *ref) {
     const char *branch = str_after(ref, "refs/heads/"), *tag = str_after(ref, "refs/tags/");
 
+    if (git_pull_number(ref))
+        return mem_printf(cli->mem, "pull request %" PRId64, git_pull_number(ref));
     return text_clean(cli->mem, branch ? branch : tag ? tag : ref);
 }
 
@@ -214,6 +249,7 @@ static int hook_run(Cli *cli, void *arg, Err *err) {
     if (connect_state(cli, options->state, err) < 0)
         return not_handed_over(cli, count, err);
     describe(cli, repo, refs, count);
+    describe_pulls(cli, refs, count);
     return hand_over(cli, refs, count, repo);
 }
 

@@ -9,6 +9,7 @@ const Command *const cli_commands[] = {
     &command_repo_list,
     &command_repo_show,
     &command_build_start,
+    &command_build_approve,
     &command_build_show,
     &command_builds,
     &command_logs,

@@ -2,8 +2,11 @@
 
 #include "base/json.h"
 #include "base/str.h"
+#include "git/git.h"
 
 #include <ctype.h>
+
+#define TITLE_MAX ((size_t)300) /* bytes that are passed on */
 
 /* 40 digits of SHA-1 or 64 of SHA-256, zero-terminated in mem; NULL: something else. */
 static const char *take_hash(const void *mem, const char *text, size_t len) {
@@ -130,6 +133,55 @@ void hook_parse_batch(const char *text, size_t len, const void *mem, HookRef *re
             at = parse_object(at, end, mem, &refs[i]);
 }
 
+/* ---- push options ---- */
+
+static bool is_branch(const char *name) {
+    _cleanup_talloc_ char *ref = mem_printf(NULL, "refs/heads/%s", name);
+
+    return git_ref_valid(ref);
+}
+
+static const char *read_branch(const char *value, const void *mem, const char **ret) {
+    if (!is_branch(value))
+        return "expected the name of a branch";
+    *ret = mem_strdup(mem, value);
+    return NULL;
+}
+
+static const char *read_title(const char *value, const void *mem, const char **ret) {
+    *ret = str_utf8_clean(mem, value, strnlen(value, TITLE_MAX));
+    return NULL;
+}
+
+static const char *read_fork(const char *value, const void *mem, const char **ret) {
+    if (!str_eq(value, "true") && !str_eq(value, "false") && *value)
+        return "expected true or false";
+    *ret = str_eq(value, "false") ? "false" : "true";
+    return NULL;
+}
+
+static const struct {
+    const char *name;
+    size_t offset; /* in HookPull */
+    const char *(*read)(const char *value, const void *mem, const char **ret);
+} options[] = {
+    {"target", offsetof(HookPull, target), read_branch},
+    {"source", offsetof(HookPull, source), read_branch},
+    {"title", offsetof(HookPull, title), read_title},
+    {"fork", offsetof(HookPull, fork), read_fork},
+};
+
+const char *hook_option(const char *option, const void *mem, HookPull *pull) {
+    const char *equals = strchrnul(option, '=');
+    size_t len = (size_t)(equals - option);
+
+    for (size_t i = 0; i < ELEMENTS(options); i++)
+        if (strlen(options[i].name) == len && strncmp(options[i].name, option, len) == 0)
+            return options[i].read(*equals ? equals + 1 : "", mem,
+                                   (const char **)((char *)pull + options[i].offset));
+    return "there are target=BRANCH, source=BRANCH, title=TEXT and fork";
+}
+
 const char *hook_repo_name(const void *mem, const char *path) {
     size_t len = strlen(path);
     const char *start;
@@ -142,6 +194,17 @@ const char *hook_repo_name(const void *mem, const char *path) {
     if (len > 4 && memcmp(start + len - 4, ".git", 4) == 0)
         len -= 4;
     return mem_strndup(mem, start, len);
+}
+
+static void write_pull(JsonWriter *w, const HookRef *ref) {
+    jw_object(w, "pull_request");
+    jw_int(w, "number", git_pull_number(ref->ref));
+    jw_str(w, "target", ref->pull->target);
+    jw_str(w, "source", ref->pull->source);
+    jw_str(w, "title", ref->pull->title);
+    if (ref->pull->fork)
+        jw_bool(w, "fork", str_eq(ref->pull->fork, "true"));
+    jw_end_object(w);
 }
 
 void hook_payload(const HookRef *ref, const char *repo_path, const char *pusher, Buf *out) {
@@ -162,5 +225,7 @@ void hook_payload(const HookRef *ref, const char *repo_path, const char *pusher,
     jw_str(&w, "gpg_key", "");
     jw_str(&w, "gpg_signer", "");
     jw_str(&w, "pusher", pusher);
+    if (ref->pull)
+        write_pull(&w, ref);
     jw_end_object(&w);
 }

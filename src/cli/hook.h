@@ -7,12 +7,19 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* What `git push -o` says of a pull request; NULL: nothing. */
+typedef struct HookPull {
+    const char *target, *source, *title; /* valid UTF-8 */
+    const char *fork;                    /* "true", "false" */
+} HookPull;
+
 typedef struct HookRef {
     const char *old_rev, *new_rev; /* hex, as git gave them */
     const char *ref;
     bool deleted;
     /* of the commit that new_rev is or, an annotated tag, points to; "" when there is none */
     const char *commit, *author, *email, *subject; /* valid UTF-8 */
+    const HookPull *pull;                          /* when it is the head of a pull request */
 } HookRef;
 
 /* "<old> <new> <ref>\n", any number. The ref is all bytes to the end of the line. ERR_INVALID names the line.
@@ -27,6 +34,10 @@ void hook_parse_commit(const char *text, size_t len, const void *mem, HookRef *r
 /* The output of `git cat-file --batch` for the refs that were asked for, in their order (deleted ones were
  * not). */
 void hook_parse_batch(const char *text, size_t len, const void *mem, HookRef *refs, size_t count);
+
+/* An option of a push ("target=main") into what is said of its pull requests. Gives NULL, or what is wrong
+ * with it, in mem. */
+const char *hook_option(const char *option, const void *mem, HookPull *pull);
 
 /* The name of the project: the last part of the bare repository's path, without ".git". */
 const char *hook_repo_name(const void *mem, const char *path);

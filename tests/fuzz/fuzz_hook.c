@@ -10,6 +10,22 @@
 #include <assert.h>
 #include <string.h>
 
+/* Whatever an option of the push is, what is said of the pull request is text. */
+static void check_option(HookRef *ref, const char *option) {
+    _cleanup_talloc_ void *mem = talloc_new(NULL);
+    _cleanup_buf_ Buf out = BUF_INIT;
+    _cleanup_json_ json_t *body = NULL;
+    HookPull pull = {0};
+    Err err = {0};
+
+    if (hook_option(option, mem, &pull))
+        assert(!pull.title && !pull.target && !pull.source && !pull.fork);
+    ref->pull = &pull;
+    hook_payload(ref, "/srv/repos/hello.git", "", &out);
+    assert(json_read(out.data, out.len, &body, &err) == 0 && json_object_size(body) == 13);
+    ref->pull = NULL;
+}
+
 static void check_payload(const HookRef *ref) {
     _cleanup_talloc_ void *mem = talloc_new(NULL);
     _cleanup_buf_ Buf out = BUF_INIT;
@@ -55,7 +71,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         return 0;
     if (batch)
         hook_parse_batch(batch + 1, size - len - 1, mem, refs, count);
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         check_payload(&refs[i]);
+        check_option(&refs[i], refs[i].ref); /* a name of a ref that is also an option: "title=…" */
+    }
     return 0;
 }

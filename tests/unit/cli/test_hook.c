@@ -176,6 +176,54 @@ static void the_name_is_the_last_part(void **state) {
     assert_string_equal(hook_repo_name(mem, "/srv/.git"), ".git");
 }
 
+static void options_of_a_push_say_what_its_pull_request_is(void **state) {
+    _cleanup_talloc_ void *mem = talloc_new(NULL);
+    HookPull pull = {0};
+
+    assert_null(hook_option("target=release/1", mem, &pull));
+    assert_null(hook_option("source=topic", mem, &pull));
+    assert_null(hook_option("title=a = b \xff", mem, &pull));
+    assert_string_equal(pull.target, "release/1");
+    assert_string_equal(pull.source, "topic");
+    assert_string_equal(pull.title, "a = b \xEF\xBF\xBD");
+    assert_null(pull.fork);
+    assert_null(hook_option("fork", mem, &pull));
+    assert_string_equal(pull.fork, "true");
+    assert_null(hook_option("fork=false", mem, &pull));
+    assert_string_equal(pull.fork, "false");
+}
+
+static void an_option_that_is_wrong_says_so_and_changes_nothing(void **state) {
+    static const char *const wrong[] = {
+        "target=", "target=../x", "target", "source=a b", "fork=no", "taget=main", "", "=x", "titles=x"};
+    static const HookPull nothing;
+    _cleanup_talloc_ void *mem = talloc_new(NULL);
+    HookPull pull = {0};
+
+    for (size_t i = 0; i < ELEMENTS(wrong); i++) {
+        assert_non_null(hook_option(wrong[i], mem, &pull));
+        assert_memory_equal(&pull, &nothing, sizeof(pull));
+    }
+}
+
+static void the_payload_has_the_pull_request(void **state) {
+    static const HookPull pull = {.target = "main", .fork = "true"};
+    _cleanup_buf_ Buf out = BUF_INIT;
+    _cleanup_json_ json_t *body = NULL;
+    HookRef ref = {.old_rev = ZERO, .new_rev = A, .ref = "refs/pull/7/head", .commit = A, .pull = &pull};
+    json_t *said = NULL;
+    Err err = {0};
+
+    ref.author = ref.email = ref.subject = "";
+    hook_payload(&ref, "/srv/repos/hello.git", "ada", &out);
+    assert_int_equal(json_read(out.data, out.len, &body, &err), 0);
+    assert_int_equal(json_opt_object(body, "pull_request", &said, &err), 0);
+    assert_int_equal(json_integer_value(json_object_get(said, "number")), 7);
+    assert_string_equal(json_string_value(json_object_get(said, "target")), "main");
+    assert_true(json_is_true(json_object_get(said, "fork")));
+    assert_true(json_is_null(json_object_get(said, "title")));
+}
+
 static void the_payload_is_json_whatever_is_in_it(void **state) {
     _cleanup_buf_ Buf out = BUF_INIT;
     _cleanup_json_ json_t *body = NULL;
@@ -214,6 +262,9 @@ int main(void) {
         cmocka_unit_test(a_batch_answers_in_order),
         cmocka_unit_test(a_batch_that_lies_about_its_size_is_left),
         cmocka_unit_test(the_name_is_the_last_part),
+        cmocka_unit_test(options_of_a_push_say_what_its_pull_request_is),
+        cmocka_unit_test(an_option_that_is_wrong_says_so_and_changes_nothing),
+        cmocka_unit_test(the_payload_has_the_pull_request),
         cmocka_unit_test(the_payload_is_json_whatever_is_in_it),
     };
 

@@ -488,19 +488,31 @@ async function showBuild(current, route) {
   drawArtifacts().catch(() => {});
 }
 
+/** "pull request 7 into main: Faster start, by ann; from a fork, not approved" @param {any} build */
+export function pullText(build) {
+  const { number, target, title, author, fork } = build.pull_request;
+  const trust = build.untrusted ? ", not approved" : build.approved_by ? `, approved by ${build.approved_by}` : "";
+  return `pull request ${number} into ${target}${title ? `: ${title}` : ""}${author ? `, by ${author}` : ""}` +
+    (fork ? `; from a fork${trust}` : "");
+}
+
 /** @param {any} build @param {()=>void} refresh */
 function buildHead(build, refresh) {
-  const cancel = /** @type {HTMLButtonElement} */ (el("button", { class: "danger", type: "button" }, "Cancel"));
-  cancel.addEventListener("click", async () => {
-    cancel.disabled = true;
-    try {
-      await api(`/api/builds/${build.id}/cancel`, { method: "POST" });
-      tell("");
-    } catch (error) {
-      tell(/** @type {Error} */ (error).message);
-    }
-    refresh();
-  });
+  /** @param {string} label @param {string} verb @param {Record<string, any>} attributes */
+  const act = (label, verb, attributes) => {
+    const button = /** @type {HTMLButtonElement} */ (el("button", { type: "button", ...attributes }, label));
+    button.addEventListener("click", async () => {
+      button.disabled = true;
+      try {
+        await api(`/api/builds/${build.id}/${verb}`, { method: "POST" });
+        tell("");
+      } catch (error) {
+        tell(/** @type {Error} */ (error).message);
+      }
+      refresh();
+    });
+    return button;
+  };
   /** @param {string} label @param {string} jobs */
   const again = (label, jobs) => {
     const button = /** @type {HTMLButtonElement} */ (el("button", { type: "button" }, label));
@@ -531,12 +543,17 @@ function buildHead(build, refresh) {
       el("div", {}, el("h1", {}, `${build.repo} #${build.id} `), statusElement(build.status), " ",
         el("span", { class: "dim", "data-took": running }, took(build))),
       el("div", { class: "actions" }, ended && bad ? again("Run what failed", "failed") : null,
-        ended ? again("Run again", "all") : null, ENDED.has(build.status) ? null : cancel),
+        ended ? again("Run again", "all") : null,
+        build.untrusted && !ENDED.has(build.status)
+          ? act("Approve", "approve", { title: "It is from a fork: look at what it changes first. Its jobs may have secrets then." })
+          : null,
+        ENDED.has(build.status) ? null : act("Cancel", "cancel", { class: "danger" })),
     ),
     el("p", { class: "facts" }, el("span", { class: "mono" }, build.commit_short ?? ""),
       build.commit_message ? el("span", {}, build.commit_message) : null,
       build.commit_author ? el("span", {}, `by ${build.commit_author}`) : null,
       el("span", {}, build.branch ?? build.ref ?? ""), build.event ? el("span", {}, build.event) : null,
+      build.pull_request ? el("span", {}, pullText(build)) : null,
       build.rerun_of ? el("a", { href: `/builds/${build.rerun_of}`, "data-nav": true }, `again #${build.rerun_of}`) : null,
       timeElement(build.created_at)),
     why ? el("p", { class: `why ${build.status === "failed" ? "bad" : ""}` }, why) : null,

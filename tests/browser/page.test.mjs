@@ -156,3 +156,13 @@ test("a long log and a long line stay within bounds, also without frames", () =>
   paint();
   assert.ok(wide.box.childElementCount > 10);
 });
+
+test("a pull request says what it is for, whose it is, and whether it is trusted", () => {
+  const pull = { number: 7, target: "main", title: "Faster", author: "ann", fork: false };
+  assert.equal(page.pullText({ pull_request: pull, untrusted: false, approved_by: null }), "pull request 7 into main: Faster, by ann");
+  const fork = { ...pull, title: "", author: "", fork: true };
+  assert.equal(page.pullText({ pull_request: fork, untrusted: true, approved_by: null }),
+    "pull request 7 into main; from a fork, not approved");
+  assert.equal(page.pullText({ pull_request: fork, untrusted: false, approved_by: "bob" }),
+    "pull request 7 into main; from a fork, approved by bob");
+});

@@ -76,6 +76,22 @@ def test_a_wrong_token_is_refused_and_shows_nothing(pelton, browser):
     assert "secret-thing" not in browser.page_source
 
 
+def test_a_build_from_a_fork_says_so_and_is_approved(pelton, browser):
+    work = pelton.work("hello", {".pelton.yml": "jobs: {t: {checkout: false, secrets: [TOKEN], steps: [echo hi]}}\n"})
+    pelton.run("secret", "set", "TOKEN", "--repo", "hello", input="hunter22-and-more")
+    work.push()
+    work.commit({"x": "1"})
+    push = work.push("HEAD:refs/pull/7/head", "-o", "fork", "-o", "title=<b>Mine</b>")
+    log_in(browser, pelton)
+    browser.get(f"{pelton.url}/builds/{push.build}")
+    wait_text(browser, "pull request 7 into main: <b>Mine</b>; from a fork, not approved")
+    wait_text(browser, "waits for approval")
+    click(browser, ".actions button:not(.danger)")
+    wait_text(browser, "approved by admin")
+    pelton.wait_build(push.build, "success")
+    assert complaints(browser) == []
+
+
 def test_a_pushed_build_appears_its_log_runs_and_cancel_ends_it(pelton, browser):
     log_in(browser, pelton)
     wait_text(browser, "No builds yet")

@@ -204,6 +204,9 @@ static const char session_parents[] = "ALTER TABLE token ADD COLUMN parent_id IN
 /* the first label of a project's host name: one a project, whatever its name is */
 static const char project_slugs[] = "ALTER TABLE project ADD COLUMN slug TEXT NOT NULL DEFAULT '';"
                                     "UPDATE project SET slug = LOWER(REPLACE(name, '_', '-'));"
+                                    "UPDATE project SET slug = slug || '-' || SUBSTR(uuid, 1, 8)"
+                                    " WHERE EXISTS (SELECT 1 FROM project older"
+                                    "  WHERE older.slug = project.slug AND older.id < project.id);"
                                     "CREATE UNIQUE INDEX project_slug ON project (slug);";
 
 /* Dispatch and life: what a job asks of a runner (fit), the order in which waiting jobs are taken (lane),

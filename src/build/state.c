@@ -86,6 +86,20 @@ static int check_branch(Tx *tx, const Build *build, const char **ret_skip, Err *
     return 0;
 }
 
+/* Which of the jobs that it needs did not go well. */
+static int name_missed(Tx *tx, const Job *job, const char **ret, Err *err) {
+    NeedMissed *missed;
+    int r = store_job_need_missed(tx->b->db, job->id, tx->mem, &missed, err);
+
+    if (r < 0)
+        return r;
+    *ret = mem_printf(tx->mem, "job %s, which it needs, %s%s", missed->name,
+                      str_eq(missed->state, "failed") ? "" : "was ", missed->state);
+    if (missed->count > 1)
+        *ret = mem_printf(tx->mem, "%s; %" PRId64 " more did not succeed", *ret, missed->count - 1);
+    return 0;
+}
+
 /* Decides a job whose needs have ended: *ret_skip tells that it will not run, and why. */
 static int decide(Tx *tx, const Job *job, const Build *build, const char **ret_skip, const char **ret_reason,
                   Err *err) {
@@ -109,11 +123,11 @@ static int decide(Tx *tx, const Job *job, const Build *build, const char **ret_s
     r = condition_eval(job->condition, &context, status, &run, err);
     if (r < 0)
         return err_wrap(err, "condition of job %s", job->name);
-    *ret_skip = run                      ? NULL
-                : status == COND_SUCCESS ? "its condition is false"
-                                         : "a job that it needs did not succeed";
+    *ret_skip = run ? NULL : "its condition is false";
     *ret_reason = status == COND_SUCCESS ? "" : "dependency";
-    if (!run || !str_eq(job->kind, "deploy"))
+    if (!run)
+        return status == COND_SUCCESS ? 0 : name_missed(tx, job, ret_skip, err);
+    if (!str_eq(job->kind, "deploy"))
         return 0;
     r = check_branch(tx, build, ret_skip, err);
     return r < 0 || *ret_skip ? r : check_release(tx, job, ret_skip, err);

@@ -207,11 +207,13 @@ int store_job_need_states(Db *db, int64_t job_id, const void *mem, NeedState **r
         "i", job_id);
 }
 
+#define MISSED                                                                                               \
+    "((j.state = 'failed' AND j.allow_failure = 0) OR (j.state = 'skipped' AND j.reason = 'dependency'))"
+
 int store_job_needs_outcome(Db *db, int64_t job_id, bool *ret_failed, bool *ret_cancelled, Err *err) {
     int64_t bits;
     int r = db_query_int(db, &bits, err,
-                         "SELECT COALESCE(MAX(CASE WHEN (j.state = 'failed' AND j.allow_failure = 0)"
-                         " OR (j.state = 'skipped' AND j.reason = 'dependency') THEN 1 ELSE 0 END), 0)"
+                         "SELECT COALESCE(MAX(CASE WHEN " MISSED " THEN 1 ELSE 0 END), 0)"
                          " + 2 * COALESCE(MAX(CASE WHEN j.state = 'cancelled' THEN 1 ELSE 0 END), 0)"
                          " FROM job_need n JOIN job j ON j.id = n.need_id WHERE n.job_id = ?1",
                          "i", job_id);
@@ -221,6 +223,20 @@ int store_job_needs_outcome(Db *db, int64_t job_id, bool *ret_failed, bool *ret_
     *ret_failed = bits & 1;
     *ret_cancelled = bits & 2;
     return 0;
+}
+
+static void fill_missed(DbStmt *st, const void *mem, void *row) {
+    *(NeedMissed *)row =
+        (NeedMissed){.name = row_text(st, 0, mem), .state = row_text(st, 1, mem), .count = db_int(st, 2)};
+}
+
+int store_job_need_missed(Db *db, int64_t job_id, const void *mem, NeedMissed **ret, Err *err) {
+    return rows_one(db, mem, sizeof(NeedMissed), fill_missed, "job", ret, err,
+                    "SELECT j.name, j.state, COUNT(*) OVER () FROM job_need n JOIN job j ON j.id = n.need_id"
+                    " WHERE n.job_id = ?1 AND (" MISSED " OR j.state = 'cancelled') ORDER BY"
+                    " CASE j.state WHEN 'failed' THEN 0 WHEN 'cancelled' THEN 1 ELSE 2 END, j.position"
+                    " LIMIT 1",
+                    "i", job_id);
 }
 
 int store_job_queue(Db *db, int64_t id, int64_t now, Err *err) {

@@ -236,6 +236,13 @@ _must_check_ int store_job_unblock(Db *db, int64_t need_id, const void *mem, int
  * cancelled. */
 _must_check_ int store_job_needs_outcome(Db *db, int64_t job_id, bool *ret_failed, bool *ret_cancelled,
                                          Err *err);
+/* Why such an outcome: the first of the jobs that it needs and that did not go well, one that failed before
+ * others; how many there are. ERR_NOT_FOUND: none. */
+typedef struct NeedMissed {
+    const char *name, *state;
+    int64_t count;
+} NeedMissed;
+_must_check_ int store_job_need_missed(Db *db, int64_t job_id, const void *mem, NeedMissed **ret, Err *err);
 
 /* queued → running as the next attempt, leased; its project has had its turn. ERR_CONFLICT when it was not
  * queued. */

@@ -35,10 +35,30 @@ static void a_failed_job_skips_what_needs_it_and_fails_the_build(void **state) {
     OK(report(f, &a, "failed"));
     assert_job(f, id, "b", "skipped");
     assert_job(f, id, "c", "skipped");
+    assert_string_equal(job_named(f, id, "b")->message, "job a, which it needs, failed");
     assert_string_equal(job_named(f, id, "c")->reason, "dependency");
+    assert_string_equal(job_named(f, id, "c")->message, "job b, which it needs, was skipped");
     assert_build(f, id, "failed");
     OK(store_build_load(f->builds.db, id, f->mem, &build, &err));
     assert_string_equal(build->reason, "exit");
+}
+
+/* What failed before what was skipped or cancelled, whatever their order. */
+static void a_skipped_job_names_the_first_that_failed_and_counts_the_others(void **state) {
+    Fixture *f = *state;
+    ClaimedJob *jobs;
+    int64_t id;
+
+    commit_pipeline(f, "jobs:\n" JOB("a", "") JOB("b", ", needs: [a]") JOB("c", "") JOB("d", "")
+                           JOB("e", ", needs: [b, c, d]"));
+    id = start(f).id;
+    assert_int_equal(claim(f, 1, 5, &jobs), 3);
+    OK(report(f, &jobs[0], "failed"));
+    OK(report(f, &jobs[1], "failed"));
+    OK(report(f, &jobs[2], "success"));
+    assert_job(f, id, "e", "skipped");
+    assert_string_equal(job_named(f, id, "e")->message,
+                        "job c, which it needs, failed; 1 more did not succeed");
 }
 
 static void a_job_with_always_runs_after_a_failure(void **state) {
@@ -462,6 +482,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(a_build_runs_its_jobs_in_the_order_of_their_needs),
         TEST(a_failed_job_skips_what_needs_it_and_fails_the_build),
+        TEST(a_skipped_job_names_the_first_that_failed_and_counts_the_others),
         TEST(a_job_with_always_runs_after_a_failure),
         TEST(a_job_that_may_fail_does_not_fail_its_build),
         TEST(a_condition_may_ask_how_a_need_has_ended),

@@ -2,7 +2,7 @@
 // Whatever comes from elsewhere reaches the document as text nodes only.
 
 /** @typedef {{id:number,repo:string,commit_hash:string,commit_short:string,branch:string,status:string,created_at:string,
- *   started_at:?string,finished_at:?string,duration_seconds:?number,waiting?:string}} BuildInfo */
+ *   started_at:?string,finished_at:?string,duration_seconds:?number,waiting?:string,reason?:string}} BuildInfo */
 /** @typedef {{id:number,name:string,status:string,reason:?string,message:?string,waiting:?string,attempt:number,needs:string[],runner:?string,
  *   started_at:?string,finished_at:?string,duration_seconds:?number,exit_code:?number,steps:Step[],outputs:Object<string,string>}} Job */
 /** @typedef {{position:number,name:string,status:string,exit_code:?number,started_at:?string,finished_at:?string,
@@ -115,6 +115,11 @@ function timeElement(at) {
 function statusElement(status) {
   const word = /^[a-z]+$/.test(status ?? "") ? /** @type {string} */ (status) : "queued";
   return el("span", { class: `status ${word === "live" ? "is-live" : word}` }, status ?? "");
+}
+
+/** The state of a build or a job as people are told it. @param {{status:string,reason?:?string}} it */
+export function stateOf(it) {
+  return it.status === "cancelled" && it.reason === "superseded" ? "superseded" : it.status;
 }
 
 /** @param {string} message */
@@ -242,7 +247,7 @@ function buildRow(build) {
   return el(
     "a",
     { class: "row", href: `/builds/${build.id}`, "data-nav": true, "data-build": build.id },
-    statusElement(build.status),
+    statusElement(stateOf(build)),
     el("span", {}, `${build.repo} `, el("span", { class: "dim" }, `#${build.id}`)),
     el("span", { class: "wide" }, el("span", { class: "mono" }, build.commit_short ?? ""), ` ${build.branch ?? ""} `,
       build.status === "queued" ? el("span", { class: "dim", "data-waits": build.id }, build.waiting ?? "") : null),
@@ -262,8 +267,8 @@ function watchBuilds(onBuild, onBack) {
     };
     source.onmessage = (event) => {
       try {
-        const { type, build } = JSON.parse(event.data);
-        if (build) onBuild(type, build);
+        const { type, build, reason } = JSON.parse(event.data);
+        if (build) onBuild(type, { ...build, reason });
       } catch {
         /* not for us */
       }
@@ -390,7 +395,7 @@ function jobCard(job, chosen, choose) {
     "button",
     { class: "job", type: "button", "aria-pressed": chosen ? "true" : "false", "data-job": job.name, onclick: choose },
     el("span", { class: "name" }, job.name),
-    statusElement(job.status),
+    statusElement(stateOf(job)),
     " ",
     el("span", { class: "dim", "data-took": running }, took(job)),
     jobWhy(job) ? el("span", { class: "meta" }, jobWhy(job)) : null,
@@ -540,7 +545,7 @@ function buildHead(build, refresh) {
     el(
       "div",
       { class: "head" },
-      el("div", {}, el("h1", {}, `${build.repo} #${build.id} `), statusElement(build.status), " ",
+      el("div", {}, el("h1", {}, `${build.repo} #${build.id} `), statusElement(stateOf(build)), " ",
         el("span", { class: "dim", "data-took": running }, took(build))),
       el("div", { class: "actions" }, ended && bad ? again("Run what failed", "failed") : null,
         ended ? again("Run again", "all") : null,

@@ -25,7 +25,8 @@ static int render_waiting(JsonWriter *w, Builds *b, Why *why, const Build *build
     return r;
 }
 
-/* The contract's BuildInfo and nothing more, unless the query asks for `waiting`. */
+/* The contract's BuildInfo and nothing more, unless the query asks for `waiting`: then also why what ended
+ * did so. */
 static int render_list(HttpRequest *req, JsonWriter *w, const Build *builds, size_t count, Err *err) {
     Builds *b = api_of(req)->builds;
     Why *why = http_query(req, "waiting") ? why_new(b, http_mem(req)) : NULL;
@@ -35,8 +36,10 @@ static int render_list(HttpRequest *req, JsonWriter *w, const Build *builds, siz
     for (size_t i = 0; r >= 0 && i < count; i++) {
         jw_object(w, NULL);
         render_build_fields(w, &builds[i]);
-        if (why)
+        if (why) {
+            jw_str(w, "reason", builds[i].reason);
             r = render_waiting(w, b, why, &builds[i], http_mem(req), err);
+        }
         jw_end_object(w);
     }
     jw_end_array(w);

@@ -2,6 +2,7 @@
 #include "api/render.h"
 
 #include "base/clock.h"
+#include "base/str.h"
 
 #define KEEPALIVE_US (30 * US_PER_S)
 #define BATCH 64
@@ -46,6 +47,8 @@ static int add(Listener *l, const EventRow *event, const void *mem, Buf *out, Er
     jw_object(&w, NULL);
     jw_str(&w, "type", event->kind);
     render_build(&w, "build", build);
+    if (!str_empty(build->reason))
+        jw_str(&w, "reason", build->reason);
     jw_end_object(&w);
     http_sse_add(out, event->id, NULL, buf_str(&data), data.len);
     return 0;
@@ -91,8 +94,9 @@ const HttpRoute api_events[] = {
      .roles = ROLE_READ,
      .handle = events,
      .tag = "builds",
-     .summary = "Server-sent events: data "
-                "{\"type\":\"created\"|\"updated\"|\"completed\",\"build\":BuildInfo}; goes on from "
-                "Last-Event-ID"},
+     .summary =
+         "Server-sent events: data "
+         "{\"type\":\"created\"|\"updated\"|\"completed\",\"build\":BuildInfo}, and why it ended so as "
+         "\"reason\" where there is one; goes on from Last-Event-ID"},
     {0},
 };

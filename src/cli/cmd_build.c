@@ -92,7 +92,7 @@ static bool any_waits(json_t *builds) {
 }
 
 static void build_row(Cli *cli, Table *table, const json_t *build, bool waits, int64_t now) {
-    const char *status = field_text(cli->mem, build, "status");
+    const char *status = field_status(cli->mem, build);
 
     table_cell(table, STYLE_BOLD, field_text(cli->mem, build, "id"));
     table_cell(table, STYLE_PLAIN, field_text(cli->mem, build, "repo"));
@@ -167,7 +167,7 @@ static void show_pull(Cli *cli, const json_t *build, Buf *out) {
 }
 
 static void show_head(Cli *cli, const json_t *build, Buf *out) {
-    const char *status = field_text(cli->mem, build, "status"), *url = field_text(cli->mem, build, "url");
+    const char *status = field_status(cli->mem, build), *url = field_text(cli->mem, build, "url");
     const char *ref = field_text(cli->mem, build, "ref"), *message = field_text(cli->mem, build, "message");
     const char *title = mem_printf(cli->mem, "Build %s of %s  ", field_text(cli->mem, build, "id"),
                                    text_clean(cli->mem, field_text(cli->mem, build, "repo")));
@@ -212,7 +212,7 @@ static const char *output_text(Cli *cli, const json_t *value) {
 }
 
 static void job_rows(Cli *cli, Table *table, const json_t *job, int64_t now) {
-    const char *status = field_text(cli->mem, job, "status");
+    const char *status = field_status(cli->mem, job);
     int64_t attempt = field_int(job, "attempt", 1);
     json_t *step, *value;
     const char *name;

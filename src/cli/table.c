@@ -177,6 +177,12 @@ const char *field_duration(const void *mem, const json_t *obj, int64_t now) {
     return "-";
 }
 
+const char *field_status(const void *mem, const json_t *obj) {
+    const char *status = field_text(mem, obj, "status"), *reason = field_text(mem, obj, "reason");
+
+    return str_eq(status, "cancelled") && str_eq(reason, "superseded") ? reason : status;
+}
+
 Style status_style(const char *status) {
     static const struct {
         const char *status;

@@ -25,6 +25,8 @@ const char *field_text(const void *mem, const json_t *obj, const char *key);
 int64_t field_int(const json_t *obj, const char *key, int64_t fallback);
 /* "12 s" of duration_seconds, or the time since started_at for what is running; "-". */
 const char *field_duration(const void *mem, const json_t *obj, int64_t now);
+/* The state of a build or a job as people are told it: "superseded" is a way of being cancelled. */
+const char *field_status(const void *mem, const json_t *obj);
 /* The colour of a state of a build, a job, a step, a deployment or a runner. */
 Style status_style(const char *status);
 /* "1.2 MiB". */

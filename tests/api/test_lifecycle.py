@@ -116,10 +116,17 @@ def test_a_newer_build_is_told_of_by_the_one_that_it_supersedes(bench):
     first = bench.push(name, pipeline("concurrency: deploy"))[1].build
     job = runner.take()
     second = bench.more(name)
-    third = bench.more(name)
+    with bench.client.events("/api/events") as events:
+        third = bench.more(name)
+        told = events.until(lambda event: event.json["build"]["id"] == second and event.json["type"] == "completed")[-1]
+    assert (told.json["build"]["status"], told.json["reason"]) == ("cancelled", "superseded")
     seen = bench.build(second)
     assert (seen["status"], seen["reason"], seen["message"]) == (
         "cancelled", "superseded", f"superseded by build {third}")
+    listed = {build["id"]: build for build in bench.client.get(f"/api/builds?waiting=1&repo={name}")["builds"]}
+    assert (listed[second]["status"], listed[second]["reason"]) == ("cancelled", "superseded")
+    assert "superseded" in next(line for line in bench.run("builds", "--repo", name).stdout.splitlines()
+                                if line.split()[0] == str(second))
     runner.finish(job)
     finish_all(bench, runner, first)
     finish_all(bench, runner, third)

@@ -74,6 +74,13 @@ test("times are of UTC, with and without a zone", () => {
   assert.equal(page.until(null), "");
 });
 
+test("what a newer build took the place of is shown as superseded, and nothing else", () => {
+  assert.equal(page.stateOf({ status: "cancelled", reason: "superseded" }), "superseded");
+  assert.equal(page.stateOf({ status: "cancelled", reason: "user" }), "cancelled");
+  assert.equal(page.stateOf({ status: "running", reason: "superseded" }), "running");
+  assert.equal(page.stateOf({ status: "failed" }), "failed");
+});
+
 test("a job stands behind all that it needs", () => {
   const job = (name, ...needs) => ({ name, needs });
   const stages = page.stagesOf([job("d", "b", "c"), job("a"), job("b", "a"), job("c"), job("lost", "nobody")]);

@@ -143,3 +143,18 @@ def test_what_waits_says_why(start_pelton, browser):
     click(browser, f'[data-build="{push.build}"]')
     wait(browser, lambda: "a new disk" in browser.find_element(By.CSS_SELECTOR, '[data-job="slow"]').text, "the reason")
     assert not complaints(browser)
+
+
+def test_a_build_whose_place_was_taken_is_superseded_in_the_list_as_it_happens(start_pelton, browser):
+    pelton = start_pelton()
+    pelton.client.post("/api/queue/pause", {}, expect=200)
+    pelton.push("turns", {".pelton.yml": "concurrency: turn\n" + PIPELINE})
+    number = pelton.client.post("/api/repos/turns/builds", {}, expect=202)["id"]
+    log_in(browser, pelton)
+    wait(browser, lambda: browser.find_element(By.CSS_SELECTOR, f'[data-build="{number}"]'), "the build")
+    pelton.client.post("/api/repos/turns/builds", {}, expect=202)
+    wait(browser, lambda: "superseded" in browser.find_element(By.CSS_SELECTOR, f'[data-build="{number}"]').text,
+         "how it ended")
+    browser.refresh()
+    wait(browser, lambda: "superseded" in browser.find_element(By.CSS_SELECTOR, f'[data-build="{number}"]').text,
+         "the same in the list")

@@ -142,6 +142,16 @@ def test_builds_are_a_table_or_the_answer(run, server):
     assert build["created_at"] == "2026-02-24T06:59:36.000000Z"
 
 
+def test_a_build_whose_place_was_taken_is_superseded_in_lists_and_by_itself(run, server):
+    gone = {**BUILD, "status": "cancelled", "reason": "superseded"}
+    server.routes["GET", "/api/builds"] = (200, {"builds": [gone, {**gone, "reason": "user"}], "total": 2})
+    assert [line.split()[2] for line in run("builds").stdout.splitlines()[1:]] == ["superseded", "cancelled"]
+    job = {"id": 1, "name": "test", "status": "cancelled", "reason": "superseded", "attempt": 1, "needs": [], "steps": []}
+    server.routes["GET", "/api/builds/12"] = (200, {**gone, "jobs": [job], "message": "superseded by build 13"})
+    out = run("build", "show", "12").stdout
+    assert out.startswith("Build 12 of hello  superseded\n") and "test  superseded" in out and "by build 13" in out
+
+
 def test_not_found_is_3_with_what_the_server_suggests(run):
     out = run("build", "show", "99")
     assert out.returncode == 3 and "no such thing" in out.stderr and "look elsewhere" in out.stderr

@@ -30,6 +30,7 @@ typedef struct ExprScope {
     struct Changes *changes;         /* for changed(); NULL: not known */
     unsigned uses;                   /* of ExprUse */
     bool late;                       /* needs, files and outputs are there: what uses them has a value */
+    bool lacking; /* a part of the file is not there: a name that it may have is ERR_NOT_FOUND */
 } ExprScope;
 
 typedef enum ValueKind { VALUE_BOOL, VALUE_NUMBER, VALUE_TEXT, VALUE_LIST } ValueKind;

@@ -74,6 +74,10 @@ static Value plain_value(const Name *name, const PlanContext *c) {
 
 /* ---- matrix and inputs ---- */
 
+static int not_there(const char *family, const char *name, Err *err) {
+    return err_set(err, ERR_NOT_FOUND, "\"%s.%.60s\" may be in a part that is not there", family, name);
+}
+
 static int unknown(const char *family, const char *name, const YamlNode *of, const char *none, Err *err) {
     const char **known = mem_array(NULL, const char *, (of ? of->count : 0) + 1), *nearest;
     int r;
@@ -93,10 +97,12 @@ static int unknown(const char *family, const char *name, const YamlNode *of, con
     return r;
 }
 
-static int member(const char *family, const char *name, const YamlNode *of, const char *none, NameValue *ret,
-                  Err *err) {
+static int member(const char *family, const char *name, const YamlNode *of, const char *none,
+                  const ExprScope *scope, NameValue *ret, Err *err) {
     const YamlNode *node = yaml_get(of, name);
 
+    if (!node && scope->lacking)
+        return not_there(family, name, err);
     if (!node)
         return unknown(family, name, of, none, err);
     *ret = (NameValue){.value = value_scalar(node), .fold = true};
@@ -195,8 +201,9 @@ static int need_value(const char *rest, const ExprScope *scope, NameValue *ret, 
     if (len == 0)
         return err_set(err, ERR_INVALID, "expected needs.JOB.result or needs.JOB.outputs.NAME");
     if (!scope->late && !(scope->needs && is_needed(scope->needs, rest, len)))
-        return err_set(err, ERR_INVALID, "\"%.*s\" is not among the job's needs", (int)MIN(len, (size_t)60),
-                       rest);
+        return scope->lacking ? not_there("needs", rest, err)
+                              : err_set(err, ERR_INVALID, "\"%.*s\" is not among the job's needs",
+                                        (int)MIN(len, (size_t)60), rest);
     *ret = (NameValue){.late = true,
                        .value = text_value(output ? need_output(scope->context, rest, len, output)
                                                   : result_of(scope->context, rest, len))};
@@ -255,9 +262,9 @@ int expr_name(const char *name, bool call, const ExprScope *scope, NameValue *re
             return 0;
         }
     if ((rest = str_after(name, "matrix.")))
-        return member("matrix", rest, scope->matrix, "the job has no matrix", ret, err);
+        return member("matrix", rest, scope->matrix, "the job has no matrix", scope, ret, err);
     if ((rest = str_after(name, "inputs.")))
-        return member("inputs", rest, scope->inputs, "the file has no inputs", ret, err);
+        return member("inputs", rest, scope->inputs, "the file has no inputs", scope, ret, err);
     if ((rest = str_after(name, "needs.")))
         return need_value(rest, scope, ret, err);
     if ((rest = str_after(name, "outputs.")))

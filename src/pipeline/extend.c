@@ -97,6 +97,8 @@ static const YamlNode *whole_of(LangReader *r, const YamlNode *name) {
     const char *nearest = found || !t ? NULL : problems_nearest(r->problems, name->text, t->words, t->count);
     TemplateState *state = found ? &t->all[found->index] : NULL;
 
+    if (!state && r->problems->lacking)
+        return NULL;
     if (!state) {
         problems_at(r->problems, name, "\"extends\" of %s: there is no template \"%s\"%s", lang_place(r),
                     problems_show(r->problems, name->text),
@@ -136,6 +138,8 @@ const YamlNode *templates_extend(LangReader *r, const YamlNode *node) {
             return NULL;
         }
         whole = whole_of(r, items[i]);
+        if (!whole && r->problems->lacking)
+            continue;
         if (!whole)
             return NULL;
         under = under ? templates_join(r, under, whole) : whole;

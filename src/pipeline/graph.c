@@ -148,15 +148,17 @@ static void link_needs(Graph *g, size_t index, size_t *seen) {
 
         if (!found && link_known(g, index, node))
             continue;
-        if (!found && !needs[i].optional)
+        if (!found && (needs[i].optional || g->problems->lacking))
+            continue;
+        if (!found)
             problems_at(g->problems, node, "job \"%s\" needs \"%s\", which is not there%s", name,
                         problems_show(g->problems, node->text), meant(g, node->text));
-        else if (found && found->index <= index && index < found->index + found->count)
+        else if (found->index <= index && index < found->index + found->count)
             problems_at(g->problems, node, "job \"%s\" needs itself", name);
-        else if (found && seen[found->index] == index + 1)
+        else if (seen[found->index] == index + 1)
             problems_at(g->problems, node, "job \"%s\" needs \"%s\" twice", name,
                         problems_show(g->problems, node->text));
-        else if (found)
+        else
             link_need(g, index, node, found, seen);
     }
 }
@@ -237,7 +239,7 @@ static void find_last_job(Graph *g, PipeDeploy *deploy) {
         if (count <= 5)
             buf_addf(&all, "%s%s", count > 1 ? ", " : "", problems_show(g->problems, g->jobs[i].name->text));
     }
-    if (count > 1)
+    if (count > 1 && !g->problems->lacking)
         problems_at(g->problems, deploy->node,
                     "deploy needs a \"job\": the one whose workspace becomes the release; no other job needs "
                     "these: %s%s",
@@ -263,7 +265,7 @@ static void link_deploy(Graph *g, PipeDeploy *deploy) {
                     problems_show(g->problems, g->jobs[found->index].name->text));
     else if (found)
         deploy->job_index = found->index;
-    else if (g->count || !str_eq(deploy->job->text, "release"))
+    else if (!g->problems->lacking && (g->count || !str_eq(deploy->job->text, "release")))
         problems_at(g->problems, deploy->job, "\"job\" of deploy: there is no job \"%s\"%s",
                     problems_show(g->problems, deploy->job->text), meant(g, deploy->job->text));
 }

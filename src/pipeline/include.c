@@ -90,10 +90,10 @@ static const YamlNode *read_file(LangReader *r, const YamlNode *path, int depth)
     return with_includes(r, root, depth + 1);
 }
 
+/* A file that cannot be had is told; what the others have is read all the same. */
 static const YamlNode *with_includes(LangReader *r, const YamlNode *root, int depth) {
     const YamlNode *list = yaml_get(root, "include"), *under = NULL, *const *items = &list;
     size_t count = 1;
-    bool bad = false;
 
     if (!list)
         return root;
@@ -104,17 +104,17 @@ static const YamlNode *with_includes(LangReader *r, const YamlNode *root, int de
     if (depth > LANG_MAX_INCLUDE_DEPTH) {
         problems_at(r->problems, list, "files include each other deeper than %d levels",
                     LANG_MAX_INCLUDE_DEPTH);
-        return NULL;
+        r->problems->lacking = true;
+        return root;
     }
     for (size_t i = 0; i < MIN(count, LANG_MAX_INCLUDES + 1); i++) {
         const YamlNode *path = path_of(r, items[i]), *file = path ? read_file(r, path, depth) : NULL;
 
-        bad = bad || !file;
-        if (!bad)
+        if (!file)
+            r->problems->lacking = true;
+        else
             under = under ? templates_join(r, under, file) : file;
     }
-    if (bad)
-        return NULL;
     return under ? templates_join(r, under, root) : root;
 }
 

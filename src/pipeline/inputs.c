@@ -141,7 +141,7 @@ void lang_inputs_take(LangReader *r, const LangItems *inputs) {
         check_input(r, &all[i]);
         values->pairs[i] = (YamlPair){(YamlNode *)all[i].name, input_value(r, &all[i], given)};
     }
-    if (given)
+    if (given && !r->problems->lacking)
         check_given(r, given, inputs);
     r->scope.inputs = values;
 }

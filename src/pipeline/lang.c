@@ -286,7 +286,7 @@ static void check_job(struct LangReader *r, const YamlNode *node, const void *ta
         if (!lang_is_variable(job->secrets.items[i]))
             lang_refuse(r, job->secrets.items[i],
                         "a secret's name has letters, digits and _, not a digit first");
-    if (job->services.count && !job->image.name)
+    if (job->services.count && !job->image.name && !r->problems->lacking)
         lang_refuse(r, yaml_get(node, "services"),
                     "services are reached from a container: the job needs an \"image\"");
 }

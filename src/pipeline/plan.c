@@ -82,8 +82,7 @@ static void read_file(const char *text, size_t len, Changes *changes, PipeFile *
     if (file->known && !is_part(&r, root))
         return;
     whole = include_all(&r, root);
-    if (!whole)
-        return;
+    r.scope.lacking = problems->lacking;
     lang_read(&r, &lang_file, whole, file);
     if (problems->count == 0 && root->kind == YAML_MAPPING && !yaml_get(whole, "jobs") &&
         !yaml_get(whole, "deploy"))
@@ -91,7 +90,7 @@ static void read_file(const char *text, size_t len, Changes *changes, PipeFile *
     check_executors(file, context, problems);
     before = problems->count;
     graph_link(file, mem, problems);
-    if (problems->count == before)
+    if (problems->count == before && !problems->lacking)
         downloads_check(file, problems);
 }
 

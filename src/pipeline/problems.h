@@ -17,6 +17,7 @@ typedef struct Problems {
     PlanProblem *items;
     size_t count;
     bool given;             /* one is not of the file, but of what was given to the build */
+    bool lacking;           /* a part could not be read: what may stand in it is not missed */
     ProblemSource *sources; /* the first one is the pipeline file */
     size_t source_count;
     size_t nearest_left; /* how much may still be spent on looking for near words (bytes × bytes) */

@@ -117,6 +117,8 @@ static bool has_early(const LangLevel *level) {
 void lang_missing(LangReader *r, const YamlNode *node, const char *key) {
     const LangLevel *level = r->place->level;
 
+    if (r->problems->lacking)
+        return;
     for (size_t i = 0; i < node->count; i++) {
         const char *name = node->pairs[i].key->text;
 

@@ -85,9 +85,12 @@ int lang_column(const LangReader *r, const YamlNode *node, size_t at) {
 
 /* ---- ${{ }} ---- */
 
+/* ERR_NOT_FOUND: a name that a part of the file may have which is not there. */
 static void mistake_in(LangReader *r, const LangKey *key, const YamlNode *node, size_t at, const Err *err) {
     const char *place = lang_place(r);
 
+    if (err->code == ERR_NOT_FOUND)
+        return;
     problems_in(r->problems, node, lang_column(r, node, at), "\"%s\"%s%s: %s", key->name,
                 *place ? " of " : "", place, err->msg);
 }
@@ -139,8 +142,9 @@ static void read_condition(LangReader *r, const LangKey *key, const YamlNode *no
     }
     r->scope.uses = key->uses;
     if (expr_condition(node->text, &r->scope, r->mem, &unused, &folded, &at, &err) < 0) {
-        problems_in(r->problems, node, lang_column(r, node, at), "condition of %s: %s", lang_place(r),
-                    err.msg);
+        if (err.code != ERR_NOT_FOUND)
+            problems_in(r->problems, node, lang_column(r, node, at), "condition of %s: %s", lang_place(r),
+                        err.msg);
         return;
     }
     condition = mem_new(r->mem, YamlNode);

@@ -252,6 +252,45 @@ static void every_file_that_cannot_be_included_is_told(void **state) {
     assert_int_equal(c.problems->count, 3);
 }
 
+/* What may stand in the file that is not there is not missed. */
+static void a_wrong_include_hides_no_other_mistake(void **state) {
+    static const char file[] = "include: [gone.yml, a.yml]\n"
+                               "deploy: {start: ./x, job: release, branhc: main}\n"
+                               "jobs:\n"
+                               "  test:\n"
+                               "    extends: base\n"
+                               "    needs: [lint]\n"
+                               "    if: inputs.level == \"full\"\n"
+                               "    timeout: ${{ inputs.time }}\n"
+                               "    services: {db: {image: postgres}}\n"
+                               "    stesp: [make]\n"
+                               "  other:\n"
+                               "    steps: [\"echo ${{ inputs.x }}\", {run: x, timeout: soon}]\n"
+                               "    if: brnch == \"main\"\n";
+    World world = {.files = {"a.yml", "jobs: {z: {needs: z, steps: [{name: x}]}}\n"}};
+    _cleanup_case_ Case c = plan_world(file, &world, "push", "main", "refs/heads/main");
+    static const char *const expected[] = {
+        ":1:11: \"include\": there is no file \"gone.yml\" in the commit",
+        ":2:36: unknown key \"branhc\" in deploy; did you mean \"branch\"?",
+        ":10:5: unknown key \"stesp\" in job \"test\"; did you mean \"steps\"?",
+        ":12:55: \"timeout\" of step 2 of job \"other\": expected a duration such as 90 (seconds), 30s, 10m "
+        "or "
+        "1h30m, at most 30d, got \"soon\"",
+        ":13:9: condition of job \"other\": unknown name \"brnch\"; did you mean \"branch\"?",
+        "a.yml:1:19: job \"z\" needs itself",
+    };
+
+    assert_int_equal(c.result, -ERR_INVALID);
+    for (size_t i = 0; i < MIN(c.problems->count, ELEMENTS(expected)); i++) {
+        const PlanProblem *p = &c.problems->items[i];
+
+        assert_string_equal(
+            mem_printf(c.mem, "%s:%d:%d: %s", p->file ? p->file : "", p->line, p->column, p->message),
+            expected[i]);
+    }
+    assert_int_equal(c.problems->count, ELEMENTS(expected));
+}
+
 static void includes_end(void **state) {
     expect_included("include: a.yml\n", "a.yml", 1, 10, "files include each other deeper than 5 levels");
     expect_problems("include: a.yml\n" JOB, "1:10: \"include\": \"a.yml\" cannot be read here");
@@ -276,6 +315,7 @@ int main(void) {
         cmocka_unit_test(a_file_is_over_what_it_includes),
         cmocka_unit_test(a_mistake_is_in_the_file_that_has_it),
         cmocka_unit_test(every_file_that_cannot_be_included_is_told),
+        cmocka_unit_test(a_wrong_include_hides_no_other_mistake),
         cmocka_unit_test(includes_end),
     };
 

@@ -144,6 +144,10 @@ static const Written written[] = {
 
     {"outputs", "INSERT INTO output VALUES (1, 1, 'version', '1.2')"},
     {"outputs", "UPDATE job SET outputs = 1 WHERE id = 1"},
+
+    {"schedules", "INSERT INTO schedule VALUES (1, 1, 'nightly', '0 3 * * *', 'UTC', '', 30, 2)"},
+    {"schedules", "INSERT INTO timer VALUES ('schedule', 1, " LATER ")"},
+    {"schedules", "UPDATE build SET schedule = 'nightly' WHERE id = 2"},
 };
 
 /* An older database, opened. */
@@ -582,6 +586,20 @@ static void caches_and_outputs_are_kept(Older *o) {
     assert_int_equal(job_named(f, 1, "make")->outputs, has(o->version, "outputs"));
 }
 
+static void schedules_are_kept(Older *o) {
+    Fixture *f = &o->f;
+    Schedule *schedules;
+    size_t count;
+    Build *build;
+
+    OK(store_schedules(f->builds.db, 1, f->mem, &schedules, &count, &err));
+    assert_int_equal(count, has(o->version, "schedules"));
+    if (count)
+        assert_true(schedules[0].next_at > 0);
+    OK(store_build_load(f->builds.db, 2, f->mem, &build, &err));
+    assert_string_equal(build->schedule, has(o->version, "schedules") ? "nightly" : "");
+}
+
 static void rows_point_at_rows_that_are_there(Older *o) {
     _cleanup_stmt_ DbStmt *st = NULL;
 
@@ -618,6 +636,7 @@ int main(void) {
         EACH(stored_pipelines_are_kept),
         EACH(what_is_to_be_said_is_said),
         EACH(caches_and_outputs_are_kept),
+        EACH(schedules_are_kept),
         EACH(rows_point_at_rows_that_are_there),
     };
 

@@ -6,6 +6,8 @@
 #include "base/str.h"
 
 #define TEMPLATE "\\$\\{\\{"
+#define DURATION "^[0-9]+$|^(?=[0-9])([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$"
+#define SIZE "^[0-9]+[KMGT]?$"
 
 static size_t number_of(const LangLevel *level) {
     size_t i = 0;
@@ -57,6 +59,16 @@ static void write_number(JsonWriter *w, const LangKey *key) {
     jw_end_object(w);
 }
 
+/* A whole number of seconds or bytes, or a text with units. */
+static void write_quantity(JsonWriter *w, int64_t min, const char *pattern) {
+    jw_object(w, NULL);
+    jw_str(w, "type", "integer");
+    jw_int(w, "minimum", MAX(min, 1));
+    jw_end_object(w);
+    write_pattern(w, pattern);
+    write_pattern(w, TEMPLATE);
+}
+
 static void write_words(JsonWriter *w, const LangKey *key) {
     jw_object(w, NULL);
     jw_array(w, "enum");
@@ -66,10 +78,21 @@ static void write_words(JsonWriter *w, const LangKey *key) {
     jw_end_object(w);
 }
 
+static void write_any_word(JsonWriter *w, const LangKey *key) {
+    jw_array(w, "anyOf");
+    write_words(w, key);
+    write_pattern(w, TEMPLATE);
+    jw_end_array(w);
+}
+
 static void write_array_of(JsonWriter *w, const LangKey *key) {
     jw_object(w, NULL);
     jw_str(w, "type", "array");
-    if (key->type == LANG_LIST || key->type == LANG_NEEDS) {
+    if (key->type == LANG_WORDS) {
+        jw_object(w, "items");
+        write_any_word(w, key);
+        jw_end_object(w);
+    } else if (key->type == LANG_LIST || key->type == LANG_NEEDS) {
         jw_object(w, "items");
         jw_array(w, "anyOf");
         write_ref(w, NULL, key->level);
@@ -128,9 +151,19 @@ static void write_forms(JsonWriter *w, const LangKey *key) {
     case LANG_LABELS:
         write_map_of(w, NULL);
         break;
+    case LANG_DURATION:
+        write_quantity(w, key->min, DURATION);
+        break;
+    case LANG_SIZE:
+        write_quantity(w, key->min, SIZE);
+        break;
+    case LANG_WORDS:
+        write_words(w, key);
+        write_pattern(w, TEMPLATE);
+        write_array_of(w, key);
+        break;
     case LANG_NAMES:
     case LANG_PATTERNS:
-    case LANG_WORDS:
         write_scalar(w);
         write_array_of(w, key);
         break;

@@ -52,6 +52,9 @@ GOOD = [
     {"jobs": {"a": {"steps": [{"uses": "docker", "with": {"build": ".", "tag": ["a"]}}], "allow-failure": "${{ matrix.x }}"}}},
     {"concurrency": "deploy", "inputs": {"level": {"options": ["a"]}, "text": None}, "jobs": {"a": {"steps": ["x"]}}},
     {"on": {"schedule": {"nightly": "0 3 * * *"}}, "timezone": "Europe/Berlin", "jobs": {"a": {"steps": ["x"]}}},
+    {"jobs": {"a": {"steps": ["x"], "retry": {"times": 1, "on": "exit"}, "timeout": 90, "queue-timeout": "1h30m"}}},
+    {"jobs": {"a": {"steps": ["x"], "retry": {"times": 1, "on": ["oom", "lost"], "backoff": "500ms"}, "timeout": "90"}}},
+    {"jobs": {"a": {"steps": ["x"], "resources": {"memory": 2097152, "disk": "10G"}, "timeout": "${{ matrix.x }}"}}},
     {"jobs": {"a": {"steps": ["x"], "resources": {"cpu": 1.5, "memory": "2G"}, "priority": -5, "env": {"A": 1}}}},
 ]
 BAD = [
@@ -65,6 +68,14 @@ BAD = [
     {"concurrency": {"limit": 2}, "jobs": {"a": {"steps": ["x"]}}},
     {"on": {"schedule": {"nightly": ["0 3 * * *"]}}, "jobs": {"a": {"steps": ["x"]}}},
     {"on": {"schedule": [{"cron": "0 3 * * *"}]}, "timezone": ["UTC"], "jobs": {"a": {"steps": ["x"]}}},
+    {"jobs": {"a": {"steps": ["x"], "retry": {"times": 1, "on": "exitt"}}}},
+    {"jobs": {"a": {"steps": ["x"], "retry": {"times": 1, "on": ["oom", "sometimes"]}}}},
+    {"jobs": {"a": {"steps": ["x"], "timeout": "soon"}}},
+    {"jobs": {"a": {"steps": ["x"], "timeout": "30m1h"}}},
+    {"jobs": {"a": {"steps": ["x"], "timeout": ""}}},
+    {"jobs": {"a": {"steps": ["x"], "timeout": 0}}},
+    {"jobs": {"a": {"steps": ["x"], "resources": {"memory": "2 GB"}}}},
+    {"jobs": {"a": {"steps": ["x"], "resources": {"memory": 512}}}},
     {"on": {"psuh": {}}, "jobs": {"a": {"steps": ["x"]}}},
 ]
 

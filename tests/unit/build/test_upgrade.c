@@ -11,6 +11,7 @@
 typedef struct Written {
     const char *since;
     const char *sql;
+    const char *before; /* versions that have this one wrote it otherwise; NULL: all write it so */
 } Written;
 
 #define MAIN_COMMIT "1111111111111111111111111111111111111111"
@@ -92,7 +93,9 @@ static const Written written[] = {
     {"foundation", ATTEMPT "(9, 1, 3, 'running', '', 51, 0)"},
     {"foundation", "INSERT INTO step VALUES (1, 1, 0, 'make', 'success', 0, 22, 24, 10, 90),"
                    " (6, 2, 0, 'make', 'running', -1, 54, 0, 10, 10)"},
-    {"foundation", "INSERT INTO artifact VALUES (1, 1, 1, 'hello', 5, '" SHA256 "', 24)"},
+    {"foundation", "INSERT INTO artifact VALUES (1, 1, 1, 'hello', 5, '" SHA256 "', 24)", "named artifacts"},
+    {"named artifacts",
+     "INSERT INTO artifact VALUES (1, 1, 1, '', 'hello', 5, '" SHA256 "', 493, 86400000000, 24, " LATER ")"},
     {"foundation", "INSERT INTO runner (id, uuid, name, arch, labels, executors, slots, version, created_at,"
                    " last_seen) VALUES (1, 'r1', 'server', 'x86_64', '[]', '[\"server\"]', 4, '0.1', 1, 50),"
                    " (2, 'r2', 'local', 'x86_64', '[]', '[\"sandbox\"]', 2, '0.1', 1, 50),"
@@ -171,7 +174,7 @@ static void upgrade(const DbOptions *options, size_t version) {
     OK(db_migrate(db, store_migrations, version, &err));
     OK(db_begin(db, &err));
     for (size_t i = 0; i < ELEMENTS(written); i++)
-        if (has(version, written[i].since))
+        if (has(version, written[i].since) && !(written[i].before && has(version, written[i].before)))
             OK(db_exec(db, NULL, &err, written[i].sql, ""));
     OK(db_commit(db, &err));
     db_close(db);
@@ -309,10 +312,15 @@ static void its_jobs_attempts_and_steps(Older *o) {
 
 static void what_it_made_and_what_is_live(Older *o) {
     Fixture *f = &o->f;
+    ArtifactWish wish = {.build_id = 1, .path = "hello"};
+    bool kept = has(o->version, "named artifacts");
     Artifact *artifact;
     Deployment *live;
 
-    OK(store_artifact_load(f->builds.db, 1, "hello", f->mem, &artifact, &err));
+    OK(store_artifact_load(f->builds.db, &wish, f->mem, &artifact, &err));
+    assert_int_equal(artifact->mode, kept ? 0755 : 0644);
+    assert_int_equal(artifact->expires_at != 0, kept);
+    assert_string_equal(artifact->job, "make");
     assert_string_equal(artifact->sha256, SHA256);
     assert_int_equal(artifact->size, 5);
     OK(store_deployment_live(f->builds.db, 1, f->mem, &live, &err));

@@ -45,17 +45,14 @@ static int read_files(Cli *cli, const char *path, Files *files, Err *err) {
 
     *files =
         (Files){mem_array(cli->mem, const char *, count + 1), mem_array(cli->mem, size_t, count + 1), count};
-    if (path) {
-        int r = read_one(cli, str_eq(path, "-") ? "/dev/stdin" : path, files, index_of(cli, path), err);
-
-        return r < 0 ? err_wrap(err, "lint") : 0;
-    }
+    if (path)
+        return read_one(cli, str_eq(path, "-") ? "/dev/stdin" : path, files, index_of(cli, path), err);
     for (size_t i = 0; i < count; i++) {
         Err why = {0};
 
         if (read_one(cli, plan_files[i], files, i, &why) < 0 && why.code != ERR_NOT_FOUND) {
             *err = why;
-            return err_wrap(err, "lint");
+            return err_negative(-(int)why.code);
         }
     }
     return 0;

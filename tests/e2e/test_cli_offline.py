@@ -169,6 +169,12 @@ def test_lint_of_what_is_not_for_a_push_says_so(run, tmp_path):
     assert out.returncode == 0 and "it is not for a push" in out.stdout and "--event" in out.stdout
 
 
+@pytest.mark.parametrize("verb", ["lint", "plan"])
+def test_a_file_that_is_not_there_is_named(run, verb):
+    out = run(verb, "/nope")
+    assert out.returncode == 3 and out.stderr.startswith("pelton: read /nope: No such file")
+
+
 def test_lint_of_nothing(run):
     assert run("lint", "nofile").returncode == 3
     assert "nothing to build" in run("lint").stderr

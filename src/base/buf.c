@@ -38,27 +38,29 @@ void buf_add(Buf *b, const void *bytes, size_t len) {
     b->data[b->len] = '\0';
 }
 
-void buf_addc(Buf *b, char c) {
-    buf_add(b, &c, 1);
-}
-
 void buf_adds(Buf *b, const char *s) {
     buf_add(b, s, strlen(s));
 }
 
 void buf_addf(Buf *b, const char *fmt, ...) {
+    size_t room = b->capacity - b->len;
     va_list ap;
     int n;
 
     va_start(ap, fmt);
-    n = vsnprintf(NULL, 0, fmt, ap);
+    n = vsnprintf(room ? b->data + b->len : NULL, room, fmt, ap);
     va_end(ap);
-    if (n < 0)
+    if (n < 0) {
+        if (room)
+            b->data[b->len] = '\0';
         return;
-    buf_reserve(b, (size_t)n);
-    va_start(ap, fmt);
-    vsnprintf(b->data + b->len, (size_t)n + 1, fmt, ap);
-    va_end(ap);
+    }
+    if ((size_t)n >= room) {
+        buf_reserve(b, (size_t)n);
+        va_start(ap, fmt);
+        vsnprintf(b->data + b->len, (size_t)n + 1, fmt, ap);
+        va_end(ap);
+    }
     b->len += (size_t)n;
 }
 

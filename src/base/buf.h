@@ -20,7 +20,15 @@ void buf_clear(Buf *b);
 /* Room for `more` bytes behind len; gives the place to write. The caller adds to len itself. */
 char *buf_reserve(Buf *b, size_t more);
 void buf_add(Buf *b, const void *bytes, size_t len);
-void buf_addc(Buf *b, char c);
+
+static inline void buf_addc(Buf *b, char c) {
+    char *end = b->len + 1 < b->capacity ? b->data + b->len : buf_reserve(b, 1);
+
+    end[0] = c;
+    end[1] = '\0';
+    b->len++;
+}
+
 void buf_adds(Buf *b, const char *s);
 void buf_addf(Buf *b, const char *fmt, ...) _printf_(2, 3);
 /* Drops `len` bytes from the front. */

@@ -36,13 +36,13 @@ static void put_string(Buf *out, const char *s, size_t len) {
 
     buf_reserve(out, len + 2);
     buf_addc(out, '"');
-    while (s < end) {
+    for (;;) {
         size_t n;
 
-        if (plain[(unsigned char)*s]) {
+        while (s < end && plain[(unsigned char)*s])
             s++;
-            continue;
-        }
+        if (s == end)
+            break;
         n = (unsigned char)*s < 0x80 ? 0 : str_utf8_next(s, (size_t)(end - s));
         if (n) {
             s += n;

@@ -7,6 +7,7 @@
 #include <yaml.h>
 
 #define TAG_DIRECTIVES_MAX 64
+#define FEW_KEYS 12 /* of a mapping: compared with each other */
 
 typedef struct Anchor {
     const char *name;
@@ -327,11 +328,32 @@ static int drop_doubles(Reader *r, Entries *e) {
     return 0;
 }
 
-static int read_mapping(Reader *r, YamlNode *node, size_t from) {
+/* Whether the keys on the stack are few, all different, and merge nothing: so they nearly always are. */
+static bool is_plain(const Reader *r, size_t from) {
+    if (r->stacked - from > 2 * FEW_KEYS)
+        return false;
+    for (size_t i = from; i < r->stacked; i += 2) {
+        if (is_merge_key(r->stack[i]))
+            return false;
+        for (size_t k = from; k < i; k += 2)
+            if (r->stack[k]->len == r->stack[i]->len && str_eq(r->stack[k]->text, r->stack[i]->text))
+                return false;
+    }
+    return true;
+}
+
+static void take_plain(Reader *r, YamlNode *node, size_t from) {
+    node->count = (r->stacked - from) / 2;
+    node->pairs = take(r, node->count * sizeof(YamlPair));
+    for (size_t i = 0; i < node->count; i++)
+        node->pairs[i] = (YamlPair){r->stack[from + 2 * i], r->stack[from + 2 * i + 1]};
+}
+
+static int take_merged(Reader *r, YamlNode *node, size_t from) {
     _cleanup_talloc_ void *ctx = talloc_new(r->scratch);
     Entries e = {.ctx = ctx};
     bool merged = false;
-    int res = read_children(r, node, YAML_MAPPING_END_EVENT);
+    int res = 0;
 
     for (size_t i = from; res >= 0 && i + 1 < r->stacked; i += 2) {
         YamlPair pair = {r->stack[i], r->stack[i + 1]};
@@ -354,6 +376,17 @@ static int read_mapping(Reader *r, YamlNode *node, size_t from) {
     node->pairs = take(r, e.count * sizeof(YamlPair));
     for (size_t i = 0; i < e.count; i++)
         node->pairs[i] = e.list[i].pair;
+    return 0;
+}
+
+static int read_mapping(Reader *r, YamlNode *node, size_t from) {
+    int res = read_children(r, node, YAML_MAPPING_END_EVENT);
+
+    if (res < 0)
+        return res;
+    if (!is_plain(r, from))
+        return take_merged(r, node, from);
+    take_plain(r, node, from);
     return 0;
 }
 

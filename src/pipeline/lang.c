@@ -723,7 +723,7 @@ const LangLevel *const lang_levels[] = {&lang_file,    &lang_on,        &lang_fi
 
 const LangKey *lang_key(const LangLevel *level, const char *name) {
     for (size_t i = 0; i < level->count; i++)
-        if (strcmp(level->keys[i].name, name) == 0)
+        if (str_eq(level->keys[i].name, name))
             return &level->keys[i];
     return NULL;
 }

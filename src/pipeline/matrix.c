@@ -1,6 +1,7 @@
 #include "pipeline/matrix.h"
 
 #include "base/str.h"
+#include "pipeline/graph.h"
 
 #define NAME_VALUE_MAX 40 /* bytes of a value in a job's name */
 
@@ -260,20 +261,32 @@ static const char *name_of(const Table *t, const Row *row) {
         if (cut > NAME_VALUE_MAX)
             for (cut = NAME_VALUE_MAX; cut > 0 && ((unsigned char)text[cut] & 0xC0) == 0x80;)
                 cut--;
-        buf_addf(&out, "%s%.*s%s", out.len ? ", " : "(", (int)cut, text, cut < len ? "…" : "");
+        buf_adds(&out, out.len ? ", " : "(");
+        buf_add(&out, text, cut);
+        buf_adds(&out, cut < len ? "…" : "");
     }
     buf_adds(&out, out.len ? ")" : "()");
     return buf_dup(&out, t->r->mem);
 }
 
+static int by_name(const void *a, const void *b) {
+    const NameEntry *x = a, *y = b;
+    int r = strcmp(x->name, y->name);
+
+    return r ? r : (x->index > y->index) - (x->index < y->index);
+}
+
 /* Two values may be written the same (18 and "18"), or be cut. */
 static void tell_apart(const Table *t, Matrix *m) {
+    NameEntry *names = mem_array(t->mem, NameEntry, m->count);
+
+    for (size_t i = 0; i < m->count; i++)
+        names[i] = (NameEntry){.name = m->rows[i].name, .index = i};
+    qsort(names, m->count, sizeof(*names), by_name);
     for (size_t i = 1; i < m->count; i++)
-        for (size_t k = 0; k < i; k++)
-            if (str_eq(m->rows[i].name, m->rows[k].name)) {
-                m->rows[i].name = mem_printf(t->r->mem, "%s #%zu", m->rows[i].name, i + 1);
-                break;
-            }
+        if (str_eq(names[i].name, names[i - 1].name))
+            m->rows[names[i].index].name =
+                mem_printf(t->r->mem, "%s #%zu", names[i].name, names[i].index + 1);
 }
 
 bool matrix_read(LangReader *r, const YamlNode *node, Matrix *ret) {

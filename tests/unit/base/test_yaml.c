@@ -236,6 +236,8 @@ static void double_keys_are_refused(void **state) {
     refuse("x:\n  - k: 1\n    k: 1\n", 3, 5, "twice");
     refuse("~: 1\n~: 2\n", 2, 1, "twice");
     refuse("a: &a {x: 1}\nb: {<<: *a, x: 2, x: 3}\n", 2, 19, "twice");
+    refuse("{a: 1, b: 1, c: 1, d: 1, e: 1, f: 1, g: 1, h: 1, i: 1, j: 1, k: 1, l: 1, m: 1, n: 1, b: 1}", 1,
+           86, "twice");
     refuse("? [a]\n: 1\n", 1, 3, "expected a text as key, got a list");
     refuse("{{a: 1}: 2}", 1, 2, "expected a text as key, got a mapping");
 }

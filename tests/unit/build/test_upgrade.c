@@ -534,16 +534,17 @@ static void rules_of_jobs_are_kept(Older *o) {
 
 static void secrets_and_trust_are_kept(Older *o) {
     Fixture *f = &o->f;
-    bool untrusted, there = has(o->version, "secrets");
+    bool there = has(o->version, "secrets");
     size_t count;
+    Build *build;
     Secret *all;
 
     OK(store_secrets_all(f->builds.db, f->mem, &all, &count, &err));
     assert_int_equal(count, there ? 2 : 0);
-    OK(store_build_untrusted(f->builds.db, 3, &untrusted, &err));
-    assert_int_equal(untrusted, there);
-    OK(store_build_untrusted(f->builds.db, 2, &untrusted, &err));
-    assert_false(untrusted);
+    OK(store_build_load(f->builds.db, 3, f->mem, &build, &err));
+    assert_int_equal(build->untrusted, there);
+    OK(store_build_load(f->builds.db, 2, f->mem, &build, &err));
+    assert_false(build->untrusted);
 }
 
 static void stored_pipelines_are_kept(Older *o) {

@@ -4,6 +4,6 @@
 #include "pipeline/extend.h"
 
 /* The mapping of the pipeline file with those that it includes beneath it, joined as a job is with its
- * templates; the node itself when it includes none. A file that cannot be had is reported, left out, and makes
- * the problems `lacking`. */
+ * templates; the node itself when it includes none. A file that cannot be had is reported, left out, and
+ * makes the problems `lacking`. */
 const YamlNode *include_all(LangReader *r, const YamlNode *root);

@@ -54,24 +54,37 @@ static bool goes_on(const ExprScope *scope) {
     return !scope->late && (scope->uses & EXPR_LATE);
 }
 
-/* For who does: an expression again, or its value, which must not look like one. */
-static void add_late(const ExprResult *result, Buf *out) {
-    const Value *v = &result->value;
+/* For who does: text that is known now, which must not look like an expression. */
+static void add_plain(const char *text, size_t len, Buf *out) {
+    Value v = value_text(text, len);
 
-    if (result->late) {
-        buf_addf(out, "${{%s}}", result->folded);
-    } else if (memmem(v->text, v->len, "${{", 3)) {
-        buf_adds(out, "${{");
-        value_write(v, out);
-        buf_adds(out, "}}");
-    } else {
-        buf_add(out, v->text, v->len);
+    if (!memmem(text, len, "${{", 3)) {
+        buf_add(out, text, len);
+        return;
     }
+    buf_adds(out, "${{");
+    value_write(&v, out);
+    buf_adds(out, "}}");
+}
+
+/* An expression again, or its value. */
+static void add_late(const ExprResult *result, Buf *out) {
+    if (result->late)
+        buf_addf(out, "${{%s}}", result->folded);
+    else
+        add_plain(result->value.text, result->value.len, out);
+}
+
+/* What is known now is looked at together, however many pieces it is of: "$" and a value that begins with
+ * "{{" are one piece to who reads it. */
+static void end_plain(Buf *plain, Buf *out) {
+    add_plain(buf_str(plain), plain->len, out);
+    buf_clear(plain);
 }
 
 int template_fill(const char *text, const ExprScope *scope, const void *mem, Template *ret, size_t *ret_at,
                   Err *err) {
-    _cleanup_buf_ Buf now = BUF_INIT, later = BUF_INIT;
+    _cleanup_buf_ Buf now = BUF_INIT, later = BUF_INIT, plain = BUF_INIT;
     const char *from = text;
     Template filled = {0};
     Part part;
@@ -84,14 +97,20 @@ int template_fill(const char *text, const ExprScope *scope, const void *mem, Tem
         filled.kind = v->kind;
         buf_add(&now, from, (size_t)(part.open - from));
         buf_add(&now, v->text, v->len);
-        buf_add(&later, from, (size_t)(part.open - from));
-        add_late(&part.result, &later);
+        buf_add(&plain, from, (size_t)(part.open - from));
+        if (part.result.late) {
+            end_plain(&plain, &later);
+            add_late(&part.result, &later);
+        } else {
+            buf_add(&plain, v->text, v->len);
+        }
         from = part.behind;
     }
     if (r < 0)
         return r;
     buf_adds(&now, from);
-    buf_adds(&later, from);
+    buf_adds(&plain, from);
+    end_plain(&plain, &later);
     if (now.len > EXPR_MAX_FOLDED || later.len > EXPR_MAX_FOLDED)
         return err_set(err, ERR_INVALID, "the text with its values is longer than %d bytes", EXPR_MAX_FOLDED);
     filled.text = buf_dup(goes_on(scope) ? &later : &now, mem);

@@ -229,6 +229,27 @@ static void a_value_is_never_taken_for_an_expression(void **state) {
     mem_case_done(&c);
 }
 
+/* Nor what comes of a value and the text around it. */
+static void pieces_never_join_to_an_expression(void **state) {
+    PlanContext context = on_main;
+    _cleanup_json_ json_t *spec = NULL;
+    const char *value;
+    Err err;
+    Case c;
+
+    context.branch = "{{ needs.a.result }}";
+    c = plan_in("jobs:\n  a: {steps: [x]}\n  b: {needs: a, steps: [x], env: {A: \"$${{ branch }}-${{ "
+                "needs.a.outputs.v }}\"}}\n",
+                &context);
+    assert_int_equal(c.result, 0);
+    spec = spec_of(&c, 1);
+    assert_int_equal(template_run(json_string_value(json_object_get(json_object_get(spec, "computed"), "A")),
+                                  &context, c.mem, &value, &err),
+                     0);
+    assert_string_equal(value, "${{ needs.a.result }}-");
+    mem_case_done(&c);
+}
+
 static void a_long_condition_is_refused(void **state) {
     _cleanup_buf_ Buf text = BUF_INIT;
 
@@ -254,6 +275,7 @@ int main(void) {
         cmocka_unit_test(needs_are_for_conditions_and_steps),
         cmocka_unit_test(what_only_the_job_knows_is_left_to_it),
         cmocka_unit_test(a_value_is_never_taken_for_an_expression),
+        cmocka_unit_test(pieces_never_join_to_an_expression),
         cmocka_unit_test(a_long_condition_is_refused),
     };
 

@@ -258,6 +258,26 @@ def test_release(pelton, files):
     assert pelton.api("GET", f"/artifacts/{work.head()}/greet-v1.2.tar.gz")
 
 
+@recipe("Pull requests, also from strangers")
+def test_pull_requests(pelton, files):
+    work = repository(pelton, files)
+    pelton.run("secret", "set", "PREVIEW_TOKEN", "--repo", "hello", input="open sesame 42\n")
+    assert statuses(pelton.wait_build(work.push().build, "success")) == {
+        "test": "success", "changes": "skipped", "preview": "skipped"}
+    work.git("switch", "-q", "-c", "faster")
+    assert "it is not for branch faster" in work.push("faster").text
+    work.commit({"faster.c": "int x;\n"})
+    ours = pelton.wait_build(work.push("HEAD:refs/pull/7/head", "-o", "target=main").build, "success")
+    log = pelton.log(ours["id"])
+    assert "faster.c | 1 +" in log and "preview of 7 with a token of 14 letters\n" in log
+    theirs = work.push("HEAD:refs/pull/8/head", "-o", "target=main", "-o", "fork").build
+    assert f"pelton build approve {theirs}" in wait_for("why it waits", lambda: jobs(pelton.build(theirs))["preview"][
+        "waiting"] if statuses(pelton.build(theirs))["test"] == "success" else None)
+    pelton.run("build", "approve", theirs)
+    pelton.wait_build(theirs, "success")
+    assert "preview of 8 with a token of 14 letters\n" in pelton.log(theirs)
+
+
 @recipe("Every night")
 def test_nightly(pelton, files):
     work = repository(pelton, files)

@@ -1,10 +1,7 @@
 /* Caches of a job: found and fetched before its steps, kept after them. */
-#include "base/file.h"
 #include "base/json.h"
-#include "base/sha256.h"
 #include "base/str.h"
 #include "runner/cache_files.h"
-#include <fcntl.h>
 #include <inttypes.h>
 
 #define TIMEOUT_US (INT64_C(600) * 1000000)
@@ -21,8 +18,6 @@ typedef struct Work {
     const char *found, *sha256;
     bool exact, own;
     /* what has come of it: */
-    Sha256 hash;
-    int64_t came;
     int status;
     Err err;
     int result;
@@ -96,42 +91,18 @@ static int find(Work *w, Err *err) {
     return r;
 }
 
-static int take(void *arg, const void *data, size_t len) {
-    Work *w = arg;
-
-    w->came += (int64_t)len;
-    sha256_add(&w->hash, data, len);
-    return w->came > w->size || file_write_all(w->fd, data, len, &w->err) < 0 ? -1 : 0;
-}
-
-static void take_again(void *arg) {
-    Work *w = arg;
-
-    w->came = 0;
-    sha256_init(&w->hash);
-    if (lseek(w->fd, 0, SEEK_SET) < 0 || ftruncate(w->fd, 0) < 0)
-        w->came = INT64_MAX / 2; /* nothing fits behind that */
-}
-
 static int fetch(Work *w, Err *err) {
-    char sha256[SHA256_HEX];
-    HttpCall call = {.method = "GET", .on_data = take, .arg = w, .timeout_us = TIMEOUT_US};
-    int r;
+    const FetchFile file = {
+        .path = mem_printf(w->mem, "/api/runner/jobs/%" PRId64 "/cache/%" PRId64 "?attempt=%" PRId64,
+                           w->j->id, w->id, w->j->attempt),
+        .size = w->size,
+        .sha256 = w->sha256};
+    int r = fetch_file(w->j->uploader, &file, w->fd, err);
 
-    take_again(w);
-    call.path = mem_printf(w->mem, "/api/runner/jobs/%" PRId64 "/cache/%" PRId64 "?attempt=%" PRId64,
-                           w->j->id, w->id, w->j->attempt);
-    r = uploader_call(w->j->uploader, &call, take_again, err);
-    if (r == 0)
-        r = http_call_check(&call, err);
-    buf_done(&call.answer);
-    if (r < 0)
-        return r;
-    sha256_end_hex(&w->hash, sha256);
-    if (w->came != w->size || !str_eq(sha256, w->sha256))
-        return err_set(err, ERR_IO, "what came is damaged; remove it: pelton cache rm %s %" PRId64,
-                       w->j->spec->project, w->id);
-    return 0;
+    return r == -ERR_INVALID
+               ? err_set(err, ERR_INVALID, "what came is damaged; remove it: pelton cache rm %s %" PRId64,
+                         w->j->spec->project, w->id)
+               : r;
 }
 
 static void fetch_main(void *arg) {

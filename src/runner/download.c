@@ -2,7 +2,6 @@
  * unpacked as a cache is. */
 #include "base/file.h"
 #include "base/json.h"
-#include "base/sha256.h"
 #include "base/str.h"
 #include "base/tar.h"
 #include "runner/cache_files.h"
@@ -26,11 +25,7 @@ typedef struct Work {
     size_t count;
     int64_t bytes;
     int archive, piece; /* files; of the second what has come of one */
-    /* of the file that comes: */
-    Sha256 hash;
-    int64_t came;
-    Err broken;   /* code 0: it can be kept */
-    bool missing; /* there is no such artifact, or not all of it any more */
+    bool missing;       /* there is no such artifact, or not all of it any more */
     Err err;
     int result;
 } Work;
@@ -105,51 +100,14 @@ static int read_file(const json_t *from, File *file, Err *err) {
     return r < 0 ? r : file_check_path(file->path, err);
 }
 
-/* What cannot be kept is read to its end, and then an error: another try would not mend it. */
-static int take(void *arg, const void *data, size_t len) {
-    Work *w = arg;
-
-    w->came += (int64_t)len;
-    sha256_add(&w->hash, data, len);
-    if (w->broken.code == 0 && file_write_all(w->piece, data, len, &w->broken) < 0)
-        err_wrap(&w->broken, "keep what came");
-    return 0;
-}
-
-static void take_again(void *arg) {
-    Work *w = arg;
-
-    w->came = 0;
-    w->broken = (Err){0};
-    sha256_init(&w->hash);
-    if (lseek(w->piece, 0, SEEK_SET) < 0 || ftruncate(w->piece, 0) < 0)
-        err_errno(&w->broken, "empty a file");
-}
-
 static int fetch(Work *w, const File *file, Err *err) {
-    HttpCall call = {.method = "GET", .on_data = take, .arg = w, .timeout_us = TIMEOUT_US};
-    char path[128], sha256[SHA256_HEX];
-    int r;
+    const FetchFile whole = {
+        .path = mem_printf(w->mem, "/api/runner/jobs/%" PRId64 "/downloads/%" PRId64 "?attempt=%" PRId64,
+                           w->j->id, file->id, w->j->attempt),
+        .size = file->size,
+        .sha256 = file->sha256};
 
-    take_again(w);
-    snprintf(path, sizeof(path), "/api/runner/jobs/%" PRId64 "/downloads/%" PRId64 "?attempt=%" PRId64,
-             w->j->id, file->id, w->j->attempt);
-    call.path = path;
-    r = uploader_call(w->j->uploader, &call, take_again, err);
-    if (r == 0)
-        r = http_call_check(&call, err);
-    buf_done(&call.answer);
-    if (r < 0)
-        return r;
-    if (w->broken.code) {
-        *err = w->broken;
-        return -(int)err->code;
-    }
-    sha256_end_hex(&w->hash, sha256);
-    if (w->came != file->size || !str_eq(sha256, file->sha256))
-        return err_set(err, ERR_IO, "what came is damaged: its sha256 is %s, expected %s", sha256,
-                       file->sha256);
-    return 0;
+    return fetch_file(w->j->uploader, &whole, w->piece, err);
 }
 
 /* As new as can be, so that make takes it for made. */

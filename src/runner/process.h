@@ -109,6 +109,16 @@ _must_check_ int child_run(JobProcess *j, const char *what, int (*fn)(void *arg,
 _must_check_ int send_file(Uploader *u, const char *path, int fd, int64_t *ret_size, int *ret_status,
                            Err *err);
 
+/* What is to come, and how it is known to be whole. */
+typedef struct FetchFile {
+    const char *path;   /* of the request */
+    const char *sha256; /* NULL: not known, nor is its size */
+    int64_t size;
+} FetchFile;
+/* On the uploader's thread: GETs it into fd, from its beginning, again until it is answered. ERR_INVALID:
+ * what came is damaged. What cannot be kept (a full disk) is an error: another try would not mend it. */
+_must_check_ int fetch_file(Uploader *u, const FetchFile *file, int fd, Err *err);
+
 /* A file without a name in the runner's folder; the caller closes. */
 _must_check_ int send_temporary(const JobProcess *j, int *ret, Err *err);
 /* Runs fn on the uploader's thread and waits for its end; false: it was made to end. */

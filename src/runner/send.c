@@ -1,4 +1,6 @@
+#include "base/file.h"
 #include "base/sha256.h"
+#include "base/str.h"
 #include "runner/process.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -93,4 +95,62 @@ int send_file(Uploader *u, const char *path, int fd, int64_t *ret_size, int *ret
     *ret_size = size;
     *ret_status = call.status;
     return r;
+}
+
+/* ---- fetching ---- */
+
+typedef struct Incoming {
+    int fd;
+    int64_t size, came;
+    Sha256 hash;
+    Err broken; /* code 0: it can be kept */
+} Incoming;
+
+/* What cannot be kept is read to its end: were the call broken off, it would be made again. */
+static int take(void *arg, const void *data, size_t len) {
+    Incoming *in = arg;
+
+    in->came += (int64_t)len;
+    sha256_add(&in->hash, data, len);
+    if (in->broken.code == 0 && in->came <= in->size && file_write_all(in->fd, data, len, &in->broken) < 0)
+        err_wrap(&in->broken, "keep what came");
+    return 0;
+}
+
+static void take_again(void *arg) {
+    Incoming *in = arg;
+
+    in->came = 0;
+    in->broken = (Err){0};
+    sha256_init(&in->hash);
+    if (lseek(in->fd, 0, SEEK_SET) < 0 || ftruncate(in->fd, 0) < 0)
+        err_errno(&in->broken, "empty a file");
+}
+
+static int check_whole(Incoming *in, const FetchFile *file, Err *err) {
+    char sha256[SHA256_HEX];
+
+    if (in->broken.code) {
+        *err = in->broken;
+        return -(int)err->code;
+    }
+    sha256_end_hex(&in->hash, sha256);
+    if (!file->sha256 || (in->came == file->size && str_eq(sha256, file->sha256)))
+        return 0;
+    return err_set(err, ERR_INVALID, "what came is damaged: its sha256 is %s, expected %s", sha256,
+                   file->sha256);
+}
+
+int fetch_file(Uploader *u, const FetchFile *file, int fd, Err *err) {
+    Incoming in = {.fd = fd, .size = file->sha256 ? file->size : INT64_MAX};
+    HttpCall call = {
+        .method = "GET", .path = file->path, .on_data = take, .arg = &in, .timeout_us = TIMEOUT_US};
+    int r;
+
+    take_again(&in);
+    r = uploader_call(u, &call, take_again, err);
+    if (r == 0)
+        r = http_call_check(&call, err);
+    buf_done(&call.answer);
+    return r < 0 ? r : check_whole(&in, file, err);
 }

@@ -70,46 +70,18 @@ typedef struct Fetch {
     int result;
 } Fetch;
 
-static int write_piece(void *arg, const void *data, size_t len) {
-    const char *at = data;
-
-    while (len) {
-        ssize_t n = write(*(int *)arg, at, len);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -1;
-        at += n;
-        len -= (size_t)n;
-    }
-    return 0;
-}
-
-static void rewind_file(void *arg) {
-    if (ftruncate(*(int *)arg, 0) < 0 || lseek(*(int *)arg, 0, SEEK_SET) < 0) {
-        /* what is too much is found when it is unpacked */
-    }
-}
-
 /* *ret -1: a stage that did not run has left nothing. */
 static int fetch(Fetch *f, const char *path, int *ret, Err *err) {
+    const FetchFile file = {.path = mem_printf(f->mem, "/api/runner/jobs/%lld/artifacts/%s?attempt=%lld",
+                                               (long long)f->j->id, path, (long long)f->j->attempt)};
     _cleanup_close_ int fd = -1;
-    HttpCall call = {
-        .method = "GET", .on_data = write_piece, .arg = &fd, .timeout_us = INT64_C(600) * 1000000};
     int r = send_temporary(f->j, &fd, err);
 
-    if (r < 0)
-        return r;
-    call.path = mem_printf(f->mem, "/api/runner/jobs/%lld/artifacts/%s?attempt=%lld", (long long)f->j->id,
-                           path, (long long)f->j->attempt);
-    r = uploader_call(f->j->uploader, &call, rewind_file, err);
-    if (r == 0 && call.status != 404)
-        r = http_call_check(&call, err);
-    buf_done(&call.answer);
-    if (r == 0 && call.status == 200)
+    if (r == 0)
+        r = fetch_file(f->j->uploader, &file, fd, err);
+    if (r == 0)
         *ret = TAKE_FD(fd);
-    return r;
+    return r == -ERR_NOT_FOUND ? 0 : r;
 }
 
 /* From the last one back to the first that is whole: what is before that does not count. */

@@ -211,6 +211,28 @@ def test_a_job_that_fills_its_runners_disk_fails_for_that(full, tmp_path):
         server.wait_build(work.push().build, "success")
 
 
+CACHED = """
+jobs:
+  t:
+    checkout: false
+    cache: {key: big, paths: [big]}
+    steps: ['test -e big && echo there || echo not there; %s']
+"""
+
+
+def test_a_cache_that_its_runner_has_no_room_for_is_said_and_not_fetched_for_ever(full, tmp_path):
+    server, _ = start(full)
+    token = server.client.post("/api/tokens", {"name": "r", "role": "registration"})["token"]
+    work = server.work("cached", {".pelton.yml": CACHED % "head -c 20000000 /dev/urandom > big"})
+    with second_runner(server, tmp_path / "roomy" / "runner", token):
+        server.wait_build(work.push().build, "success")
+    work.commit({".pelton.yml": CACHED % ""})
+    with small_disk(tmp_path / "elsewhere", 16 * MIB), second_runner(server, tmp_path / "elsewhere" / "runner", token):
+        number = work.push().build
+        server.wait_build(number, "success")
+        assert "cache: big: keep what came: " in server.log(number) and "\nnot there\n" in server.log(number)
+
+
 def test_a_runner_without_room_takes_no_job_until_it_has_some(full, tmp_path):
     server, _ = start(full)
     token = server.client.post("/api/tokens", {"name": "r", "role": "registration"})["token"]

@@ -299,41 +299,66 @@ static int check_rev(const char *field, const char *rev, Err *err) {
     return err_set(err, ERR_INVALID, "field \"%s\": expected 40 hex digits", field);
 }
 
-static int hook(HttpRequest *req, Err *err) {
-    Api *api = api_of(req);
-    const char *repo, *path;
-    RefChange change = {.old_rev = "0000000000000000000000000000000000000000", .pusher = ""};
-    BuildOutcome outcome;
-    Project *project;
+/* What a hook tells of a ref (contracts/git-ci.md, 4.2). */
+typedef struct Told {
     json_t *body;
-    int r = http_body_json(req, false, &body, err);
+    const char *repo, *path;
+    RefChange change;
+} Told;
+
+static int read_told(json_t *body, Told *ret, Err *err) {
+    RefChange *change = &ret->change;
+    int r = json_get_str(body, "repo", &ret->repo, err);
+
+    ret->body = body;
+    *change = (RefChange){.old_rev = "0000000000000000000000000000000000000000", .pusher = ""};
+    if (r >= 0)
+        r = json_get_str(body, "bare_repo_path", &ret->path, err);
+    if (r >= 0)
+        r = json_get_str(body, "new_rev", &change->new_rev, err);
+    if (r >= 0)
+        r = json_get_str(body, "ref", &change->ref, err);
+    if (r >= 0)
+        r = json_opt_str(body, "old_rev", &change->old_rev, err);
+    if (r >= 0)
+        r = json_opt_str(body, "pusher", &change->pusher, err);
+    return r;
+}
+
+static int check_told(HttpRequest *req, Told *told, Project **ret, Err *err) {
+    int r = check_rev("new_rev", told->change.new_rev, err);
 
     if (r >= 0)
-        r = json_get_str(body, "repo", &repo, err);
+        r = check_rev("old_rev", told->change.old_rev, err);
     if (r >= 0)
-        r = json_get_str(body, "bare_repo_path", &path, err);
+        r = pull_told(req, told->body, told->change.ref, &told->change.pull, err);
     if (r >= 0)
-        r = json_get_str(body, "new_rev", &change.new_rev, err);
-    if (r >= 0)
-        r = json_get_str(body, "ref", &change.ref, err);
-    if (r >= 0)
-        r = json_opt_str(body, "old_rev", &change.old_rev, err);
-    if (r >= 0)
-        r = json_opt_str(body, "pusher", &change.pusher, err);
-    if (r >= 0)
-        r = check_rev("new_rev", change.new_rev, err);
-    if (r >= 0)
-        r = check_rev("old_rev", change.old_rev, err);
-    if (r >= 0)
-        r = pull_told(req, body, change.ref, &change.pull, err);
-    if (r >= 0)
-        r = load_repository(req, repo, &project, err);
+        r = load_repository(req, told->repo, ret, err);
     if (r < 0)
         return r;
     /* nobody makes us read a repository that is not ours by naming its path */
-    if (!str_eq(path, project->path))
-        return err_set(err, ERR_INVALID, "field \"bare_repo_path\": repository '%s' is not there", repo);
-    r = build_ref_changed(api->builds, project, &change, http_mem(req), &outcome, err);
+    if (!str_eq(told->path, (*ret)->path))
+        return err_set(err, ERR_INVALID, "field \"bare_repo_path\": repository '%s' is not there",
+                       told->repo);
+    return 0;
+}
+
+static int hook(HttpRequest *req, Err *err) {
+    Api *api = api_of(req);
+    BuildOutcome outcome;
+    Project *project;
+    json_t *body;
+    Told told;
+    int r = http_body_json(req, false, &body, err);
+
+    if (r < 0)
+        return r;
+    if (read_told(body, &told, err) < 0)
+        return reply_unprocessable(req, err);
+    r = check_told(req, &told, &project, err);
+    if (r < 0)
+        return r;
+    r = build_ref_changed(api->builds, project, &told.change, http_mem(req), &outcome, err);
     if (r < 0) {
         /* the push is there all the same: nobody will tell us of it again */
         build_compare_ask(api->builds, project->id);

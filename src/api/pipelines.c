@@ -50,11 +50,6 @@ void reply_problems(HttpRequest *req, int status, const PlanProblems *problems) 
     http_reply_json(req, status, &out);
 }
 
-int reply_unprocessable(HttpRequest *req, const Err *err) {
-    http_reply_err_as(req, 422, err);
-    return 0;
-}
-
 /* ---- what is asked for ---- */
 
 bool is_uuid(const char *text) {

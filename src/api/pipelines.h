@@ -8,8 +8,6 @@
 extern const HttpFamily family_pipelines;
 /* The same for a pipeline's mistakes: the first as the message, all with their places as details. */
 void reply_problems(HttpRequest *req, int status, const PlanProblems *problems);
-/* A field that is missing or of the wrong type: 422. Gives 0, for the handler to return. */
-int reply_unprocessable(HttpRequest *req, const Err *err);
 
 /* The {id} of the path: ERR_INVALID when it is no UUID. */
 _must_check_ int pipeline_param(HttpRequest *req, Pipeline **ret, Err *err);

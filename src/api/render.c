@@ -119,6 +119,11 @@ int read_delivery(HttpRequest *req, const char **ret, Err *err) {
     return 0;
 }
 
+int reply_unprocessable(HttpRequest *req, const Err *err) {
+    http_reply_err_as(req, 422, err);
+    return 0;
+}
+
 void reply_outcome(HttpRequest *req, const BuildOutcome *outcome) {
     _cleanup_buf_ Buf out = BUF_INIT;
     JsonWriter w = JSON_WRITER(&out);

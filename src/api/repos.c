@@ -73,6 +73,7 @@ static int list(HttpRequest *req, Err *err) {
     return 0;
 }
 
+/* Of a path, a URL and a host name: so no other letters, and nothing that is taken for an option. */
 static bool name_ok(const char *name) {
     size_t len = strlen(name);
 
@@ -121,12 +122,16 @@ static int create(HttpRequest *req, Err *err) {
     json_t *body;
     int r = http_body_json(req, false, &body, err);
 
-    if (r >= 0)
-        r = json_get_str(body, "name", &p.name, err);
     if (r < 0)
         return r;
+    r = json_get_str(body, "name", &p.name, err);
+    if (r < 0)
+        return reply_unprocessable(req, err);
     if (!name_ok(p.name))
-        return err_set(err, ERR_INVALID, "Invalid repo name. Use only alphanumeric, dash, and underscore");
+        return err_set(err, ERR_INVALID,
+                       "Invalid repo name. Use only alphanumeric, dash, and underscore: a to z, A to Z, 0 to "
+                       "9, - and _, no dash first, at most %d",
+                       MAX_NAME);
     id_uuid(uuid);
     p.path = mem_printf(http_mem(req), "%s/%s.git", api->repos, p.name);
     r = insert(api, &p, http_mem(req), err);

@@ -50,16 +50,19 @@ def test_a_repository_is_created_with_its_urls(bench):
 def test_a_name_that_is_none_is_refused(bench, name):
     reply = bench.api("POST", "/api/repos", {"name": name}, expect=400)
     if "\0" not in name:
-        assert "Invalid repo name. Use only alphanumeric, dash, and underscore" in reply.json["message"]
+        message = reply.json["message"]
+        assert message.startswith("Invalid repo name. Use only alphanumeric, dash, and underscore: ")
+        assert "a to z" in message and "no dash first" in message and "100" in message
     folders = {path.name for path in (bench.state / "repos").iterdir()}
     assert all(re.fullmatch(r"repo\d+\.git", folder) for folder in folders), folders
     assert not (bench.state / "evil.git").exists()
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'{"name":1}', b'{"nam":"x"}', b'{"name":"a","name":"b"}',
-                                  b'{"name":"\xff"}', b"[" * 100_000], ids=range(9))
-def test_a_body_that_is_not_the_one_expected_is_refused(bench, body):
-    bench.api("POST", "/api/repos", body, headers={"Content-Type": "application/json"}, expect=400)
+@pytest.mark.parametrize("body, status", [(b"", 400), (b"{", 400), (b"[]", 400), (b"null", 400), (b'{"name":1}', 422),
+                                          (b'{"nam":"x"}', 422), (b'{"name":"a","name":"b"}', 400),
+                                          (b'{"name":"\xff"}', 400), (b"[" * 100_000, 400)], ids=range(9))
+def test_a_body_that_is_not_the_one_expected_is_refused(bench, body, status):
+    bench.api("POST", "/api/repos", body, headers={"Content-Type": "application/json"}, expect=status)
 
 
 def test_the_second_repository_of_a_name_is_refused(bench):
@@ -194,8 +197,15 @@ def test_only_the_payloads_required_fields_are_required(bench, hook):
     del whole["old_rev"]
     for field in ("repo", "bare_repo_path", "new_rev", "ref"):
         part = {key: value for key, value in whole.items() if key != field}
-        assert field in hook.call("POST", "/api/builds", part, expect=400).json["message"]
+        assert field in hook.call("POST", "/api/builds", part, expect=422).json["message"]
+        assert field in hook.call("POST", "/api/builds", {**whole, field: 7}, expect=422).json["message"]
     assert hook.post("/api/builds", whole, expect=202)["id"]
+
+
+@pytest.mark.parametrize("body, media, status", [(b"{", "application/json", 400), (b"", "application/json", 400),
+                                                 (b"{}", "application/json", 422), (b"{}", "text/plain", 415)])
+def test_a_payload_that_cannot_be_read_is_refused_as_what_it_is(hook, body, media, status):
+    hook.call("POST", "/api/builds", body, headers={"Content-Type": media}, expect=status)
 
 
 def test_the_same_payload_twice_is_one_build(bench, hook):

@@ -9,6 +9,7 @@
 #include <inttypes.h>
 
 #define MAX_LIST 100
+#define MAX_SIGNATURE 500
 
 /* Why the first job of a build that has not begun waits. */
 static int render_waiting(JsonWriter *w, Builds *b, Why *why, const Build *build, const void *mem, Err *err) {
@@ -206,14 +207,23 @@ static int render_jobs(JsonWriter *w, Builds *b, int64_t build_id, const void *m
     return r;
 }
 
+static void render_signature(JsonWriter *w, const Signature *s) {
+    jw_str(w, "gpg_status", s ? s->status : NULL);
+    jw_str(w, "gpg_key", s && *s->key ? s->key : NULL);
+    jw_str(w, "gpg_signer", s && *s->signer ? s->signer : NULL);
+}
+
 static int render_whole(HttpRequest *req, JsonWriter *w, Err *err) {
     Builds *b = api_of(req)->builds;
+    Signature *signature = NULL;
     int64_t artifacts;
     Build *build;
     int r = load_build(req, &build, err);
 
     if (r >= 0)
         r = store_artifact_count(b->db, build->id, &artifacts, err);
+    if (r >= 0)
+        r = store_signature_load(b->db, build->id, http_mem(req), &signature, err);
     if (r < 0)
         return r;
     jw_object(w, NULL);
@@ -236,6 +246,7 @@ static int render_whole(HttpRequest *req, JsonWriter *w, Err *err) {
     jw_str(w, "commit_author", build->author);
     jw_str(w, "commit_email", build->email);
     jw_str(w, "commit_message", build->subject);
+    render_signature(w, signature);
     jw_str(w, "pusher", build->pusher);
     jw_str(w, "url", build_url(req, build->id));
     jw_int(w, "artifacts_count", artifacts);
@@ -304,7 +315,23 @@ typedef struct Told {
     json_t *body;
     const char *repo, *path;
     RefChange change;
+    Signature signature;
 } Told;
+
+/* Hooks that know nothing of signatures leave them out, or send empty texts. */
+static int read_signature(json_t *body, Told *ret, Err *err) {
+    Signature *s = &ret->signature;
+    int r;
+
+    *s = (Signature){.status = "", .key = "", .signer = ""};
+    r = json_opt_str(body, "gpg_status", &s->status, err);
+    if (r >= 0)
+        r = json_opt_str(body, "gpg_key", &s->key, err);
+    if (r >= 0)
+        r = json_opt_str(body, "gpg_signer", &s->signer, err);
+    ret->change.signature = r < 0 || !*s->status ? NULL : s;
+    return r;
+}
 
 static int read_told(json_t *body, Told *ret, Err *err) {
     RefChange *change = &ret->change;
@@ -322,7 +349,16 @@ static int read_told(json_t *body, Told *ret, Err *err) {
         r = json_opt_str(body, "old_rev", &change->old_rev, err);
     if (r >= 0)
         r = json_opt_str(body, "pusher", &change->pusher, err);
-    return r;
+    return r < 0 ? r : read_signature(body, ret, err);
+}
+
+static int check_signature(const Signature *s, Err *err) {
+    if (s && (s->status[1] || !strchr("GBUXYREN", *s->status)))
+        return err_set(err, ERR_INVALID, "field \"gpg_status\": expected one of the letters G B U X Y R E N");
+    if (s && (strlen(s->key) > MAX_SIGNATURE || strlen(s->signer) > MAX_SIGNATURE))
+        return err_set(err, ERR_INVALID, "fields \"gpg_key\", \"gpg_signer\": expected at most %d bytes",
+                       MAX_SIGNATURE);
+    return 0;
 }
 
 static int check_told(HttpRequest *req, Told *told, Project **ret, Err *err) {
@@ -332,6 +368,8 @@ static int check_told(HttpRequest *req, Told *told, Project **ret, Err *err) {
         r = check_rev("old_rev", told->change.old_rev, err);
     if (r >= 0)
         r = pull_told(req, told->body, told->change.ref, &told->change.pull, err);
+    if (r >= 0)
+        r = check_signature(told->change.signature, err);
     if (r >= 0)
         r = load_repository(req, told->repo, ret, err);
     if (r < 0)
@@ -513,7 +551,9 @@ const HttpRoute api_builds[] = {
          "\"repo\":{\"type\":\"string\"},\"bare_repo_path\":{\"type\":\"string\"},\"new_rev\":{\"type\":"
          "\"string\"},"
          "\"old_rev\":{\"type\":\"string\"},\"ref\":{\"type\":\"string\"},\"pusher\":{\"type\":\"string\"},"
-         "\"pull_request\":" SCHEMA_PULL "}}",
+         "\"pull_request\":" SCHEMA_PULL ","
+         "\"gpg_status\":{\"enum\":[\"\",\"G\",\"B\",\"U\",\"X\",\"Y\",\"R\",\"E\",\"N\"]},"
+         "\"gpg_key\":{\"type\":\"string\"},\"gpg_signer\":{\"type\":\"string\"}}}",
      .answer = SCHEMA_OUTCOME},
     {.method = HTTP_GET,
      .path = "/api/builds/{id}",

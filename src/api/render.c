@@ -17,8 +17,8 @@ void render_build_fields(JsonWriter *w, const Build *b) {
     jw_strn(w, "commit_short", b->commit, strnlen(b->commit, 8));
     jw_str(w, "branch", b->branch);
     jw_str(w, "status", b->state);
-    jw_int(w, "retry_count", 0);
-    jw_int(w, "max_retries", 0);
+    jw_int(w, "retry_count", b->retries);
+    jw_int(w, "max_retries", b->max_retries);
     jw_str(w, "created_at", clock_sql(b->created_at, created));
     jw_time(w, "started_at", b->started_at);
     jw_time(w, "finished_at", b->finished_at);

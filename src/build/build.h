@@ -75,6 +75,7 @@ typedef struct BuildRequest {
     const char *yaml;              /* the pipeline's text then */
     size_t yaml_len;
     int64_t version;
+    const Signature *signature; /* push: of the commit; NULL: nobody has looked */
 } BuildRequest;
 
 typedef struct BuildOutcome {
@@ -111,8 +112,9 @@ _must_check_ int build_rerun(Builds *b, const RerunRequest *request, const void 
 /* A ref of a hosted repository went from old_rev to new_rev (40 zeros: was not, is no more). */
 typedef struct RefChange {
     const char *ref, *old_rev, *new_rev;
-    const char *pusher;      /* "" when unknown */
-    const PullRequest *pull; /* what was said with it, when it is a pull request's head; NULL: nothing */
+    const char *pusher;         /* "" when unknown */
+    const PullRequest *pull;    /* what was said with it, when it is a pull request's head; NULL: nothing */
+    const Signature *signature; /* of the commit; NULL: not told */
 } RefChange;
 _must_check_ int build_ref_changed(Builds *b, const Project *project, const RefChange *change,
                                    const void *mem, BuildOutcome *ret, Err *err);

@@ -274,6 +274,8 @@ static int insert_build(Tx *tx, const Draft *d, Build *build, Err *err) {
                      .pull = d->pull.number ? pull_text(&d->pull, tx->mem) : "",
                      .untrusted = is_untrusted(d)};
     r = store_build_insert(tx->b->db, build, err);
+    if (r >= 0 && request->signature)
+        r = store_signature_put(tx->b->db, build->id, request->signature, err);
     if (r < 0)
         return r;
     r = tx_event(tx, "created", build->id, build->state, err);
@@ -343,6 +345,8 @@ int create_job(Tx *tx, const Build *build, const PlanJob *planned, int64_t posit
                  .created_at = tx->now,
                  .queued_at = waits ? 0 : tx->now};
     r = store_job_insert(tx->b->db, job, err);
+    if (r >= 0)
+        r = retry_counts(tx, job, err);
     if (r < 0)
         return r;
     return str_eq(job->kind, "deploy") ? create_deployment(tx, build, job, err) : 0;

@@ -128,7 +128,8 @@ int build_ref_changed(Builds *b, const Project *project, const RefChange *change
                          .commit = change->new_rev,
                          .old_rev = change->old_rev,
                          .pusher = change->pusher,
-                         .pull = change->pull};
+                         .pull = change->pull,
+                         .signature = change->signature};
 
     return ref_changed(b, &push, mem, ret, err);
 }

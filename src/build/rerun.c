@@ -153,6 +153,8 @@ static int insert_build(Tx *tx, Rerun *r, Err *err) {
         result = store_execution_copy(tx->b->db, r->old->id, r->build.id, err);
     if (result >= 0)
         result = store_notices_copy(tx->b->db, r->old->id, r->build.id, err);
+    if (result >= 0)
+        result = store_signature_copy(tx->b->db, r->old->id, r->build.id, err);
     return result < 0 ? result : tx_event(tx, "created", r->build.id, r->build.state, err);
 }
 
@@ -164,9 +166,14 @@ static int64_t maker_of(const Rerun *r, size_t i) {
 static int copy_job(Tx *tx, Rerun *r, size_t i, Err *err) {
     char uuid[ID_UUID_SIZE];
     int result;
+    Job job;
 
     id_uuid(uuid);
     result = store_job_copy(tx->b->db, r->jobs[i].id, uuid, r->build.id, maker_of(r, i), &r->ids[i], err);
+    job = r->jobs[i];
+    job.build_id = r->build.id;
+    if (result >= 0)
+        result = retry_counts(tx, &job, err);
     return result < 0 ? result : store_artifacts_copy(tx->b->db, &r->jobs[i], r->build.id, r->ids[i], err);
 }
 
@@ -200,6 +207,8 @@ static int insert_job(Tx *tx, Rerun *r, size_t i, Err *err) {
     id_uuid(uuid);
     result = store_job_insert(tx->b->db, &job, err);
     r->ids[i] = job.id;
+    if (result >= 0)
+        result = retry_counts(tx, &job, err);
     return result < 0 || !str_eq(job.kind, "deploy") ? result : create_deployment(tx, &r->build, &job, err);
 }
 

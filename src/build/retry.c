@@ -41,6 +41,15 @@ int retry_times(const Job *job, int64_t *ret, Err *err) {
     return read_rule(job, &rule, ret, err);
 }
 
+int retry_counts(Tx *tx, const Job *job, Err *err) {
+    int64_t times = 0;
+    int r = str_empty(job->retry) ? 0 : retry_times(job, &times, err);
+
+    if (r < 0 || times == 0)
+        return r;
+    return store_build_count_retries(tx->b->db, job->build_id, job->retries, times, err);
+}
+
 int retry_applies(const Job *job, const JobEnd *end, bool *ret, int64_t *ret_pause, Err *err) {
     _cleanup_json_ json_t *rule = NULL;
     int64_t times = 0, backoff = 0;
@@ -70,6 +79,8 @@ int retry_begin(Tx *tx, const Job *job, const JobEnd *end, int64_t pause, Err *e
 
     if (r >= 0)
         r = artifacts_drop(tx, job, err);
+    if (r >= 0)
+        r = store_build_count_retries(tx->b->db, job->build_id, 1, 0, err);
     if (r < 0)
         return r;
     mem_append(tx->mem, tx->ended, tx->ended_count, a);

@@ -119,6 +119,8 @@ _must_check_ int timeout_queue_due(Tx *tx, int64_t job_id, Err *err);
 _must_check_ int retry_applies(const Job *job, const JobEnd *end, bool *ret, int64_t *ret_pause, Err *err);
 /* How often at most, by the job's rule. */
 _must_check_ int retry_times(const Job *job, int64_t *ret, Err *err);
+/* The job, which is new in its build, with what was tried of it elsewhere: counted there. */
+_must_check_ int retry_counts(Tx *tx, const Job *job, Err *err);
 /* The attempt has failed, the job goes on: blocked until its pause is over. */
 _must_check_ int retry_begin(Tx *tx, const Job *job, const JobEnd *end, int64_t pause, Err *err);
 /* The pause is over. */

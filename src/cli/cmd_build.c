@@ -166,6 +166,31 @@ static void show_pull(Cli *cli, const json_t *build, Buf *out) {
                   mem_printf(cli->mem, "approved by %s", field_text(cli->mem, build, "approved_by")));
 }
 
+/* Of the pushed commit, in words; "" where there is none, or nobody has looked. The letters are git's
+ * (git-log(1), %G?). */
+static const char *signature_text(Cli *cli, const json_t *build) {
+    static const struct {
+        const char *status, *words;
+    } all[] = {
+        {"G", "good"},
+        {"U", "good, by a key that nobody here trusts"},
+        {"X", "good, and has expired"},
+        {"Y", "good, by a key that has expired"},
+        {"R", "good, by a key that was revoked"},
+        {"B", "BAD: the commit is not what was signed"},
+        {"E", "not checked: the key is not known here"},
+    };
+    const char *status = field_text(cli->mem, build, "gpg_status");
+    const char *key = field_text(cli->mem, build, "gpg_key");
+    const char *by = field_text(cli->mem, build, "gpg_signer");
+
+    for (size_t i = 0; i < ELEMENTS(all); i++)
+        if (str_eq(all[i].status, status))
+            return mem_printf(cli->mem, "%s%s%s%s%s", all[i].words, *by ? ", " : "", by, *key ? ", key " : "",
+                              key);
+    return "";
+}
+
 static void show_head(Cli *cli, const json_t *build, Buf *out) {
     const char *status = field_status(cli->mem, build), *url = field_text(cli->mem, build, "url");
     const char *ref = field_text(cli->mem, build, "ref"), *message = field_text(cli->mem, build, "message");
@@ -180,6 +205,7 @@ static void show_head(Cli *cli, const json_t *build, Buf *out) {
               mem_printf(cli->mem, "%s %s", field_text(cli->mem, build, "commit_short"),
                          field_text(cli->mem, build, "commit_message")));
     show_line(cli, out, "author", field_text(cli->mem, build, "commit_author"));
+    show_line(cli, out, "signed", signature_text(cli, build));
     show_line(cli, out, "ref", *ref ? ref : field_text(cli->mem, build, "branch"));
     show_line(cli, out, "event", field_text(cli->mem, build, "event"));
     show_line(cli, out, "schedule", field_text(cli->mem, build, "schedule"));

@@ -19,6 +19,7 @@
 #define GIT_TIMEOUT (60 * US_PER_S)
 #define CALL_TIMEOUT (30 * US_PER_S)
 #define OPTIONS_MAX 1000
+#define SIGNED_MAX 32 /* commits */
 
 typedef struct HookOptions {
     const char *state;
@@ -47,27 +48,33 @@ static int read_input(Buf *out, Err *err) {
     }
 }
 
+/* Nobody's settings but the repository's. Keys that count are the server's, whoever pushes. */
+static const char *const *git_env(Cli *cli, const char *repo, const char *state) {
+    static const char *const keep[] = {"PATH", "TMPDIR", NULL};
+    const char **envp = NULL;
+    size_t count = 0;
+
+    for (size_t i = 0; keep[i]; i++)
+        if (getenv(keep[i]))
+            mem_append(cli->mem, envp, count, mem_printf(cli->mem, "%s=%s", keep[i], getenv(keep[i])));
+    mem_append(cli->mem, envp, count, mem_printf(cli->mem, "GIT_DIR=%s", repo));
+    mem_append(cli->mem, envp, count, mem_printf(cli->mem, "GNUPGHOME=%s/gnupg", state));
+    mem_append(cli->mem, envp, count, "GIT_CONFIG_NOSYSTEM=1");
+    mem_append(cli->mem, envp, count, "GIT_CONFIG_GLOBAL=/dev/null");
+    mem_append(cli->mem, envp, count, "LC_ALL=C");
+    mem_append(cli->mem, envp, count, NULL);
+    return envp;
+}
+
 /* Authors and subjects of all refs by one git. They are for people: without them the build goes on just so.
  */
-static void describe(Cli *cli, const char *repo, HookRef *refs, size_t count) {
-    static const char *const keep[] = {"PATH", "TMPDIR", NULL};
+static void describe(Cli *cli, const char *const *envp, const char *repo, HookRef *refs, size_t count) {
     const char *const argv[] = {"git", "-c", "safe.directory=*", "cat-file", "--batch", NULL};
-    const char **envp = NULL;
-    size_t env_count = 0;
-    ProcOptions options = {.argv = argv, .cwd = repo, .err = -1};
+    ProcOptions options = {.argv = argv, .envp = envp, .cwd = repo, .err = -1};
     _cleanup_buf_ Buf in = BUF_INIT, out = BUF_INIT;
     Err err = {0};
     int status = 0;
 
-    for (size_t i = 0; keep[i]; i++)
-        if (getenv(keep[i]))
-            mem_append(cli->mem, envp, env_count, mem_printf(cli->mem, "%s=%s", keep[i], getenv(keep[i])));
-    mem_append(cli->mem, envp, env_count, mem_printf(cli->mem, "GIT_DIR=%s", repo));
-    mem_append(cli->mem, envp, env_count, "GIT_CONFIG_NOSYSTEM=1");
-    mem_append(cli->mem, envp, env_count, "GIT_CONFIG_GLOBAL=/dev/null");
-    mem_append(cli->mem, envp, env_count, "LC_ALL=C");
-    mem_append(cli->mem, envp, env_count, NULL);
-    options.envp = envp;
     for (size_t i = 0; i < count; i++)
         if (!refs[i].deleted)
             buf_addf(&in, "%s^{commit}\n", refs[i].new_rev);
@@ -107,6 +114,29 @@ static void describe_pulls(Cli *cli, HookRef *refs, size_t count) {
         }
         refs[i].pull = pull;
     }
+}
+
+/* Of the commits that are signed, which costs a gpg each: the pusher waits, so not of many. */
+static void verify(Cli *cli, const char *const *envp, const char *repo, const char *state, HookRef *refs,
+                   size_t count) {
+    const char *signers = mem_printf(cli->mem, "gpg.ssh.allowedSignersFile=%s/allowed_signers", state);
+    const char *const argv[] = {"git",       "-c",      "safe.directory=*", "-c", signers, "log",
+                                "--no-walk", "--stdin", HOOK_SIGNATURES,    NULL};
+    ProcOptions options = {.argv = argv, .envp = envp, .cwd = repo, .err = -1};
+    _cleanup_buf_ Buf in = BUF_INIT, out = BUF_INIT;
+    size_t asked = 0;
+    Err err = {0};
+    int status = 0;
+
+    for (size_t i = 0; i < count && asked < SIGNED_MAX; i++)
+        if (refs[i].is_signed && !(in.len && strstr(buf_str(&in), refs[i].commit))) {
+            buf_addf(&in, "%s\n", refs[i].commit);
+            asked++;
+        }
+    if (in.len == 0)
+        return;
+    if (proc_run(&options, in.data, in.len, OBJECTS_MAX, &out, NULL, NULL, GIT_TIMEOUT, &status, &err) >= 0)
+        hook_parse_signatures(buf_str(&out), out.len, cli->mem, refs, count);
 }
 
 /* The server's address and the hook's token, out of the state directory. */
@@ -227,6 +257,7 @@ static int hook_run(Cli *cli, void *arg, Err *err) {
     const char *dir = getenv("GIT_DIR");
     _cleanup_buf_ Buf input = BUF_INIT;
     _cleanup_free_ char *repo = NULL;
+    const char *const *envp;
     HookRef *refs = NULL;
     size_t count = 0;
     int r;
@@ -248,7 +279,9 @@ static int hook_run(Cli *cli, void *arg, Err *err) {
                 text_clean(cli->mem, err->msg));
     if (connect_state(cli, options->state, err) < 0)
         return not_handed_over(cli, count, err);
-    describe(cli, repo, refs, count);
+    envp = git_env(cli, repo, options->state);
+    describe(cli, envp, repo, refs, count);
+    verify(cli, envp, repo, options->state, refs, count);
     describe_pulls(cli, refs, count);
     return hand_over(cli, refs, count, repo);
 }

@@ -33,6 +33,7 @@ static bool parse_line(const char *line, size_t len, const void *mem, HookRef *r
         return false;
     ret->deleted = strspn(ret->new_rev, "0") == strlen(ret->new_rev);
     ret->commit = ret->author = ret->email = ret->subject = "";
+    ret->gpg_status = ret->gpg_key = ret->gpg_signer = "";
     return true;
 }
 
@@ -73,6 +74,14 @@ static void parse_author(const char *line, size_t len, const void *mem, HookRef 
         ref->email = str_utf8_clean(mem, open + 1, (size_t)(close - open - 1));
 }
 
+/* Headers of a signature: `gpgsig`, `gpgsig-sha256` (gitformat-signature(5)). */
+static bool begins_signature(const char *line, size_t len) {
+    static const char name[] = "gpgsig";
+
+    return len > sizeof(name) - 1 && memcmp(line, name, sizeof(name) - 1) == 0 &&
+           (line[sizeof(name) - 1] == ' ' || line[sizeof(name) - 1] == '-');
+}
+
 void hook_parse_commit(const char *text, size_t len, const void *mem, HookRef *ref) {
     const char *at = text, *end = text + len;
 
@@ -86,6 +95,7 @@ void hook_parse_commit(const char *text, size_t len, const void *mem, HookRef *r
         }
         if (stop - at > 7 && memcmp(at, "author ", 7) == 0 && !*ref->author)
             parse_author(at + 7, (size_t)(stop - at - 7), mem, ref);
+        ref->is_signed |= begins_signature(at, (size_t)(stop - at));
         at = stop < end ? stop + 1 : end;
     }
     while (at < end && (*at == '\n' || *at == ' '))
@@ -120,6 +130,7 @@ static const char *parse_object(const char *at, const char *end, const void *mem
 
         ref->commit = hash ? hash : "";
         hook_parse_commit(line_end + 1, (size_t)size, mem, ref);
+        ref->gpg_status = ref->is_signed ? "E" : "N";
     }
     at = line_end + 1 + size;
     return at < end ? at + 1 : at;
@@ -182,6 +193,42 @@ const char *hook_option(const char *option, const void *mem, HookPull *pull) {
     return "there are target=BRANCH, source=BRANCH, title=TEXT and fork";
 }
 
+/* ---- signatures ---- */
+
+/* "<hash> <letter> <key>", the key perhaps empty. */
+static bool parse_signature(const char *line, const void *mem, HookRef *ret) {
+    size_t hash = strcspn(line, " ");
+
+    if (!line[hash] || !line[hash + 1] || !strchr("GBUXYRE", line[hash + 1]) || line[hash + 2] != ' ')
+        return false;
+    ret->commit = take_hash(mem, line, hash);
+    ret->gpg_status = mem_strndup(mem, line + hash + 1, 1);
+    ret->gpg_key = str_utf8_clean(mem, line + hash + 3, strlen(line + hash + 3));
+    return ret->commit != NULL;
+}
+
+void hook_parse_signatures(const char *text, size_t len, const void *mem, HookRef *refs, size_t count) {
+    const char *at = text, *end = text + len;
+
+    while (at < end) {
+        const char *nl = memchr(at, '\n', (size_t)(end - at)), *stop;
+        HookRef found;
+
+        if (!nl)
+            return;
+        stop = memchr(nl + 1, '\n', (size_t)(end - nl - 1));
+        stop = stop ? stop : end;
+        if (parse_signature(mem_strndup(mem, at, (size_t)(nl - at)), mem, &found))
+            for (size_t i = 0; i < count; i++)
+                if (refs[i].is_signed && str_eq(refs[i].commit, found.commit)) {
+                    refs[i].gpg_status = found.gpg_status;
+                    refs[i].gpg_key = found.gpg_key;
+                    refs[i].gpg_signer = str_utf8_clean(mem, nl + 1, (size_t)(stop - nl - 1));
+                }
+        at = stop < end ? stop + 1 : end;
+    }
+}
+
 const char *hook_repo_name(const void *mem, const char *path) {
     size_t len = strlen(path);
     const char *start;
@@ -221,9 +268,9 @@ void hook_payload(const HookRef *ref, const char *repo_path, const char *pusher,
     jw_str(&w, "commit_author", ref->author);
     jw_str(&w, "commit_email", ref->email);
     jw_str(&w, "commit_message", ref->subject);
-    jw_str(&w, "gpg_status", "");
-    jw_str(&w, "gpg_key", "");
-    jw_str(&w, "gpg_signer", "");
+    jw_str(&w, "gpg_status", ref->gpg_status);
+    jw_str(&w, "gpg_key", ref->gpg_key);
+    jw_str(&w, "gpg_signer", ref->gpg_signer);
     jw_str(&w, "pusher", pusher);
     if (ref->pull)
         write_pull(&w, ref);

@@ -6,8 +6,9 @@
     "b.author,"                                                                                              \
     " b.email, b.subject, b.pusher, b.env, b.state, b.reason, b.message, b.jobs_left, b.created_at,"         \
     " b.started_at, b.finished_at, b.concurrency_limit, b.held, b.timeout, b.rerun_of, b.concurrency_group," \
-    " b.stop_reason, b.stop_message, b.schedule, b.pull, b.untrusted, b.approved_by FROM build b JOIN "      \
-    "project p ON p.id = b.project_id"
+    " b.stop_reason, b.stop_message, b.schedule, b.pull, b.untrusted, b.approved_by, b.retries, "            \
+    "b.max_retries"                                                                                          \
+    " FROM build b JOIN project p ON p.id = b.project_id"
 
 static void fill(DbStmt *st, const void *mem, void *row) {
     Build *b = row;
@@ -34,6 +35,8 @@ static void fill(DbStmt *st, const void *mem, void *row) {
     b->pull = row_text(st, 29, mem);
     b->untrusted = db_int(st, 30) != 0;
     b->approved_by = row_text(st, 31, mem);
+    b->retries = db_int(st, 32);
+    b->max_retries = db_int(st, 33);
 }
 
 int store_build_insert(Db *db, Build *b, Err *err) {
@@ -58,6 +61,12 @@ int store_build_insert(Db *db, Build *b, Err *err) {
     return db_exec(db, NULL, err,
                    "UPDATE project SET builds_count = builds_count + 1, last_build_id = ?2 WHERE id = ?1",
                    "ii", b->project_id, id);
+}
+
+int store_build_count_retries(Db *db, int64_t id, int64_t retries, int64_t max_retries, Err *err) {
+    return db_exec(db, NULL, err,
+                   "UPDATE build SET retries = retries + ?2, max_retries = max_retries + ?3 WHERE id = ?1",
+                   "iii", id, retries, max_retries);
 }
 
 int store_build_finished_at(Db *db, int64_t id, int64_t *ret, Err *err) {

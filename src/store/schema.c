@@ -467,6 +467,23 @@ static const char pull_requests[] =
     " WHERE ref LIKE 'refs/pull/%/head' AND kind = 'push' AND id = (SELECT MAX(id) FROM trigger_event n"
     " WHERE n.project_id = t.project_id AND n.ref = t.ref);";
 
+/* of the pushed commit, as its hook has found it; no row: nobody has looked */
+static const char signatures[] = "CREATE TABLE signature ("
+                                 " build_id INTEGER PRIMARY KEY REFERENCES build (id),"
+                                 " status TEXT NOT NULL,"
+                                 " key TEXT NOT NULL,"
+                                 " signer TEXT NOT NULL) STRICT;";
+
+/* Of its jobs together: how often their rules were used, and how often they may be. A rule begins with
+ * {"times":N, */
+static const char retry_counts[] =
+    "ALTER TABLE build ADD COLUMN retries INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE build ADD COLUMN max_retries INTEGER NOT NULL DEFAULT 0;"
+    "UPDATE build SET retries = j.retries, max_retries = j.times FROM"
+    " (SELECT build_id, SUM(retries) AS retries,"
+    "  SUM(CAST(RTRIM(SUBSTR(retry, 10, 3), ',\"') AS INTEGER)) AS times"
+    "  FROM job WHERE retry <> '' GROUP BY build_id) AS j WHERE j.build_id = build.id;";
+
 const DbMigration store_migrations[] = {
     {.version = 1, .name = "foundation", .sql = foundation},
     {.version = 2, .name = "session parents", .sql = session_parents},
@@ -481,5 +498,7 @@ const DbMigration store_migrations[] = {
     {.version = 11, .name = "schedules", .sql = schedules},
     {.version = 12, .name = "named artifacts", .sql = named_artifacts},
     {.version = 13, .name = "pull requests", .sql = pull_requests},
+    {.version = 14, .name = "signatures", .sql = signatures},
+    {.version = 15, .name = "retry counts", .sql = retry_counts},
 };
 const size_t store_migration_count = ELEMENTS(store_migrations);

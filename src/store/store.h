@@ -73,12 +73,16 @@ typedef struct Build {
     const char *stop_reason, *stop_message; /* why it was made to end: "user", "superseded", "timeout" */
     int64_t timeout;                        /* µs from its start; 0: none */
     int64_t rerun_of;                       /* the build that it repeats; 0: none */
+    int64_t retries, max_retries;           /* of its jobs together, by their rules; kept as jobs come */
     const char *schedule;                   /* of event "schedule": which one; NULL or "": none */
     const char *pull;        /* of a pull request: what was known of it, as JSON (build/pull.h); "" */
     bool untrusted;          /* it comes from somebody else's fork, and nobody has approved it */
     const char *approved_by; /* who has; "" */
 } Build;
 _must_check_ int store_build_insert(Db *db, Build *b, Err *err); /* fills in id; counts it in its project */
+/* Its jobs have been tried again so often more, and may be. */
+_must_check_ int store_build_count_retries(Db *db, int64_t id, int64_t retries, int64_t max_retries,
+                                           Err *err);
 /* When it finished; 0: it has not. ERR_NOT_FOUND. */
 _must_check_ int store_build_finished_at(Db *db, int64_t id, int64_t *ret, Err *err);
 _must_check_ int store_build_load(Db *db, int64_t id, const void *mem, Build **ret, Err *err);
@@ -116,6 +120,18 @@ typedef struct BuildTally {
 _must_check_ int store_build_tally(Db *db, int64_t id, BuildTally *ret, Err *err);
 _must_check_ int store_build_finish(Db *db, int64_t id, const char *state, const char *reason,
                                     const char *message, int64_t now, Err *err);
+
+/* ---- signature: of the commit that was pushed ---- */
+typedef struct Signature {
+    const char *status; /* git's letter: G good, U good and not trusted, X, Y expired, R revoked, B bad, E not
+                         * to be checked, N none */
+    const char *key, *signer; /* "": not known */
+} Signature;
+_must_check_ int store_signature_put(Db *db, int64_t build_id, const Signature *s, Err *err);
+/* Of a build that repeats another one. */
+_must_check_ int store_signature_copy(Db *db, int64_t from_build, int64_t to_build, Err *err);
+_must_check_ int store_signature_load(Db *db, int64_t build_id, const void *mem, Signature **ret,
+                                      Err *err); /* NULL: nobody has looked */
 
 /* ---- fit: what jobs ask of a runner; a row never changes ---- */
 typedef struct Fit {

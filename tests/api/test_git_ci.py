@@ -189,6 +189,24 @@ def test_the_hooks_payload_makes_a_build(bench, hook):
     assert answer["status"] == "queued" and isinstance(answer["id"], int)
     build = bench.build(answer["id"])
     assert (build["commit_hash"], build["branch"], build["pusher"]) == (work.head(), "main", "ada")
+    assert (build["gpg_status"], build["gpg_key"], build["gpg_signer"]) == ("N", None, None)
+
+
+def test_what_a_hook_says_of_a_signature_is_kept(bench, hook):
+    work = silent_push(bench, bench.work(bench.name(), {"Makefile": "all:\n"}))
+    whole = payload(bench, work, gpg_status="G", gpg_key="1234ABCD", gpg_signer="Ada <ada@example.com>")
+    for wrong in ("g", "GG", "?"):
+        assert "gpg_status" in hook.call("POST", "/api/builds", {**whole, "gpg_status": wrong}, expect=400).json["message"]
+    build = bench.build(hook.post("/api/builds", whole, expect=202)["id"])
+    assert (build["gpg_status"], build["gpg_key"], build["gpg_signer"]) == ("G", "1234ABCD", "Ada <ada@example.com>")
+    assert "signed   good, Ada <ada@example.com>, key 1234ABCD" in bench.run("build", "show", str(build["id"])).stdout
+
+
+def test_without_a_word_of_a_signature_nothing_is_claimed(bench, hook):
+    work = silent_push(bench, bench.work(bench.name(), {"Makefile": "all:\n"}))
+    build = bench.build(hook.post("/api/builds", payload(bench, work, gpg_status=""), expect=202)["id"])
+    assert build["gpg_status"] is None
+    assert "signed" not in bench.run("build", "show", str(build["id"])).stdout
 
 
 def test_only_the_payloads_required_fields_are_required(bench, hook):

@@ -38,7 +38,10 @@ def test_a_job_is_retried_by_its_own_rule_and_says_when(bench):
     seen = state_of(bench, number)
     assert seen["status"] == "blocked" and seen["retries"] == 1
     assert seen["waiting"].startswith("retry 1 of 2 in ")
-    assert bench.build(number)["status"] == "running"
+    build = bench.build(number)
+    assert (build["status"], build["retry_count"], build["max_retries"]) == ("running", 1, 2)
+    listed = next(one for one in bench.client.get("/api/builds")["builds"] if one["id"] == number)
+    assert (listed["retry_count"], listed["max_retries"]) == (1, 2)
     assert bench.api("POST", f"/api/builds/{number}/cancel").json["status"] == "cancelled"
     assert state_of(bench, number)["status"] == "cancelled"
 

@@ -36,6 +36,7 @@ static void check_payload(const HookRef *ref) {
     assert(str_utf8_valid(ref->author, strlen(ref->author)) &&
            str_utf8_valid(ref->email, strlen(ref->email)));
     assert(str_utf8_valid(ref->subject, strlen(ref->subject)) && !strchr(ref->subject, '\n'));
+    assert(strlen(ref->gpg_status) <= 1 && str_utf8_valid(ref->gpg_signer, strlen(ref->gpg_signer)));
     hook_payload(ref, "/srv/repos/hello.git", "", &out);
     assert(json_read(out.data, out.len, &body, &err) == 0 && json_object_size(body) == 12);
     for (; *shown; shown++)
@@ -71,6 +72,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         return 0;
     if (batch)
         hook_parse_batch(batch + 1, size - len - 1, mem, refs, count);
+    if (batch)
+        hook_parse_signatures(batch + 1, size - len - 1, mem, refs, count);
     for (size_t i = 0; i < count; i++) {
         check_payload(&refs[i]);
         check_option(&refs[i], refs[i].ref); /* a name of a ref that is also an option: "title=…" */

@@ -49,6 +49,41 @@ static void a_failure_that_the_rule_names_is_tried_again_and_then_stands(void **
     assert_build(f, id, "failed");
 }
 
+static Build *build_row(Fixture *f, int64_t id) {
+    Build *build;
+
+    OK(store_build_load(f->builds.db, id, f->mem, &build, &err));
+    return build;
+}
+
+/* Of jobs copied to a rerun, and of those that run again, too. */
+static void a_build_counts_the_retries_of_its_jobs(void **state) {
+    Fixture *f = *state;
+    RerunRequest request = {.by = "ann", .failed = true};
+    BuildOutcome again;
+    ClaimedJob a, b;
+    int64_t id;
+
+    commit_pipeline(
+        f, "jobs:\n  a: {steps: [\"true\"], retry: 2}\n  b: {steps: [\"true\"], retry: 10, needs: [a]}\n"
+           "  c: {steps: [\"true\"], needs: [b]}\n");
+    id = start(f).id;
+    assert_int_equal(build_row(f, id)->retries, 0);
+    assert_int_equal(build_row(f, id)->max_retries, 12);
+    a = claim_one(f, 1);
+    OK(report(f, &a, "failed"));
+    a = claim_one(f, 1);
+    assert_int_equal(build_row(f, id)->retries, 1);
+    OK(report(f, &a, "success"));
+    b = claim_one(f, 1);
+    OK(report(f, &b, "cancelled"));
+    assert_int_equal(build_row(f, id)->retries, 1);
+    request.build = id;
+    OK(build_rerun(&f->builds, &request, f->mem, &again, &err));
+    assert_int_equal(build_row(f, again.id)->retries, 1);
+    assert_int_equal(build_row(f, again.id)->max_retries, 12);
+}
+
 static void a_retried_job_that_succeeds_is_a_success(void **state) {
     Fixture *f = *state;
     int64_t id = build_with(f, EXIT_TWICE);
@@ -231,6 +266,7 @@ static void artifacts_of_a_failed_attempt_do_not_remain(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(a_failure_that_the_rule_names_is_tried_again_and_then_stands),
+        TEST(a_build_counts_the_retries_of_its_jobs),
         TEST(a_retried_job_that_succeeds_is_a_success),
         TEST(a_failure_that_the_rule_does_not_name_is_final),
         TEST(the_pause_is_a_timer_and_twice_as_long_each_time),

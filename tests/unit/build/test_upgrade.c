@@ -124,7 +124,7 @@ static const Written written[] = {
      "UPDATE build SET timeout = 3600000000, concurrency_group = 'hello-main' WHERE id = 4"},
     {"dispatch and life", "UPDATE job SET queue_timeout = 60000000 WHERE id = 10"},
     {"dispatch and life",
-     "UPDATE job SET retry = '{\"times\":2,\"on\":[\"exit\"],\"backoff\":0}' WHERE id = 8"},
+     "UPDATE job SET retry = '{\"times\":2,\"on\":[\"exit\"],\"backoff\":0}', retries = 1 WHERE id = 8"},
     {"dispatch and life", "UPDATE attempt SET message = 'its runner was lost' WHERE reason = 'lost'"},
     {"dispatch and life", "UPDATE runner SET drained_by = 'ann', drained_at = 50 WHERE id = 3"},
 
@@ -147,6 +147,10 @@ static const Written written[] = {
 
     {"outputs", "INSERT INTO output VALUES (1, 1, 'version', '1.2')"},
     {"outputs", "UPDATE job SET outputs = 1 WHERE id = 1"},
+
+    {"signatures", "INSERT INTO signature VALUES (1, 'G', '1234ABCD', 'Ann')"},
+
+    {"retry counts", "UPDATE build SET retries = 1, max_retries = 2 WHERE id = 4"},
 
     {"schedules", "INSERT INTO schedule VALUES (1, 1, 'nightly', '0 3 * * *', 'UTC', '', 30, 2)"},
     {"schedules", "INSERT INTO timer VALUES ('schedule', 1, " LATER ")"},
@@ -528,6 +532,8 @@ static void rules_of_jobs_are_kept(Older *o) {
     assert_int_equal(build->concurrency_limit, 1);
     assert_int_equal(build->timeout, has(o->version, "dispatch and life") ? 3600 * US_PER_S : 0);
     assert_int_equal(*lint->retry != 0, has(o->version, "dispatch and life"));
+    assert_int_equal(build->max_retries, has(o->version, "dispatch and life") ? 2 : 0);
+    assert_int_equal(build->retries, has(o->version, "dispatch and life"));
     assert_int_equal(lint->allow_failure, has(o->version, "allowed failures"));
     assert_int_equal(lint->priority, 7);
 }

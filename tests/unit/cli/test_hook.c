@@ -137,6 +137,55 @@ static void odd_commits_do_no_harm(void **state) {
     }
 }
 
+static void a_signature_is_seen_in_the_header_alone(void **state) {
+    static const struct {
+        const char *text;
+        bool is_signed;
+    } commits[] = {
+        {"tree " A "\nauthor A <a@x> 1 +0\ngpgsig -----BEGIN PGP SIGNATURE-----\n \n x\n\nm\n", true},
+        {"tree " A "\ngpgsig-sha256 -----BEGIN SSH SIGNATURE-----\n x\n\nm\n", true},
+        {"tree " A "\nauthor A <a@x> 1 +0\n\ngpgsig of my own\n", false},
+        {"tree " A "\nmergetag object " B "\n gpgsig x\n\nm\n", false},
+        {"tree " A "\ngpgsignature x\n\nm\n", false},
+        {"gpgsig", false},
+    };
+
+    for (size_t i = 0; i < ELEMENTS(commits); i++) {
+        _cleanup_talloc_ void *mem = talloc_new(NULL);
+
+        assert_int_equal(commit(mem, commits[i].text).is_signed, commits[i].is_signed);
+    }
+}
+
+static void what_git_says_of_signatures_goes_to_its_commits(void **state) {
+    _cleanup_talloc_ void *mem = talloc_new(NULL);
+    HookRef refs[] = {{.commit = A, .is_signed = true, .gpg_status = "E", .gpg_key = "", .gpg_signer = ""},
+                      {.commit = B, .gpg_status = "N", .gpg_key = "", .gpg_signer = ""},
+                      {.commit = A, .is_signed = true, .gpg_status = "E", .gpg_key = "", .gpg_signer = ""}};
+    static const char text[] = A " G 1234ABCD\nAnn \xFF <ann@x>\n" B " B \nEve\n";
+
+    hook_parse_signatures(text, sizeof(text) - 1, mem, refs, 3);
+    for (size_t i = 0; i < 3; i += 2) {
+        assert_string_equal(refs[i].gpg_status, "G");
+        assert_string_equal(refs[i].gpg_key, "1234ABCD");
+        assert_string_equal(refs[i].gpg_signer, "Ann \xEF\xBF\xBD <ann@x>");
+    }
+    assert_string_equal(refs[1].gpg_status, "N"); /* it has none */
+}
+
+static void what_git_could_not_look_at_is_said_so(void **state) {
+    static const char *const odd[] = {"",     A " N \n\n",   A " G\n\n",   A " G 1",
+                                      A "\n", A " Z 1\nx\n", "G 1 2\nx\n", A " GG 1\nx\n"};
+
+    for (size_t i = 0; i < ELEMENTS(odd); i++) {
+        _cleanup_talloc_ void *mem = talloc_new(NULL);
+        HookRef ref = {.commit = A, .is_signed = true, .gpg_status = "E", .gpg_key = "", .gpg_signer = ""};
+
+        hook_parse_signatures(odd[i], strlen(odd[i]), mem, &ref, 1);
+        assert_string_equal(ref.gpg_status, "E");
+    }
+}
+
 static void a_batch_answers_in_order(void **state) {
     static const char first[] = "author A <a@x> 1 +0\n\none\n", second[] = "author B <b@x> 1 +0\n\ntwo";
     _cleanup_talloc_ void *mem = talloc_new(NULL);
@@ -150,6 +199,8 @@ static void a_batch_answers_in_order(void **state) {
 
     hook_parse_batch(text, strlen(text), mem, refs, count);
     assert_string_equal(refs[0].subject, "one");
+    assert_string_equal(refs[0].gpg_status, "N");
+    assert_string_equal(refs[1].gpg_status, ""); /* nobody has looked */
     assert_string_equal(refs[1].subject, "");
     assert_string_equal(refs[2].subject, "");
     assert_string_equal(refs[2].commit, "");
@@ -233,7 +284,10 @@ static void the_payload_is_json_whatever_is_in_it(void **state) {
                    .commit = B,
                    .author = "\"}",
                    .email = "",
-                   .subject = "\x01"};
+                   .subject = "\x01",
+                   .gpg_status = "B",
+                   .gpg_key = "\"",
+                   .gpg_signer = "\n"};
     const char *text = NULL;
     Err err = {0};
 
@@ -245,6 +299,8 @@ static void the_payload_is_json_whatever_is_in_it(void **state) {
     assert_string_equal(text, B);
     assert_int_equal(json_get_str(body, "pusher", &text, &err), 0);
     assert_string_equal(text, "ada");
+    assert_int_equal(json_get_str(body, "gpg_status", &text, &err), 0);
+    assert_string_equal(text, "B");
     assert_int_equal(json_object_size(body), 12);
 }
 
@@ -259,6 +315,9 @@ int main(void) {
         cmocka_unit_test(an_author_in_the_message_is_not_one),
         cmocka_unit_test(bytes_that_are_not_utf8_are_replaced),
         cmocka_unit_test(odd_commits_do_no_harm),
+        cmocka_unit_test(a_signature_is_seen_in_the_header_alone),
+        cmocka_unit_test(what_git_says_of_signatures_goes_to_its_commits),
+        cmocka_unit_test(what_git_could_not_look_at_is_said_so),
         cmocka_unit_test(a_batch_answers_in_order),
         cmocka_unit_test(a_batch_that_lies_about_its_size_is_left),
         cmocka_unit_test(the_name_is_the_last_part),

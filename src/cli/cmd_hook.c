@@ -225,13 +225,14 @@ static int post_ref(Cli *cli, const HookRef *ref, const char *repo, const char *
     return r;
 }
 
+/* The hook's script tells of every other end itself. */
 static int not_handed_over(Cli *cli, size_t left, const Err *err) {
     fprintf(stderr,
             "pelton: %s\n"
             "pelton: THE PUSH IS STORED, BUT NOT BUILT YET (%zu ref%s).\n"
             "pelton: It will be built when the server is back: pelton server --state DIR\n",
             text_clean(cli->mem, err->msg), left, left == 1 ? "" : "s");
-    return CLI_FAILED;
+    return CLI_UNREACHABLE;
 }
 
 static int hand_over(Cli *cli, const HookRef *refs, size_t count, const char *repo) {

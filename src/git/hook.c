@@ -24,8 +24,13 @@ static const char script[] =
     "\n"
     "[ -f \"$pelton\" ] || not_told \"the program is not at $pelton\"\n"
     "[ -x \"$pelton\" ] || not_told \"$pelton may not be run\"\n"
-    "\"$pelton\" hook post-receive --state \"$state\" && exit 0\n"
-    "not_told \"pelton hook ended with status $?\"\n";
+    "\"$pelton\" hook post-receive --state \"$state\"\n"
+    "status=$?\n"
+    "case $status in\n"
+    "0) exit 0 ;;\n"
+    "5) exit 1 ;; # it has told the pusher\n"
+    "esac\n"
+    "not_told \"pelton hook ended with status $status\"\n";
 
 /* One word of sh whatever is in it (POSIX.1 XCU 2.2.2): 'it'\''s' */
 static void quote(Buf *out, const char *word) {

@@ -137,7 +137,7 @@ def test_a_push_that_nobody_told_is_found_with_what_was_told_before(pelton):
     pelton.stop()
     work.url = str(pelton.state / "repos" / "hello.git")
     work.commit({"more": "1"})
-    assert "NO BUILD" in work.push(f"HEAD:{HEAD}", "-o", "target=lost", check=False).text
+    assert "NOT BUILT YET" in work.push(f"HEAD:{HEAD}", "-o", "target=lost", check=False).text
     missed = work.head()
     work.commit({"more": "2"})
     work.push("HEAD:refs/pull/8/head", check=False)

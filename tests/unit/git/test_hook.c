@@ -74,6 +74,17 @@ static void the_pusher_is_told_when_the_program_is_missing_or_fails(void **state
     assert_told(f, f->repo, "may not be run");
 }
 
+static void what_the_program_has_told_is_not_told_again(void **state) {
+    Fixture *f = *state;
+    char *folder = make_folder(f, "d", "#!/bin/sh\ncat >/dev/null\necho 'no server there' >&2\nexit 5\n"),
+         *said;
+
+    assert_ok(f, git_hook_install(f->repo, mem_printf(f, "%s/pelton", folder), folder, &f->err));
+    said = push(f, f->repo);
+    assert_non_null(strstr(said, "no server there"));
+    assert_null(strstr(said, "NO BUILD"));
+}
+
 static void a_backslash_in_the_path_is_said_as_it_is(void **state) {
     Fixture *f = *state;
     char *folder = make_folder(f, "a\\cb", NULL);
@@ -114,6 +125,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(the_program_gets_every_ref_whatever_its_path_is),
         TEST(the_pusher_is_told_when_the_program_is_missing_or_fails),
+        TEST(what_the_program_has_told_is_not_told_again),
         TEST(a_backslash_in_the_path_is_said_as_it_is),
         TEST(a_thousand_refs_do_not_break_a_program_that_does_not_read),
         TEST(installing_again_is_free_and_a_changed_hook_is_mended),

@@ -10,6 +10,7 @@
 
 #define MAX_LIST 100
 #define MAX_SIGNATURE 500
+#define MAX_PUSHES 1000
 
 /* Why the first job of a build that has not begun waits. */
 static int render_waiting(JsonWriter *w, Builds *b, Why *why, const Build *build, const void *mem, Err *err) {
@@ -381,8 +382,21 @@ static int check_told(HttpRequest *req, Told *told, Project **ret, Err *err) {
     return 0;
 }
 
-static int hook(HttpRequest *req, Err *err) {
+static int take_told(HttpRequest *req, const Project *project, const RefChange *change, BuildOutcome *ret,
+                     Err *err) {
     Api *api = api_of(req);
+    int r = build_ref_changed(api->builds, project, change, http_mem(req), ret, err);
+
+    if (r < 0) {
+        /* the push is there all the same: nobody will tell us of it again */
+        build_compare_ask(api->builds, project->id);
+        return err_wrap(err, "Failed to enqueue build");
+    }
+    build_push_heard(api->builds, project->id);
+    return 0;
+}
+
+static int hook(HttpRequest *req, Err *err) {
     BuildOutcome outcome;
     Project *project;
     json_t *body;
@@ -394,16 +408,74 @@ static int hook(HttpRequest *req, Err *err) {
     if (read_told(body, &told, err) < 0)
         return reply_unprocessable(req, err);
     r = check_told(req, &told, &project, err);
+    if (r >= 0)
+        r = take_told(req, project, &told.change, &outcome, err);
     if (r < 0)
         return r;
-    r = build_ref_changed(api->builds, project, &told.change, http_mem(req), &outcome, err);
-    if (r < 0) {
-        /* the push is there all the same: nobody will tell us of it again */
-        build_compare_ask(api->builds, project->id);
-        return err_wrap(err, "Failed to enqueue build");
-    }
-    build_push_heard(api->builds, project->id);
     reply_outcome(req, &outcome);
+    return 0;
+}
+
+/* All of one repository: what a push has changed. */
+static int read_pushes(HttpRequest *req, Told **ret, size_t *ret_count, Project **ret_project, Err *err) {
+    json_t *body, *list = NULL, *item;
+    Told *told;
+    size_t i;
+    int r = http_body_json(req, false, &body, err);
+
+    if (r >= 0)
+        r = json_opt_array(body, "pushes", &list, err);
+    if (r >= 0 && (json_array_size(list) == 0 || json_array_size(list) > MAX_PUSHES))
+        r = err_set(err, ERR_INVALID, "field \"pushes\": expected 1 to %d of them", MAX_PUSHES);
+    if (r < 0)
+        return r;
+    told = mem_array(http_mem(req), Told, json_array_size(list));
+    json_array_foreach (list, i, item) {
+        r = read_told(item, &told[i], err);
+        if (r >= 0)
+            r = check_told(req, &told[i], ret_project, err);
+        if (r >= 0 && !str_eq(told[i].repo, told[0].repo))
+            r = err_set(err, ERR_INVALID, "field \"repo\": expected the same one in all");
+        if (r < 0)
+            return err_wrap(err, "pushes[%zu]", i);
+    }
+    *ret = told;
+    *ret_count = i;
+    return 0;
+}
+
+/* One that cannot be taken now does not keep the others. */
+static int pushes(HttpRequest *req, Err *err) {
+    _cleanup_buf_ Buf out = BUF_INIT;
+    JsonWriter w = JSON_WRITER(&out);
+    Project *project = NULL;
+    RefChange *changes;
+    size_t count;
+    Told *told;
+    int r = read_pushes(req, &told, &count, &project, err);
+
+    if (r < 0)
+        return r;
+    changes = mem_array(http_mem(req), RefChange, count);
+    for (size_t i = 0; i < count; i++)
+        changes[i] = told[i].change;
+    build_refs_ahead(project, changes, count, http_mem(req));
+    jw_object(&w, NULL);
+    jw_array(&w, "results");
+    for (size_t i = 0; i < count; i++) {
+        BuildOutcome outcome;
+        Err why;
+
+        jw_object(&w, NULL);
+        if (take_told(req, project, &changes[i], &outcome, &why) >= 0)
+            render_outcome(req, &w, &outcome);
+        else
+            jw_str(&w, "error", why.msg);
+        jw_end_object(&w);
+    }
+    jw_end_array(&w);
+    jw_end_object(&w);
+    http_reply_json(req, 200, &out);
     return 0;
 }
 
@@ -522,6 +594,15 @@ static int start(HttpRequest *req, Err *err) {
     return 0;
 }
 
+#define SCHEMA_TOLD                                                                                          \
+    "{\"type\":\"object\",\"required\":[\"repo\",\"bare_repo_path\",\"new_rev\",\"ref\"],\"properties\":{"   \
+    "\"repo\":{\"type\":\"string\"},\"bare_repo_path\":{\"type\":\"string\"},\"new_rev\":{\"type\":"         \
+    "\"string\"},"                                                                                           \
+    "\"old_rev\":{\"type\":\"string\"},\"ref\":{\"type\":\"string\"},\"pusher\":{\"type\":\"string\"},"      \
+    "\"pull_request\":" SCHEMA_PULL ","                                                                      \
+    "\"gpg_status\":{\"enum\":[\"\",\"G\",\"B\",\"U\",\"X\",\"Y\",\"R\",\"E\",\"N\"]},"                      \
+    "\"gpg_key\":{\"type\":\"string\"},\"gpg_signer\":{\"type\":\"string\"}}}"
+
 const HttpRoute api_builds[] = {
     {.method = HTTP_GET,
      .path = "/api/builds",
@@ -545,16 +626,24 @@ const HttpRoute api_builds[] = {
      .tag = "builds",
      .summary = "A ref was pushed: for the post-receive hook and its own token",
      .status = 202,
-     .request =
-         "{\"type\":\"object\",\"required\":[\"repo\",\"bare_repo_path\",\"new_rev\",\"ref\"],\"properties\":"
-         "{"
-         "\"repo\":{\"type\":\"string\"},\"bare_repo_path\":{\"type\":\"string\"},\"new_rev\":{\"type\":"
-         "\"string\"},"
-         "\"old_rev\":{\"type\":\"string\"},\"ref\":{\"type\":\"string\"},\"pusher\":{\"type\":\"string\"},"
-         "\"pull_request\":" SCHEMA_PULL ","
-         "\"gpg_status\":{\"enum\":[\"\",\"G\",\"B\",\"U\",\"X\",\"Y\",\"R\",\"E\",\"N\"]},"
-         "\"gpg_key\":{\"type\":\"string\"},\"gpg_signer\":{\"type\":\"string\"}}}",
+     .request = SCHEMA_TOLD,
      .answer = SCHEMA_OUTCOME},
+    {.method = HTTP_POST,
+     .path = "/api/pushes",
+     .roles = ROLE_HOOK,
+     .grows = true,
+     .mode = HTTP_THREADED,
+     .handle = pushes,
+     .accept = JSON,
+     .tag = "builds",
+     .summary = "Several refs of a repository were pushed together: for the hook; a result for each",
+     .request =
+         "{\"type\":\"object\",\"required\":[\"pushes\"],\"additionalProperties\":false,\"properties\":"
+         "{\"pushes\":{\"type\":\"array\",\"maxItems\":1000,\"items\":" SCHEMA_TOLD "}}}",
+     .answer = "{\"type\":\"object\",\"properties\":{\"results\":{\"type\":\"array\",\"items\":{\"type\":"
+               "\"object\",\"properties\":{\"id\":{\"type\":[\"integer\",\"null\"]},\"status\":{\"type\":"
+               "\"string\"},\"message\":{\"type\":\"string\"},\"url\":{\"type\":\"string\"},\"error\":{"
+               "\"type\":\"string\"}}}}}}"},
     {.method = HTTP_GET,
      .path = "/api/builds/{id}",
      .family = &family_git_ci,

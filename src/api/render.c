@@ -124,20 +124,24 @@ int reply_unprocessable(HttpRequest *req, const Err *err) {
     return 0;
 }
 
+void render_outcome(HttpRequest *req, JsonWriter *w, const BuildOutcome *outcome) {
+    if (outcome->id)
+        jw_int(w, "id", outcome->id);
+    else
+        jw_null(w, "id");
+    jw_str(w, "status", outcome->status);
+    if (!str_empty(outcome->message))
+        jw_str(w, "message", outcome->message);
+    if (outcome->id)
+        jw_str(w, "url", build_url(req, outcome->id));
+}
+
 void reply_outcome(HttpRequest *req, const BuildOutcome *outcome) {
     _cleanup_buf_ Buf out = BUF_INIT;
     JsonWriter w = JSON_WRITER(&out);
 
     jw_object(&w, NULL);
-    if (outcome->id)
-        jw_int(&w, "id", outcome->id);
-    else
-        jw_null(&w, "id");
-    jw_str(&w, "status", outcome->status);
-    if (!str_empty(outcome->message))
-        jw_str(&w, "message", outcome->message);
-    if (outcome->id)
-        jw_str(&w, "url", build_url(req, outcome->id));
+    render_outcome(req, &w, outcome);
     jw_end_object(&w);
     http_reply_json(req, outcome->id ? 202 : 200, &out);
 }

@@ -43,6 +43,8 @@ _must_check_ int read_delivery(HttpRequest *req, const char **ret, Err *err);
 /* A field that is missing or of the wrong type, where a founding document's clients know it as 422. Gives 0,
  * for the handler to return. */
 int reply_unprocessable(HttpRequest *req, const Err *err);
+/* {"id","status","message","url"}, without the braces. */
+void render_outcome(HttpRequest *req, JsonWriter *w, const BuildOutcome *outcome);
 /* 202 with the build, 200 when none came of it. */
 void reply_outcome(HttpRequest *req, const BuildOutcome *outcome);
 

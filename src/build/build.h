@@ -118,6 +118,8 @@ typedef struct RefChange {
 } RefChange;
 _must_check_ int build_ref_changed(Builds *b, const Project *project, const RefChange *change,
                                    const void *mem, BuildOutcome *ret, Err *err);
+/* Several of them will be told, one by one, of one push: what they read of git is read together. */
+void build_refs_ahead(const Project *project, const RefChange *changes, size_t count, const void *mem);
 /* The thread that compares the refs of hosted repositories with what was seen, and builds what nobody told
  * us: all at the start and every every_us (0: never again), and those that it is asked to. */
 typedef struct CompareOptions {

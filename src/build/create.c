@@ -230,6 +230,17 @@ static int draft(Draft *d, Err *err) {
     return r;
 }
 
+void build_refs_ahead(const Project *project, const RefChange *changes, size_t count, const void *mem) {
+    const char **commits = mem_array(mem, const char *, count), **refs = mem_array(mem, const char *, count);
+
+    for (size_t i = 0; i < count; i++) {
+        commits[i] = changes[i].new_rev;
+        refs[i] = changes[i].ref;
+    }
+    git_commits_ahead(project->path, commits, count, plan_files, MAX_FILE);
+    git_tags_ahead(project->path, refs, count);
+}
+
 /* ---- rows ---- */
 
 /* A fork's file names any group that it likes, and takes turns with its own pull request's builds only. */

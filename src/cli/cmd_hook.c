@@ -20,6 +20,7 @@
 #define CALL_TIMEOUT (30 * US_PER_S)
 #define OPTIONS_MAX 1000
 #define SIGNED_MAX 32 /* commits */
+#define TOGETHER 64   /* refs in a call */
 
 typedef struct HookOptions {
     const char *state;
@@ -167,18 +168,14 @@ static const char *short_ref(Cli *cli, const char *ref) {
     return text_clean(cli->mem, branch ? branch : tag ? tag : ref);
 }
 
-static void report_answer(Cli *cli, const HookRef *ref, const HttpCall *call) {
-    _cleanup_json_ json_t *answer = NULL;
-    const char *status, *message, *url;
-    Err err = {0};
-    int64_t id;
+static void report_outcome(Cli *cli, const HookRef *ref, const json_t *answer) {
+    const char *status = text_clean(cli->mem, field_text(cli->mem, answer, "status"));
+    const char *message = text_clean_lines(cli->mem, field_text(cli->mem, answer, "message"), "pelton:   ");
+    const char *url = text_clean(cli->mem, field_text(cli->mem, answer, "url"));
+    int64_t id = field_int(answer, "id", 0);
 
-    if (json_read(buf_str(&call->answer), call->answer.len, &answer, &err) < 0)
+    if (!answer)
         return;
-    id = field_int(answer, "id", 0);
-    status = text_clean(cli->mem, field_text(cli->mem, answer, "status"));
-    message = text_clean_lines(cli->mem, field_text(cli->mem, answer, "message"), "pelton:   ");
-    url = text_clean(cli->mem, field_text(cli->mem, answer, "url"));
     if (id == 0) {
         fprintf(stderr, "pelton: %s: %s\n", short_ref(cli, ref->ref), *message ? message : status);
         return;
@@ -190,20 +187,17 @@ static void report_answer(Cli *cli, const HookRef *ref, const HttpCall *call) {
     fprintf(stderr, "pelton: build %" PRId64 " %s: %s\n", id, status, url);
 }
 
-/* Hands one ref over. ERR_INVALID: the server will not have it, now or later. */
-static int post_ref(Cli *cli, const HookRef *ref, const char *repo, const char *pusher, Err *err) {
-    _cleanup_buf_ Buf body = BUF_INIT;
+/* ERR_INVALID: the server will not have it, now or later. */
+static int post(Cli *cli, const char *path, const Buf *body, json_t **ret, Err *err) {
     HttpCall call = {.method = "POST",
-                     .path = "/api/builds",
+                     .path = path,
                      .content_type = "application/json",
+                     .body = body->data,
+                     .body_len = body->len,
                      .headers = cli_accept_json,
                      .timeout_us = CALL_TIMEOUT};
-    int r;
+    int r = http_client_call(cli->client, &call, err);
 
-    hook_payload(ref, repo, pusher, &body);
-    call.body = body.data;
-    call.body_len = body.len;
-    r = http_client_call(cli->client, &call, err);
     if (r >= 0 && (call.status < 200 || call.status > 299)) {
         bool never = call.status >= 400 && call.status < 500 && call.status != 401 && call.status != 403 &&
                      call.status != 408 && call.status != 429;
@@ -218,10 +212,53 @@ static int post_ref(Cli *cli, const HookRef *ref, const char *repo, const char *
         }
     } else if (r < 0) {
         err_wrap(err, "no server at %s", cli->url);
-    } else {
-        report_answer(cli, ref, &call);
+    } else if (json_read(buf_str(&call.answer), call.answer.len, ret, err) < 0) {
+        *ret = NULL; /* it is told, whatever it says */
     }
     buf_done(&call.answer);
+    return r;
+}
+
+static int post_one(Cli *cli, const HookRef *ref, const char *repo, const char *pusher, Err *err) {
+    _cleanup_json_ json_t *answer = NULL;
+    _cleanup_buf_ Buf body = BUF_INIT;
+    int r;
+
+    hook_payload(ref, repo, pusher, &body);
+    r = post(cli, "/api/builds", &body, &answer, err);
+    if (r >= 0)
+        report_outcome(cli, ref, answer);
+    return r;
+}
+
+/* *ret_left: those that could not be taken now; err is why the last of them was not. */
+static int post_many(Cli *cli, const HookRef *refs, size_t count, const char *repo, const char *pusher,
+                     size_t *ret_left, Err *err) {
+    _cleanup_json_ json_t *answer = NULL;
+    _cleanup_buf_ Buf body = BUF_INIT;
+    json_t *results;
+    int r;
+
+    buf_adds(&body, "{\"pushes\":[");
+    for (size_t i = 0; i < count; i++) {
+        if (i)
+            buf_addc(&body, ',');
+        hook_payload(&refs[i], repo, pusher, &body);
+    }
+    buf_adds(&body, "]}");
+    r = post(cli, "/api/pushes", &body, &answer, err);
+    results = json_object_get(answer, "results");
+    for (size_t i = 0; r >= 0 && i < count; i++) {
+        const json_t *result = json_array_get(results, i);
+        const char *error = field_text(cli->mem, result, "error");
+
+        if (!*error) {
+            report_outcome(cli, &refs[i], result);
+            continue;
+        }
+        ++*ret_left;
+        (void)err_set(err, ERR_UNAVAILABLE, "%s: %s", short_ref(cli, refs[i].ref), error);
+    }
     return r;
 }
 
@@ -235,22 +272,34 @@ static int not_handed_over(Cli *cli, size_t left, const Err *err) {
     return CLI_UNREACHABLE;
 }
 
+static void refused(Cli *cli, const HookRef *refs, size_t count, const Err *err) {
+    const char *first = short_ref(cli, refs[0].ref);
+    const char *what = count == 1 ? first : mem_printf(cli->mem, "%s and %zu more", first, count - 1);
+
+    fprintf(stderr, "pelton: %s is not built: %s\n", what, text_clean(cli->mem, err->msg));
+}
+
+/* Many refs together, so that the server reads what they hold together. */
 static int hand_over(Cli *cli, const HookRef *refs, size_t count, const char *repo) {
     const char *pusher = getenv("PELTON_PUSHER");
+    size_t left = 0;
+    Err err = {0};
 
     if (str_empty(pusher))
         pusher = getenv("REMOTE_USER");
-    for (size_t i = 0; i < count; i++) {
-        Err err = {0};
-        int r = post_ref(cli, &refs[i], repo, pusher ? pusher : "", &err);
+    pusher = pusher ? pusher : "";
+    for (size_t i = 0, n; i < count; i += n) {
+        int r;
 
+        n = MIN(count - i, (size_t)TOGETHER);
+        r = n == 1 ? post_one(cli, &refs[i], repo, pusher, &err)
+                   : post_many(cli, &refs[i], n, repo, pusher, &left, &err);
         if (r == -ERR_INVALID)
-            fprintf(stderr, "pelton: %s is not built: %s\n", short_ref(cli, refs[i].ref),
-                    text_clean(cli->mem, err.msg));
+            refused(cli, &refs[i], n, &err);
         else if (r < 0)
-            return not_handed_over(cli, count - i, &err);
+            return not_handed_over(cli, left + count - i, &err);
     }
-    return CLI_DONE;
+    return left ? not_handed_over(cli, left, &err) : CLI_DONE;
 }
 
 static int hook_run(Cli *cli, void *arg, Err *err) {

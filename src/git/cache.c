@@ -143,6 +143,51 @@ void git_cache_put(const char *repo, const GitCommit *commit, const GitFile *fil
     pthread_mutex_unlock(&lock);
 }
 
+bool git_cache_has(const char *repo, const char *commit) {
+    bool there;
+
+    pthread_mutex_lock(&lock);
+    there = find(repo, commit) != NULL;
+    pthread_mutex_unlock(&lock);
+    return there;
+}
+
+/* ---- tags ---- */
+
+#define PEELED 1024
+
+static struct { GitHash object, commit; } peeled[PEELED];
+
+/* Its own digits are as good as any hash of them. */
+static size_t place_of(const char *object) {
+    size_t place = 0;
+
+    for (size_t i = 0; i < 8; i++)
+        place = place * 16 + (size_t)(object[i] <= '9' ? object[i] - '0' : object[i] - 'a' + 10);
+    return place % PEELED;
+}
+
+bool git_peeled_get(const char *object, GitHash commit) {
+    size_t place = place_of(object);
+    bool there;
+
+    pthread_mutex_lock(&lock);
+    there = str_eq(peeled[place].object, object);
+    if (there)
+        memcpy(commit, peeled[place].commit, sizeof(GitHash));
+    pthread_mutex_unlock(&lock);
+    return there;
+}
+
+void git_peeled_put(const char *object, const char *commit) {
+    size_t place = place_of(object);
+
+    pthread_mutex_lock(&lock);
+    memcpy(peeled[place].object, object, sizeof(GitHash));
+    memcpy(peeled[place].commit, commit, sizeof(GitHash));
+    pthread_mutex_unlock(&lock);
+}
+
 void git_forget(const char *repo) {
     Entry *entry, *next;
 

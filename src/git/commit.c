@@ -12,6 +12,7 @@
     ((size_t)4096) /* of an answer: "<hash> <type> <size>", or the name asked for and a word                 \
                     */
 #define PATHS_MAX ((size_t)64)
+#define AHEAD_MAX ((size_t)16 << 20)
 
 /* An answer of cat-file. */
 typedef struct Object {
@@ -124,21 +125,21 @@ static void question(const char *commit, const char *const *paths, Buf *ret) {
         buf_addf(ret, "%s:%s\n", commit, paths[i]);
 }
 
-static int parse_answer(const Buf *out, const char *hash, const char *const *paths, size_t count, size_t max,
-                        const void *mem, GitCommit **ret_commit, GitFile **ret_files, Err *err) {
+/* The answer to one question, from *at on, which goes past it. */
+static int parse_answer(const Buf *out, size_t *at, const char *hash, const char *const *paths, size_t count,
+                        size_t max, const void *mem, GitCommit **ret_commit, GitFile **ret_files, Err *err) {
     GitFile *files = mem_array(mem, GitFile, count);
     Object object = {0};
-    size_t at = 0;
     int r;
 
-    r = next_object(out, &at, "commit", COMMIT_MAX, &object, err);
+    r = next_object(out, at, "commit", COMMIT_MAX, &object, err);
     if (r < 0)
         return r;
     if (!object.commit)
         return err_set(err, ERR_NOT_FOUND, "there is no commit %s", hash);
     *ret_commit = parse_commit(mem, hash, object.content, object.len);
     for (size_t i = 0; i < count; i++) {
-        r = next_object(out, &at, paths[i], max, &object, err);
+        r = next_object(out, at, paths[i], max, &object, err);
         if (r < 0)
             return r;
         files[i].path = mem_strdup(mem, paths[i]);
@@ -151,20 +152,25 @@ static int parse_answer(const Buf *out, const char *hash, const char *const *pat
     return 0;
 }
 
-static int ask(const char *repo, const char *commit, const char *const *paths, size_t count, size_t max,
-               const void *mem, GitCommit **ret_commit, GitFile **ret_files, Err *err) {
+static int cat_file(const char *repo, const Buf *in, size_t limit, Buf *out, Err *err) {
     static const char *const argv[] = {"git", "cat-file", "--batch", "--follow-symlinks", NULL};
     _cleanup_talloc_ GitEnv *env = git_env_new(NULL);
+
+    git_env_add(env, "GIT_DIR=%s", repo);
+    return git_run(argv, env, in->data, in->len, limit, out, err);
+}
+
+static int ask(const char *repo, const char *commit, const char *const *paths, size_t count, size_t max,
+               const void *mem, GitCommit **ret_commit, GitFile **ret_files, Err *err) {
     _cleanup_buf_ Buf in = BUF_INIT, out = BUF_INIT;
-    size_t limit = COMMIT_MAX + count * max + (count + 1) * HEADER_MAX;
+    size_t limit = COMMIT_MAX + count * max + (count + 1) * HEADER_MAX, at = 0;
     int r, parsed;
 
     question(commit, paths, &in);
-    git_env_add(env, "GIT_DIR=%s", repo);
-    r = git_run(argv, env, in.data, in.len, limit, &out, err);
+    r = cat_file(repo, &in, limit, &out, err);
     if (r < 0 && r != -ERR_TOO_LARGE)
         return access(repo, F_OK) < 0 ? err_errno(err, "repository") : r;
-    parsed = parse_answer(&out, commit, paths, count, max, mem, ret_commit, ret_files, err);
+    parsed = parse_answer(&out, &at, commit, paths, count, max, mem, ret_commit, ret_files, err);
     return parsed < 0 ? parsed : r; /* what is too large is told by its name */
 }
 
@@ -181,6 +187,43 @@ static int check_paths(const char *const *paths, size_t *ret_count, Err *err) {
         return err_set(err, ERR_INVALID, "%zu files asked for, at most %zu", count, PATHS_MAX);
     *ret_count = count;
     return 0;
+}
+
+/* Up to the first that is not as it should be: who asks for that one hears why. */
+static void keep_answers(const char *repo, const Buf *out, const char *const *commits, size_t commit_count,
+                         const char *const *paths, size_t count, size_t max) {
+    size_t at = 0;
+    int r = 0;
+
+    for (size_t i = 0; r >= 0 && i < commit_count; i++) {
+        _cleanup_talloc_ TALLOC_CTX *mem = talloc_new(NULL);
+        GitCommit *commit;
+        GitFile *files;
+
+        r = parse_answer(out, &at, commits[i], paths, count, max, mem, &commit, &files, NULL);
+        if (r >= 0)
+            git_cache_put(repo, commit, files, count);
+    }
+}
+
+void git_commits_ahead(const char *repo, const char *const *commits, size_t commit_count,
+                       const char *const *paths, size_t max) {
+    _cleanup_talloc_ TALLOC_CTX *mem = talloc_new(NULL);
+    _cleanup_buf_ Buf in = BUF_INIT, out = BUF_INIT;
+    const char **asked = NULL;
+    size_t count = 0, asked_count = 0;
+
+    if (check_paths(paths, &count, NULL) < 0)
+        return;
+    for (size_t i = 0; i < commit_count; i++)
+        if (str_is_commit(commits[i]) && !git_cache_has(repo, commits[i])) {
+            question(commits[i], paths, &in);
+            mem_append(mem, asked, asked_count, commits[i]);
+        }
+    if (asked_count < 2)
+        return;
+    if (cat_file(repo, &in, AHEAD_MAX, &out, NULL) >= 0 || out.len)
+        keep_answers(repo, &out, asked, asked_count, paths, count, max);
 }
 
 int git_commit_read(const char *repo, const char *commit, const char *const *paths, size_t max,

@@ -60,6 +60,11 @@ _must_check_ int git_resolve(const char *repo, const char *ref, const void *mem,
  * newest few hundred are kept in memory by (repo, commit). Any thread. */
 _must_check_ int git_commit_read(const char *repo, const char *commit, const char *const *paths, size_t max,
                                  const void *mem, GitCommit **ret_commit, GitFile **ret_files, Err *err);
+/* What git_commit_read and git_resolve of tags will be asked for soon, read by one process each: those then
+ * start none. What cannot be read is left for them. */
+void git_commits_ahead(const char *repo, const char *const *commits, size_t count, const char *const *paths,
+                       size_t max);
+void git_tags_ahead(const char *repo, const char *const *refs, size_t count);
 /* The paths of files that differ between two commits, in mem; a moved file is two. ERR_NOT_FOUND: old_commit
  * is forty zeros; ERR_IO: a commit is not there (any more). */
 _must_check_ int git_changed(const char *repo, const char *old_commit, const char *new_commit,

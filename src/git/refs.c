@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "base/str.h"
+#include "git/cache.h"
 #include "git/internal.h"
 #include "git/run.h"
 #include <assert.h>
@@ -295,6 +296,36 @@ static int peel(const char *repo, const Buf *names, size_t count, GitHash *commi
     return 0;
 }
 
+static bool is_known(const char *repo, const char *hash, GitHash commit) {
+    if (!git_cache_has(repo, hash))
+        return git_peeled_get(hash, commit);
+    memcpy(commit, hash, sizeof(GitHash));
+    return true;
+}
+
+void git_tags_ahead(const char *repo, const char *const *refs, size_t count) {
+    _cleanup_close_ int dirfd = open(repo, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    _cleanup_talloc_ GitHash *objects = mem_array(NULL, GitHash, count);
+    _cleanup_talloc_ GitHash *commits = mem_array(NULL, GitHash, count);
+    _cleanup_buf_ Buf asked = BUF_INIT;
+    size_t asked_count = 0;
+
+    for (size_t i = 0; dirfd >= 0 && i < count; i++) {
+        char *object = objects[asked_count];
+
+        if (!str_after(refs[i], "refs/heads/") && git_ref_valid(refs[i]) &&
+            read_ref(dirfd, refs[i], object, NULL) > 0 && !is_known(repo, object, commits[0])) {
+            buf_addf(&asked, "%s^{commit}\n", object);
+            asked_count++;
+        }
+    }
+    if (asked_count < 2 || peel(repo, &asked, asked_count, commits, NULL) < 0)
+        return;
+    for (size_t i = 0; i < asked_count; i++)
+        if (commits[i][0])
+            git_peeled_put(objects[i], commits[i]);
+}
+
 /* Git lets nothing but commits in refs/heads/. */
 static bool is_branch(const GitRawRef *ref) {
     return str_after(ref->name, "refs/heads/") != NULL;
@@ -347,6 +378,10 @@ static int resolve_hash(const char *repo, const char *name, const void *mem, con
     GitHash commit;
     int r;
 
+    if (git_cache_has(repo, name)) {
+        *ret_commit = mem_strdup(mem, name);
+        return 0;
+    }
     buf_addf(&asked, "%s^{commit}\n", name);
     r = peel(repo, &asked, 1, &commit, err);
     if (r < 0)
@@ -355,6 +390,22 @@ static int resolve_hash(const char *repo, const char *name, const void *mem, con
         return err_set(err, ERR_NOT_FOUND, "there is no commit %s", name);
     *ret_commit = mem_strdup(mem, commit);
     return 0;
+}
+
+/* What a tag's file names, which is there: it may have been seen before. */
+static int resolve_tag(const char *repo, const char *object, const void *mem, const char **ret_commit,
+                       Err *err) {
+    GitHash commit;
+    int r;
+
+    if (git_peeled_get(object, commit)) {
+        *ret_commit = mem_strdup(mem, commit);
+        return 0;
+    }
+    r = resolve_hash(repo, object, mem, ret_commit, err);
+    if (r >= 0)
+        git_peeled_put(object, *ret_commit);
+    return r;
 }
 
 /* 1: it is this ref; 0: there is none of that name. */
@@ -371,7 +422,7 @@ static int resolve_ref(const char *repo, int dirfd, const char *ref, const void 
     if (str_after(ref, "refs/heads/")) {
         *ret_commit = mem_strdup(mem, hash);
     } else {
-        r = resolve_hash(repo, hash, mem, ret_commit, err);
+        r = resolve_tag(repo, hash, mem, ret_commit, err);
         if (r < 0)
             return err_wrap(err, "%s", ref);
     }

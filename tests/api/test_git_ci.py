@@ -24,10 +24,10 @@ def payload(bench, work, **fields):
             "new_rev": work.head(), "old_rev": ZERO, "ref": "refs/heads/main", **fields}
 
 
-def silent_push(bench, work):
+def silent_push(bench, work, *refs):
     """A push that the hook does not tell: the tests' own payload comes first."""
     bare = bench.state / "repos" / f"{work.path.name}.git"
-    work.git("push", "-q", "--receive-pack=git -c core.hooksPath=/dev/null receive-pack", str(bare), "main")
+    work.git("push", "-q", "--receive-pack=git -c core.hooksPath=/dev/null receive-pack", str(bare), *(refs or ["main"]))
     return work
 
 
@@ -287,6 +287,51 @@ def test_a_delete_makes_no_build(bench, hook):
     answer = hook.post("/api/builds", payload(bench, work, old_rev=head, new_rev=ZERO), expect=200)
     assert answer["id"] is None
     assert bench.client.get(f"/api/repos/{work.path.name}")["builds_count"] == 0
+
+
+# ---- several refs of one push
+
+
+def many(bench, work, *names, **change):
+    return [payload(bench, work, ref=f"refs/tags/{name}", **change) for name in names]
+
+
+def test_refs_that_are_told_together_are_built_as_if_each_were_told(bench, hook):
+    work = silent_push(bench, bench.work(bench.name(), {"Makefile": "all:\n"}))
+    first = work.head()
+    work.git("tag", "light")
+    second = work.commit({"x": "y"}, "more")
+    work.git("tag", "-a", "-m", "x", "noted")
+    silent_push(bench, work, "main", "light", "noted")
+    told = [payload(bench, work, new_rev=first, ref="refs/tags/light"), payload(bench, work, new_rev=second, ref="refs/tags/noted"),
+            payload(bench, work), payload(bench, work, ref="refs/notes/x")]
+    results = hook.post("/api/pushes", {"pushes": told}, expect=200)["results"]
+    assert [set(result) for result in results[:3]] == [{"id", "status", "url"}] * 3
+    built = [bench.build(result["id"]) for result in results[:3]]
+    assert [(b["commit_hash"], b["branch"]) for b in built] == [
+        (first, "refs/tags/light"), (second, "refs/tags/noted"), (second, "main")]
+    assert results[3]["id"] is None and "neither a branch" in results[3]["message"]
+    again = hook.post("/api/pushes", {"pushes": told}, expect=200)["results"]
+    assert [result["id"] for result in again] == [result["id"] for result in results]
+
+
+def test_a_ref_that_cannot_be_built_does_not_keep_the_others(bench, hook):
+    work = silent_push(bench, bench.work(bench.name(), {"Makefile": "all:\n"}))
+    told = [*many(bench, work, "gone", new_rev="1" * 40), payload(bench, work)]
+    gone, there = hook.post("/api/pushes", {"pushes": told}, expect=200)["results"]
+    assert set(gone) == {"error"} and "1" * 40 in gone["error"]
+    assert bench.build(there["id"])["commit_hash"] == work.head()
+
+
+@pytest.mark.parametrize("change, status", [({"new_rev": "x"}, 400), ({"repo": "other"}, 404), ({"bare_repo_path": "/etc"}, 400),
+                                            ({"ref": 7}, 400)])
+def test_of_refs_that_are_told_together_each_is_checked_before_any_counts(bench, hook, change, status):
+    work = silent_push(bench, bench.work(bench.name(), {"Makefile": "all:\n"}))
+    told = [payload(bench, work), {**payload(bench, work, ref="refs/heads/x"), **change}]
+    assert "pushes[1]" in hook.call("POST", "/api/pushes", {"pushes": told}, expect=status).json["message"]
+    assert bench.client.get(f"/api/repos/{work.path.name}")["builds_count"] == 0
+    hook.call("POST", "/api/pushes", {"pushes": []}, expect=400)
+    bench.client.call("POST", "/api/pushes", {"pushes": told}, expect=403)
 
 
 # ---- events

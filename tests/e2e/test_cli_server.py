@@ -342,13 +342,14 @@ ZERO = "0" * 40
 def test_the_hook_hands_over_every_ref(hook, server, repo):
     answers = [{"id": 12, "status": "queued", "url": "http://h/builds/12"}, {"id": 13, "status": "failed", "message": "line 3: oops\nline 4: ah"},
                {"id": None, "status": "skipped", "message": "deleted"}]
-    server.routes["POST", "/api/builds"] = lambda r: r.json(202, answers.pop(0))
+    server.routes["POST", "/api/pushes"] = (200, {"results": answers})
     out = hook(f"{ZERO} {repo.commit} refs/heads/main", f"{ZERO} {repo.tag} refs/tags/v1", f"{repo.commit} {ZERO} refs/heads/old")
     assert out.returncode == 0, out.stderr
-    first, tag, gone = (r.body for r in server.seen)
+    assert len(server.seen) == 1
+    first, tag, gone = server.seen[0].body["pushes"]
     assert first == {"repo": "hello", "bare_repo_path": str(repo.path), "old_rev": ZERO, "new_rev": repo.commit,
                      "ref": "refs/heads/main", "commit_author": 'J\ufffdrg "x"', "commit_email": "j@x.org",
-                     "commit_message": "Gr\ufffd\ufffde $(id) `x` \\\" ", "gpg_status": "", "gpg_key": "", "gpg_signer": "",
+                     "commit_message": "Gr\ufffd\ufffde $(id) `x` \\\" ", "gpg_status": "N", "gpg_key": "", "gpg_signer": "",
                      "pusher": "ada"}
     assert tag["new_rev"] == repo.commit and tag["ref"] == "refs/tags/v1"
     assert gone["new_rev"] == ZERO and gone["commit_author"] == ""
@@ -362,16 +363,31 @@ def test_the_hook_is_loud_when_the_server_is_down(hook, repo):
         s.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{s.getsockname()[1]}"
     out = hook(f"{ZERO} {repo.commit} refs/heads/main", f"{ZERO} {repo.tag} refs/tags/v1", url=url)
-    assert out.returncode == 1
+    assert out.returncode == 5
     assert "STORED" in out.stderr and "2 refs" in out.stderr and url in out.stderr
 
 
-@pytest.mark.parametrize("status,code", [(500, 1), (503, 1), (401, 1), (400, 0), (422, 0)])
+def test_the_hook_hands_over_many_refs_in_few_calls_and_says_which_were_not_taken(hook, server, repo):
+    def answer(request):
+        results = [{"id": None, "status": "skipped", "message": "nothing to build"} for _ in request.body["pushes"]]
+        if len(server.seen) == 2:
+            results[3] = {"error": "database is locked"}
+        request.json(200, {"results": results})
+
+    server.routes["POST", "/api/pushes"] = answer
+    server.routes["POST", "/api/builds"] = (200, {"id": None, "status": "skipped", "message": "one alone"})
+    out = hook(*(f"{ZERO} {repo.commit} refs/tags/v{i}" for i in range(129)))
+    assert [len(r.body.get("pushes", "1")) for r in server.seen] == [64, 64, 1]
+    assert out.returncode == 5 and "v67: database is locked" in out.stderr and "(1 ref)" in out.stderr
+    assert "v68: nothing to build" in out.stderr and "v128: one alone" in out.stderr
+
+
+@pytest.mark.parametrize("status,code", [(500, 5), (503, 5), (401, 5), (400, 0), (422, 0)])
 def test_the_hook_tells_what_will_be_tried_again_from_what_will_not(hook, server, repo, status, code):
     server.routes["POST", "/api/builds"] = (status, {"error": "x", "message": "because"})
     out = hook(f"{ZERO} {repo.commit} refs/heads/main")
     assert out.returncode == code and "because" in out.stderr
-    assert ("STORED" in out.stderr) == (code == 1)
+    assert ("STORED" in out.stderr) == (code == 5)
 
 
 def test_the_hook_without_refs_says_nothing(hook):

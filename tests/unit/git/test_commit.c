@@ -66,6 +66,29 @@ static void what_was_read_is_kept_and_comes_without_git(void **state) {
     setenv("PATH", path, 1);
 }
 
+static void what_is_read_ahead_comes_without_git(void **state) {
+    Fixture *f = *state;
+    char *first = run(f, "cd work; git commit -q --allow-empty -m zero; git rev-parse HEAD");
+    char *last = make_commit(f), *path = mem_strdup(f, getenv("PATH"));
+    const char *const commits[] = {first, "0123456789012345678901234567890123456789", "no hash", last};
+    const char *const asked[] = {"Makefile", "none", NULL};
+    GitCommit *commit;
+    GitFile *files;
+
+    git_commits_ahead(f->repo, commits, ELEMENTS(commits), asked, 1000);
+    setenv("PATH", "/nonexistent", 1);
+    assert_ok(f, git_commit_read(f->repo, first, asked, 1000, f, &commit, &files, &f->err));
+    assert_null(files[1].content);
+    /* one that is not there ends it: the others are read when they are asked for */
+    assert_err(ERR_INTERNAL, git_commit_read(f->repo, last, asked, 1000, f, &commit, &files, &f->err));
+    setenv("PATH", path, 1);
+    git_commits_ahead(f->repo, (const char *const[]){last, last}, 2, asked, 1000);
+    setenv("PATH", "/nonexistent", 1);
+    assert_ok(f, git_commit_read(f->repo, last, asked, 1000, f, &commit, &files, &f->err));
+    assert_int_equal(files[0].len, 3);
+    setenv("PATH", path, 1);
+}
+
 static void a_file_over_the_limit_is_named(void **state) {
     Fixture *f = *state;
     char *hash = run(f, "cd work; head -c 3000000 /dev/zero > .pelton.yml; git add .; git commit -qm big; "
@@ -215,6 +238,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(a_commit_and_its_files_are_read_at_once),
         TEST(what_was_read_is_kept_and_comes_without_git),
+        TEST(what_is_read_ahead_comes_without_git),
         TEST(a_file_over_the_limit_is_named),
         TEST(the_limit_holds_for_what_is_kept_too),
         TEST(what_is_no_commit_is_not_found),

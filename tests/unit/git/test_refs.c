@@ -97,6 +97,32 @@ static void an_annotated_tag_is_the_commit_behind_it(void **state) {
     assert_string_equal(refs[4].name, "refs/tags/v1");
 }
 
+static void tags_that_were_looked_at_together_are_resolved_without_git(void **state) {
+    Fixture *f = *state;
+    char *path = mem_strdup(f, getenv("PATH")), *commit;
+    const char *const refs[] = {"refs/tags/light", "refs/tags/v1",   "refs/heads/main",
+                                "refs/tags/none",  "refs/tags/tree", "refs/tags/../x"};
+    const char *found, *full;
+
+    commit =
+        run(f, "cd work; git commit -q --allow-empty -m x; git tag light; git tag -a -m v1 v1; git tag tree "
+               "HEAD^{tree}; git push -q origin main light v1 tree; git rev-parse HEAD");
+    git_tags_ahead(f->repo, refs, ELEMENTS(refs));
+    setenv("PATH", "/nonexistent", 1);
+    for (size_t i = 0; i < 2; i++) {
+        assert_ok(f, git_resolve(f->repo, refs[i], f, &found, &full, &f->err));
+        assert_string_equal(found, commit);
+        assert_string_equal(full, refs[i]);
+    }
+    assert_err(ERR_INTERNAL, git_resolve(f->repo, "refs/tags/tree", f, &found, &full, &f->err));
+    setenv("PATH", path, 1);
+    assert_err(ERR_NOT_FOUND, git_resolve(f->repo, "refs/tags/tree", f, &found, &full, &f->err));
+    run(f, "cd work; git commit -q --allow-empty -m y; git tag -f light 2>/dev/null >&2; git push -q -f "
+           "origin light");
+    assert_ok(f, git_resolve(f->repo, "light", f, &found, &full, &f->err)); /* it has moved */
+    assert_string_equal(found, run(f, "git -C work rev-parse HEAD"));
+}
+
 static void a_branch_goes_before_a_tag(void **state) {
     Fixture *f = *state;
     char *two = two_commits(f);
@@ -238,6 +264,7 @@ int main(void) {
         TEST(a_loose_ref_is_newer_than_a_packed_one),
         TEST(a_name_that_is_part_of_another_is_not_taken_for_it),
         TEST(an_annotated_tag_is_the_commit_behind_it),
+        TEST(tags_that_were_looked_at_together_are_resolved_without_git),
         TEST(a_branch_goes_before_a_tag),
         TEST(a_hash_is_resolved_when_the_commit_is_there),
         TEST(expressions_and_paths_are_no_refs),

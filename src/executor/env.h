@@ -1,14 +1,7 @@
-/* The environment of a step: exactly what the job says, and our own variables from one table. */
+/* The environment of a step: exactly what the job says, and our own variables (plan_variables). */
 #pragma once
 
 #include <stddef.h>
-
-typedef struct EnvVariable {
-    const char *name, *help;
-} EnvVariable;
-
-/* What every step finds in its environment; ended by a NULL name. For the documentation, too. */
-extern const EnvVariable env_variables[];
 
 /* "K=V" texts, NULL-terminated, in mem. */
 typedef struct Env {

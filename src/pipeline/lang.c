@@ -2,6 +2,7 @@
 
 #include "base/str.h"
 #include "pipeline/spec.h"
+#include "pipeline/template.h"
 
 #define KEYS(table) .keys = (table), .count = sizeof(table) / sizeof((table)[0])
 
@@ -95,7 +96,7 @@ static const LangKey file_keys[] = {
          "Files of the same commit that hold parts of this one, as `[{file: ci/common.yml}]`: the file is "
          "over them as a job is over its templates. They may include others, five levels deep, twenty in "
          "all."},
-    {"env", LANG_ENV, offsetof(PipeFile, env), .unset = "none", .also = ENV_ALSO,
+    {"env", LANG_ENV, offsetof(PipeFile, env), .of_steps = true, .unset = "none", .also = ENV_ALSO,
      .help = "Environment of every step of every job. A deploy has its own."},
     {"concurrency", LANG_MAPPING, offsetof(PipeFile, concurrency), .level = &lang_concurrency,
      .unset = "builds run beside each other", .also = "resource_group resource-group mutex lock",
@@ -273,6 +274,34 @@ static void check_artifacts(struct LangReader *r, const PipeJob *job) {
             }
 }
 
+/* One that is known only as the job runs is the engine's to judge. */
+static bool is_image(const YamlNode *node, bool is_new) {
+    return !node || template_is(node->text) || lang_is_image(node->text, is_new);
+}
+
+static void check_images(struct LangReader *r, const PipeJob *job) {
+    static const char expected[] =
+        "no image is called so; expected NAME:TAG or REGISTRY/NAME:TAG, the name in lower case";
+    const PipeService *services = job->services.items;
+
+    if (!is_image(job->image.name, false))
+        lang_refuse(r, job->image.name, expected);
+    for (size_t i = 0; i < job->services.count; i++)
+        if (!is_image(services[i].image, false))
+            lang_refuse(r, services[i].image, expected);
+}
+
+static void check_secrets(struct LangReader *r, const PipeJob *job) {
+    for (size_t i = 0; i < job->secrets.count; i++)
+        if (!lang_is_variable(job->secrets.items[i]))
+            lang_refuse(r, job->secrets.items[i],
+                        "a secret's name has letters, digits and _, not a digit first");
+        else if (plan_sets_variable(job->secrets.items[i]->text))
+            lang_refuse(
+                r, job->secrets.items[i],
+                "Pelton sets a variable of that name in every step, over the secret; take another name");
+}
+
 /* What an engine does is asked of one. */
 static void check_job(struct LangReader *r, const YamlNode *node, const void *target) {
     const PipeJob *job = target;
@@ -282,10 +311,8 @@ static void check_job(struct LangReader *r, const YamlNode *node, const void *ta
         lang_refuse(r, executor, "an image needs the executor \"docker\"; leave \"executor\" out");
     check_uses(r, job);
     check_artifacts(r, job);
-    for (size_t i = 0; i < job->secrets.count; i++)
-        if (!lang_is_variable(job->secrets.items[i]))
-            lang_refuse(r, job->secrets.items[i],
-                        "a secret's name has letters, digits and _, not a digit first");
+    check_images(r, job);
+    check_secrets(r, job);
     if (job->services.count && !job->image.name && !r->problems->lacking)
         lang_refuse(r, yaml_get(node, "services"),
                     "services are reached from a container: the job needs an \"image\"");
@@ -330,6 +357,7 @@ static const LangKey job_keys[] = {
         "env",
         LANG_ENV,
         offsetof(PipeJob, env),
+        .of_steps = true,
         .unset = "none",
         .also = ENV_ALSO,
         .help = "Environment of the job's steps, over that of the file.",
@@ -413,7 +441,16 @@ const LangLevel lang_with = {
     .size = sizeof(PipeWith),
 };
 
+static void check_tags(struct LangReader *r, const PipeWith *with) {
+    for (size_t i = 0; i < with->tag.count; i++)
+        if (!is_image(with->tag.items[i], true))
+            lang_refuse(
+                r, with->tag.items[i],
+                "no image can be called so; expected NAME:TAG or REGISTRY/NAME:TAG, the name in lower case");
+}
+
 static void check_docker(struct LangReader *r, const PipeWith *with) {
+    check_tags(r, with);
     if (with->tag.count == 0)
         lang_missing(r, with->node, "tag");
     else if (!with->build && !with->push)
@@ -469,6 +506,7 @@ static const LangKey step_keys[] = {
         "env",
         LANG_ENV,
         offsetof(PipeStep, env),
+        .of_steps = true,
         .unset = "none",
         .also = ENV_ALSO,
         .help = "Environment of this step, over that of the job.",

@@ -82,6 +82,7 @@ typedef struct LangKey {
     int64_t min, max;         /* of INT and SIZE; of DURATION max (0: LANG_MAX_TIMEOUT) */
     bool required;
     bool single;          /* of LIST: one item (also in its short form) may stand without the list */
+    bool of_steps;        /* of ENV: of steps, which have our own variables over it */
     bool early;           /* read before the other keys of its level */
     const char *expected; /* "a list of steps", for messages; NULL: the type's */
     const char *fallback; /* the default, read like a value of the file; NULL: zero */
@@ -297,6 +298,9 @@ const char *lang_nearest(const LangLevel *level, const char *name);
 
 /* Whether the text may be the name of an environment's variable. */
 bool lang_is_variable(const YamlNode *node);
+/* Whether the text is an image's name as engines take it: NAME, NAME:TAG, REGISTRY/NAME:TAG, with a digest
+ * unless it is to name a new one. */
+bool lang_is_image(const char *text, bool is_new);
 
 static inline const char *lang_text(const YamlNode *node) {
     return node ? node->text : "";

@@ -183,6 +183,14 @@ _must_check_ int plan_select(Plan *plan, const char *const *names, Err *err);
 void plan_problems_print(const PlanProblems *problems, const char *file, const char *text, size_t len,
                          bool colour, Buf *out);
 
+/* What every step finds in its environment; ended by a NULL name. For the documentation, too. */
+typedef struct PlanVariable {
+    const char *name, *help;
+} PlanVariable;
+extern const PlanVariable plan_variables[];
+/* Whether a step has ours of that name, whatever its file says. */
+bool plan_sets_variable(const char *name);
+
 /* The language reference as Markdown tables: what docs/pipeline.md holds between its markers. */
 void pipeline_reference(Buf *out);
 /* The same as a JSON Schema, for editors. id: the URL that it is at, or NULL. */

@@ -306,10 +306,10 @@ bool lang_is_variable(const YamlNode *node) {
 
 /* Gives the variable's value, filled in; NULL: it was refused. */
 static const YamlNode *read_variable(LangReader *r, const LangKey *key, const YamlPair *pair) {
-    bool named = lang_is_variable(pair->key);
+    bool named = lang_is_variable(pair->key), ours = key->of_steps && plan_sets_variable(pair->key->text);
     const char *place, *of, *shown;
 
-    if (named && pair->value->kind == YAML_SCALAR)
+    if (named && !ours && pair->value->kind == YAML_SCALAR)
         return lang_fill(r, key, pair->value);
     place = lang_place(r);
     of = *place ? " of " : "";
@@ -319,6 +319,11 @@ static const YamlNode *read_variable(LangReader *r, const LangKey *key, const Ya
             r->problems, pair->key,
             "\"%s\"%s%s: \"%s\" is no variable's name; expected letters, digits and _, not a digit first",
             key->name, of, place, shown);
+    else if (ours)
+        problems_at(
+            r->problems, pair->key,
+            "variable \"%s\" in \"%s\"%s%s: Pelton sets it in every step, over this; take another name",
+            shown, key->name, of, place);
     else
         problems_at(r->problems, pair->value, "variable \"%s\" in \"%s\"%s%s: expected a string, got %s",
                     shown, key->name, of, place, yaml_kind_word(pair->value));

@@ -6,7 +6,6 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
-#include "docs.h"
 #include "executor/env.h"
 #include <string.h>
 
@@ -55,27 +54,11 @@ static void names_that_cannot_be_are_left_out(void **state) {
     assert_null(env_list(&e)[0]);
 }
 
-static void every_variable_of_the_table_has_a_help_text(void **state) {
-    for (const EnvVariable *v = env_variables; v->name; v++)
-        assert_true(strlen(v->help) > 3);
-}
-
-static void the_docs_hold_all_variables(void **state) {
-    _cleanup_buf_ Buf expected = BUF_INIT;
-
-    buf_adds(&expected, "| variable | what it has |\n|---|---|\n");
-    for (const EnvVariable *v = env_variables; v->name; v++)
-        buf_addf(&expected, "| `%s` | %s |\n", v->name, v->help);
-    docs_hold("variables", &expected);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_later_value_replaces_an_earlier_one),
         cmocka_unit_test(a_variable_can_be_taken_away),
         cmocka_unit_test(names_that_cannot_be_are_left_out),
-        cmocka_unit_test(every_variable_of_the_table_has_a_help_text),
-        cmocka_unit_test(the_docs_hold_all_variables),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

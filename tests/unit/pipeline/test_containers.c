@@ -131,6 +131,84 @@ static void secrets_are_named_in_the_spec(void **state) {
                     "4:15: job \"test\": a secret's name has letters, digits and _, not a digit first");
 }
 
+/* What the reference package takes and refuses. */
+static void an_image_has_a_name_that_engines_take(void **state) {
+    static const char *const good[] = {
+        "a",
+        "node:20",
+        "a_b/c__d/e-f--g.h:Latest_1.2-x",
+        "localhost/a",
+        "localhost:5000/a:b",
+        "registry.example.com:443/team/app:1.0",
+        "[::1]:5000/a",
+        "HOST/a",
+        "a@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+        "a:1@sha256:0123456789abcdef0123456789abcdef"};
+    static const char *const bad[] = {"BAD TAG",     "Upper", "a/Upper",    "a:",         ":a",       "a::b",
+                                      "a:b:c",       "a b",   "/a",         "a/",         "a//b",     "-a",
+                                      "a-",          "a..b",  "a___b",      ".a",         "a:-x",     "a@b",
+                                      "a@sha256:12", "$X",    "http://a/b", "docker.io/", "a.b:x/c/", "ä"};
+
+    for (size_t i = 0; i < ELEMENTS(good); i++) {
+        _cleanup_talloc_ char *text = mem_printf(NULL, JOB("    image: \"%s\"\n"), good[i]);
+        _cleanup_case_ Case c = plan_fine(text);
+
+        assert_int_equal(c.plan->count, 1);
+    }
+    for (size_t i = 0; i < ELEMENTS(bad); i++) {
+        _cleanup_talloc_ char *text = mem_printf(NULL, JOB("    image: '%s'\n"), bad[i]);
+        _cleanup_case_ Case c = plan_in(text, &on_main);
+
+        if (c.result >= 0 || !strstr(c.problems->items[0].message, "no image is called so"))
+            fail_msg("%s", bad[i]);
+    }
+}
+
+static void names_that_engines_would_refuse_are_refused_where_they_stand(void **state) {
+    expect_problems("jobs:\n  a:\n    image: x\n    services: {db: {image: \"Postgres 16\"}, web: "
+                    "\"${X}\"}\n    steps: [make]\n",
+                    "4:28: job \"a\": no image is called so; expected NAME:TAG or REGISTRY/NAME:TAG, the "
+                    "name in lower case",
+                    "4:49: job \"a\": no image is called so; expected NAME:TAG or REGISTRY/NAME:TAG, the "
+                    "name in lower case");
+    expect_problems("jobs:\n  a:\n    steps:\n      - {uses: docker, with: {build: ., tag: [ok, BAD TAG, "
+                    "\"x@sha256:1\"]}}\n",
+                    "4:51: step 1 of job \"a\": no image can be called so; expected NAME:TAG or "
+                    "REGISTRY/NAME:TAG, "
+                    "the name in lower case",
+                    "4:60: step 1 of job \"a\": no image can be called so; expected NAME:TAG or "
+                    "REGISTRY/NAME:TAG, "
+                    "the name in lower case");
+}
+
+static void what_is_known_as_the_job_runs_is_left_to_the_engine(void **state) {
+    _cleanup_case_ Case c = plan_fine(
+        "jobs:\n  a:\n    steps:\n      - {uses: docker, with: {build: ., tag: \"x:${{ outputs.V }}\"}}\n");
+
+    assert_int_equal(c.plan->count, 1);
+}
+
+static void variables_that_we_set_cannot_be_set(void **state) {
+    _cleanup_case_ Case c =
+        plan_fine("env: {CI: x, PATH: /bin, PELTON_URL: x, PELTONS: x}\ndeploy: {start: ./x, env: "
+                  "{PELTON_JOB: x}}\n" JOB("    image: a\n    services: {db: {image: a, env: {PELTON_JOB: "
+                                           "x}}}\n    secrets: [PELTON_TOKEN]\n"));
+
+    assert_int_equal(c.plan->count, 2);
+    expect_problems(
+        "env: {PELTON: a}\njobs:\n  a:\n    env: {PELTON_BRANCH: b}\n    secrets: [PELTON_COMMIT]\n"
+        "    steps: [{run: x, env: {PELTON_OUTPUT: c}}]\n",
+        "1:7: variable \"PELTON\" in \"env\": Pelton sets it in every step, over this; take another name",
+        "4:11: variable \"PELTON_BRANCH\" in \"env\" of job \"a\": Pelton sets it in every step, over this; "
+        "take "
+        "another name",
+        "5:15: job \"a\": Pelton sets a variable of that name in every step, over the secret; take another "
+        "name",
+        "6:28: variable \"PELTON_OUTPUT\" in \"env\" of step 1 of job \"a\": Pelton sets it in every step, "
+        "over "
+        "this; take another name");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_job_with_an_image_is_for_docker),
@@ -138,6 +216,10 @@ int main(void) {
         cmocka_unit_test(a_step_may_build_an_image),
         cmocka_unit_test(a_step_may_check_or_build_a_flake),
         cmocka_unit_test(what_does_not_fit_together_is_refused),
+        cmocka_unit_test(an_image_has_a_name_that_engines_take),
+        cmocka_unit_test(names_that_engines_would_refuse_are_refused_where_they_stand),
+        cmocka_unit_test(what_is_known_as_the_job_runs_is_left_to_the_engine),
+        cmocka_unit_test(variables_that_we_set_cannot_be_set),
         cmocka_unit_test(secrets_are_named_in_the_spec),
         cmocka_unit_test(caches_are_told_in_the_spec_with_what_only_the_job_knows),
     };

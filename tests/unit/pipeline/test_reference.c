@@ -46,11 +46,27 @@ static void the_examples_of_the_docs_are_right(void **state) {
     assert_true(count > 3);
 }
 
+static void every_variable_of_the_table_has_a_help_text(void **state) {
+    for (const PlanVariable *v = plan_variables; v->name; v++)
+        assert_true(strlen(v->help) > 3);
+}
+
+static void the_docs_hold_all_variables(void **state) {
+    _cleanup_buf_ Buf expected = BUF_INIT;
+
+    buf_adds(&expected, "| variable | what it has |\n|---|---|\n");
+    for (const PlanVariable *v = plan_variables; v->name; v++)
+        buf_addf(&expected, "| `%s` | %s |\n", v->name, v->help);
+    docs_hold("variables", &expected);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_docs_hold_the_reference),
         cmocka_unit_test(the_reference_has_a_line_for_every_key),
         cmocka_unit_test(the_examples_of_the_docs_are_right),
+        cmocka_unit_test(every_variable_of_the_table_has_a_help_text),
+        cmocka_unit_test(the_docs_hold_all_variables),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -179,8 +179,8 @@ const HttpRoute api_access[] = {
      .max_body = 4096,
      .tag = "access",
      .summary = "A session cookie for a token: for the page",
-     .request =
-         "{\"type\":\"object\",\"required\":[\"token\"],\"properties\":{\"token\":{\"type\":\"string\"}}}",
+     .request = "{\"type\":\"object\",\"required\":[\"token\"]," ONLY_THESE
+                ",\"properties\":{\"token\":{\"type\":\"string\"}}}",
      .answer = SCHEMA_WHO},
     {.method = HTTP_POST,
      .path = "/api/logout",
@@ -212,7 +212,8 @@ const HttpRoute api_access[] = {
      .summary = "A new token; its text is told only now",
      .status = 201,
      .request =
-         "{\"type\":\"object\",\"required\":[\"name\",\"role\"],\"properties\":{\"name\":{\"type\":"
+         "{\"type\":\"object\",\"required\":[\"name\",\"role\"]," ONLY_THESE
+         ",\"properties\":{\"name\":{\"type\":"
          "\"string\"},"
          "\"role\":{\"enum\":[\"admin\",\"user\",\"read\",\"registration\"]},\"ttl\":{\"type\":\"string\"}}}",
      .answer = "{\"type\":\"object\",\"properties\":{\"id\":{\"type\":\"integer\"},\"token\":{\"type\":"

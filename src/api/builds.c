@@ -637,9 +637,8 @@ const HttpRoute api_builds[] = {
      .accept = JSON,
      .tag = "builds",
      .summary = "Several refs of a repository were pushed together: for the hook; a result for each",
-     .request =
-         "{\"type\":\"object\",\"required\":[\"pushes\"],\"additionalProperties\":false,\"properties\":"
-         "{\"pushes\":{\"type\":\"array\",\"maxItems\":1000,\"items\":" SCHEMA_TOLD "}}}",
+     .request = "{\"type\":\"object\",\"required\":[\"pushes\"]," ONLY_THESE ",\"properties\":"
+                "{\"pushes\":{\"type\":\"array\",\"maxItems\":1000,\"items\":" SCHEMA_TOLD "}}}",
      .answer = "{\"type\":\"object\",\"properties\":{\"results\":{\"type\":\"array\",\"items\":{\"type\":"
                "\"object\",\"properties\":{\"id\":{\"type\":[\"integer\",\"null\"]},\"status\":{\"type\":"
                "\"string\"},\"message\":{\"type\":\"string\"},\"url\":{\"type\":\"string\"},\"error\":{"
@@ -672,7 +671,8 @@ const HttpRoute api_builds[] = {
          "Start a build by hand, or one of a pull request; the same Idempotency-Key gives the same build",
      .status = 202,
      .request =
-         "{\"type\":\"object\",\"properties\":{\"ref\":{\"type\":\"string\"},\"env\":{\"type\":\"object\","
+         "{\"type\":\"object\"," ONLY_THESE
+         ",\"properties\":{\"ref\":{\"type\":\"string\"},\"env\":{\"type\":\"object\","
          "\"additionalProperties\":{\"type\":\"string\"}},\"inputs\":{\"type\":\"object\","
          "\"additionalProperties\":"
          "{\"type\":[\"string\",\"number\",\"boolean\"]}},\"jobs\":{\"type\":\"array\",\"items\":{\"type\":"

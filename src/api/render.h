@@ -18,6 +18,10 @@ void render_build_fields(JsonWriter *w, const Build *b);
 void render_build(JsonWriter *w, const char *key, const Build *b);
 void render_deployment(JsonWriter *w, const Deployment *d);
 /* Lists in the JSON schemas of the routes. */
+/* In the schema of a body: a field that it does not have is refused, and the nearest named. For our own
+ * routes; clients of the founding documents, and runners of other versions, may send what they like. */
+#define ONLY_THESE "\"additionalProperties\":false"
+
 #define SCHEMA_BUILD                                                                                         \
     "{\"type\":\"object\",\"required\":[\"id\",\"repo\",\"commit_hash\",\"status\"],\"properties\":{"        \
     "\"id\":{\"type\":\"integer\"},\"repo\":{\"type\":\"string\"},\"commit_hash\":{\"type\":\"string\"},"    \

@@ -155,7 +155,8 @@ const HttpRoute api_rerun[] = {
          "A new build that repeats a finished one, or some of its jobs and what depends on them; the same "
          "Idempotency-Key gives the same build",
      .status = 202,
-     .request = "{\"type\":\"object\",\"properties\":{\"jobs\":{\"oneOf\":[{\"enum\":[\"all\",\"failed\"]},"
+     .request = "{\"type\":\"object\"," ONLY_THESE
+                ",\"properties\":{\"jobs\":{\"oneOf\":[{\"enum\":[\"all\",\"failed\"]},"
                 "{\"type\":\"array\",\"items\":{\"type\":\"string\"}}]}}}",
      .answer = SCHEMA_OUTCOME},
     {0},

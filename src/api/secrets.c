@@ -56,8 +56,9 @@ static int read_value(HttpRequest *req, const char **ret, Err *err) {
     Err detail;
 
     if (http_body_json(req, false, &body, &detail) < 0 || json_get_str(body, "value", ret, &detail) < 0)
-        return err_set(err, ERR_INVALID,
-                       "expected a JSON object with a field \"value\": a text in UTF-8 without zero bytes");
+        return err_set(
+            err, ERR_INVALID,
+            "expected a JSON object with a field \"value\" alone: a text in UTF-8 without zero bytes");
     return 0;
 }
 
@@ -114,7 +115,8 @@ static int rotate(HttpRequest *req, Err *err) {
 
 #define MAX_BODY (8 * SECRET_VALUE_MAX) /* each byte may be escaped */
 #define SCHEMA_VALUE                                                                                         \
-    "{\"type\":\"object\",\"required\":[\"value\"],\"properties\":{\"value\":{\"type\":\"string\"}}}"
+    "{\"type\":\"object\",\"required\":[\"value\"]," ONLY_THESE                                              \
+    ",\"properties\":{\"value\":{\"type\":\"string\"}}}"
 #define SCHEMA_LIST "{\"type\":\"object\",\"properties\":{\"secrets\":{\"type\":\"array\"}}}"
 #define SCHEMA_SET                                                                                           \
     "{\"type\":\"object\",\"properties\":{\"name\":{\"type\":\"string\"},\"level\":{\"enum\":[\"project\","  \

@@ -253,8 +253,10 @@ int http_body_json(HttpRequest *req, bool optional, json_t **ret, Err *err) {
             return err_set(err, ERR_INVALID, "body: expected a JSON object");
         }
     }
-    *ret = req->json;
-    return 0;
+    r = request_check_fields(req, req->json, err);
+    if (r >= 0)
+        *ret = req->json;
+    return r;
 }
 
 bool http_peer_gone(const HttpRequest *req) {

@@ -143,7 +143,8 @@ void *http_data(const HttpRequest *req);
 /* BUFFERED: the whole body. */
 const char *http_body(const HttpRequest *req, size_t *ret_len);
 /* BUFFERED, and THREADED (waits for it): the body as a JSON object (an empty body is {} when optional). Owned
- * by the request. */
+ * by the request. A field that the route's schema does not have is refused where that says
+ * "additionalProperties":false. */
 _must_check_ int http_body_json(HttpRequest *req, bool optional, json_t **ret, Err *err);
 
 /* THREADED: blocking. Reads up to size bytes; 0 at the end. The bytes are as sent (no decoding). */

@@ -233,3 +233,32 @@ def test_every_answer_forbids_sniffing_and_has_a_request_id(bench):
         assert reply.headers["X-Content-Type-Options"] == "nosniff"
         seen.add(reply.headers["X-Request-Id"])
     assert len(seen) == 4
+
+
+# ---- fields that there are not
+
+
+@pytest.mark.parametrize("method, path, body, said", [
+    ("POST", "/api/tokens", {"name": "x", "role": "read", "tll": "1h"}, 'field "tll": unknown; did you mean "ttl"?'),
+    ("POST", "/api/queue/pause", {"because": "x"}, 'field "because": unknown; expected "reason"'),
+    ("POST", "/api/repos/{name}/builds", {"branhc": "main"}, 'field "branhc": unknown; did you mean "branch"?'),
+    ("POST", "/api/login", {"tokne": "x"}, 'field "tokne": unknown; did you mean "token"?'),
+])
+def test_a_field_that_there_is_not_is_named_with_the_one_that_was_meant(bench, method, path, body, said):
+    name = bench.name()
+    bench.create_repo(name)
+    assert bench.client.call(method, path.format(name=name), body, expect=400).json["message"] == said
+    assert bench.client.get("/api/queue")["paused"] is None
+
+
+def test_a_secret_with_a_field_that_there_is_not_is_not_set_and_not_repeated(bench):
+    name = bench.name()
+    bench.create_repo(name)
+    reply = bench.client.call("PUT", f"/api/repos/{name}/secrets/TOKEN", {"value": "long enough", "hunter22hunter": 1}, expect=400)
+    assert "hunter22" not in reply.text and 'field "value" alone' in reply.json["message"]
+    assert bench.client.get(f"/api/repos/{name}/secrets")["secrets"] == []
+
+
+def test_clients_of_the_founding_documents_may_send_what_they_like(bench):
+    bench.client.post("/api/repos", {"name": bench.name(), "description": "x", "owner": "ada"}, expect=201)
+    bench.client.call("POST", "/api/ci/pipelines", {"yaml_content": "x", "team": "y"}, expect=400)

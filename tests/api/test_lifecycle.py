@@ -209,6 +209,16 @@ def test_a_held_build_is_cancelled_at_once(bench):
 # ---- once more
 
 
+@pytest.mark.parametrize("body, said", [({"only": "failed"}, 'field "only": unknown; expected "jobs"'),
+                                        ({"job": "all"}, 'field "job": unknown; did you mean "jobs"?')])
+def test_a_rerun_with_a_field_that_there_is_not_repeats_nothing(bench, body, said):
+    runner = bench.runner()
+    number = bench.build_of(pipeline())
+    finish_all(bench, runner, number)
+    assert rerun(bench, number, body, expect=400).json["message"] == said
+    assert bench.client.get("/api/builds?limit=1")["builds"][0]["id"] == number
+
+
 def rerun(bench, number, body=None, expect=202, **options):
     return bench.api("POST", f"/api/builds/{number}/rerun", body or {}, expect=expect, **options)
 

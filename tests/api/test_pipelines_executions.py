@@ -316,7 +316,7 @@ stages:
 - {name: B, steps: [{name: b, config: {command: 'cat made; test "$PELTON_BUILD" != 1'}}]}
 """, "failed")
     assert first["build"] == 1
-    ci.client.post(f"/api/builds/{first['build']}/rerun", {"failed": True})
+    ci.client.post(f"/api/builds/{first['build']}/rerun", {"jobs": "failed"})
     again = ci.client.get("/api/ci/executions")[0]
     view = ci.wait(again["id"], "success")
     assert view["id"] != first["id"] and view["pipeline_id"] == first["pipeline_id"]

@@ -42,6 +42,13 @@ bool finished_get(Finished *f, int64_t id, int64_t finished_at, Buf *out) {
     return found;
 }
 
+void finished_clear(Finished *f) {
+    pthread_mutex_lock(&f->lock);
+    for (size_t i = 0; i < SLOTS; i++)
+        f->slots[i].id = 0;
+    pthread_mutex_unlock(&f->lock);
+}
+
 void finished_put(Finished *f, int64_t id, int64_t finished_at, const Buf *json) {
     Slot *slot = &f->slots[(uint64_t)id % SLOTS];
 

@@ -12,4 +12,6 @@ typedef struct Finished Finished;
 Finished *finished_new(const void *mem);
 /* Appends the JSON to out, if it is there. Any thread. */
 bool finished_get(Finished *f, int64_t id, int64_t finished_at, Buf *out);
+/* What they say is not so any more. */
+void finished_clear(Finished *f);
 void finished_put(Finished *f, int64_t id, int64_t finished_at, const Buf *json);

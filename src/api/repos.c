@@ -1,4 +1,5 @@
 /* /api/repos (contracts/git-ci.md; document 3): hosted repositories. */
+#include "api/finished.h"
 #include "api/render.h"
 
 #include "base/clock.h"
@@ -6,6 +7,7 @@
 #include "base/id.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "build/remove.h"
 #include "git/git.h"
 #include <inttypes.h>
 #include <unistd.h>
@@ -142,6 +144,35 @@ static int create(HttpRequest *req, Err *err) {
     render_urls(req, &w, &p);
     jw_end_object(&w);
     http_reply_json(req, 201, &out);
+    return 0;
+}
+
+#define REMOVE_WAIT (60 * US_PER_S) /* a cancelled job has its grace, and a lost one its lease */
+
+static int remove_repo(HttpRequest *req, Err *err) {
+    _cleanup_buf_ Buf out = BUF_INIT;
+    JsonWriter w = JSON_WRITER(&out);
+    Api *api = api_of(req);
+    RepoRemoval removal = {.by = ((Principal *)http_principal(req))->name, .wait_us = REMOVE_WAIT};
+    const char *history;
+    Project *project;
+    int r = http_query_bool(req, "force", &removal.force, err);
+
+    if (r >= 0)
+        r = load_repository(req, http_param(req, "name"), &project, err);
+    if (r < 0)
+        return r;
+    removal.project = project;
+    r = build_repo_remove(api->builds, &removal, http_mem(req), &history, err);
+    if (r < 0)
+        return r;
+    finished_clear(api->finished);
+    jw_object(&w, NULL);
+    jw_str(&w, "name", project->name);
+    jw_str(&w, "builds", history);
+    jw_int(&w, "builds_count", project->builds_count);
+    jw_end_object(&w);
+    http_reply_json(req, 200, &out);
     return 0;
 }
 
@@ -378,6 +409,19 @@ const HttpRoute api_repos[] = {
      .tag = "repositories",
      .summary = "A repository, its newest builds, its schedules, how to push to it",
      .answer = "{\"type\":\"object\"}"},
+    {.method = HTTP_DELETE,
+     .path = "/api/repos/{name}",
+     .family = &family_git_ci,
+     .roles = ROLE_ADMIN,
+     .mode = HTTP_THREADED,
+     .handle = remove_repo,
+     .tag = "repositories",
+     .summary = "Delete a repository, its secrets, caches and schedules; its builds stay, under the name in "
+                "\"builds\"",
+     .query = "force: cancel what has not ended, and take off what is live",
+     .answer = "{\"type\":\"object\",\"properties\":{\"name\":{\"type\":\"string\"},\"builds\":{\"type\":"
+               "\"string\"},"
+               "\"builds_count\":{\"type\":\"integer\"}}}"},
     {.method = HTTP_GET,
      .path = "/git/{repo}/{rest*}",
      .roles = GIT_ROLES,

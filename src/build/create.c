@@ -528,7 +528,9 @@ static int insert_all(Tx *tx, Draft *d, const void *mem, BuildOutcome *ret, Err 
 
     if (r < 0 || before)
         return r;
-    r = take_schedule(tx, d, &due, ret, err);
+    r = repo_check(tx, request->project->id, err); /* it was read before the transaction */
+    if (r >= 0)
+        r = take_schedule(tx, d, &due, ret, err);
     if (r < 0 || !due)
         return r;
     if (push)

@@ -114,7 +114,9 @@ static int load(Tx *tx, Rerun *r, Err *err) {
     if (!r->old->finished_at)
         return err_set(err, ERR_CONFLICT,
                        "build %" PRId64 " has not finished: wait for it, or cancel it first", r->old->id);
-    result = store_jobs_as_made(db, r->old->id, tx->mem, &r->jobs, &r->count, err);
+    result = repo_check(tx, r->old->project_id, err);
+    if (result >= 0)
+        result = store_jobs_as_made(db, r->old->id, tx->mem, &r->jobs, &r->count, err);
     if (result >= 0)
         result = store_job_needs_of_build(db, r->old->id, tx->mem, &r->needs, &r->need_count, err);
     if (result < 0)

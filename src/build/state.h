@@ -83,6 +83,9 @@ void group_left(Tx *tx, const Build *build);
 /* Starts the oldest held builds of the groups that were entered or left, as far as their limits go. */
 _must_check_ int group_start_held(Tx *tx, Err *err);
 
+/* ERR_CONFLICT: the project's repository was deleted: no build comes of it any more. */
+_must_check_ int repo_check(Tx *tx, int64_t project_id, Err *err);
+
 /* How a job comes into its build. */
 typedef struct JobOrigin {
     int64_t needs_left; /* how many of what it needs have not ended */

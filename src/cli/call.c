@@ -208,6 +208,13 @@ int cli_request(Cli *cli, const char *method, const char *path, const Buf *body,
     return request(cli, &call, body, ret, err);
 }
 
+int cli_request_within(Cli *cli, const char *method, const char *path, int64_t timeout_us, json_t **ret,
+                       Err *err) {
+    HttpCall call = {.method = method, .path = path, .timeout_us = timeout_us};
+
+    return request(cli, &call, NULL, ret, err);
+}
+
 /* Once a call may have been heard, a server that is away is worth some patience: it restarts. */
 int cli_request_once(Cli *cli, const char *path, const Buf *body, json_t **ret, Err *err) {
     char uuid[ID_UUID_SIZE];

@@ -32,6 +32,9 @@ _must_check_ int cli_call(Cli *cli, HttpCall *call, Err *err);
  * empty). */
 _must_check_ int cli_request(Cli *cli, const char *method, const char *path, const Buf *body, json_t **ret,
                              Err *err);
+/* The same for what may take its time. */
+_must_check_ int cli_request_within(Cli *cli, const char *method, const char *path, int64_t timeout_us,
+                                    json_t **ret, Err *err);
 /* A POST that counts once however often it is sent: it carries a key, and is tried again for some seconds
  * when its answer was cut off. */
 _must_check_ int cli_request_once(Cli *cli, const char *path, const Buf *body, json_t **ret, Err *err);

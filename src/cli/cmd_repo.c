@@ -4,6 +4,8 @@
 #include "cli/commands.h"
 #include "cli/table.h"
 
+#include <unistd.h>
+
 static int create_run(Cli *cli, void *arg, Err *err) {
     _cleanup_buf_ Buf body = BUF_INIT, out = BUF_INIT;
     _cleanup_json_ json_t *answer = NULL;
@@ -142,6 +144,61 @@ static int show_run(Cli *cli, void *arg, Err *err) {
     return cli_print(&out, err);
 }
 
+/* ---- delete ---- */
+
+#define DELETE_TIMEOUT (90 * US_PER_S) /* the server waits for a minute at most */
+
+typedef struct DeleteOptions {
+    bool yes, force;
+} DeleteOptions;
+
+static const Setting delete_flags[] = {
+    {.name = "yes", .type = SETTING_BOOL, .offset = offsetof(DeleteOptions, yes), .help = "do not ask"},
+    {.name = "force",
+     .type = SETTING_BOOL,
+     .offset = offsetof(DeleteOptions, force),
+     .help = "cancel builds that have not ended, and take off what is live"},
+};
+
+/* Whoever means it can type its name. */
+static int confirm(Cli *cli, const char *name, Err *err) {
+    char line[256] = "";
+
+    if (!isatty(STDIN_FILENO))
+        return err_set(err, ERR_INVALID, "repo delete: nobody is there to be asked; say --yes");
+    fprintf(stderr,
+            "This deletes the repository %s with its secrets, caches and schedules; its builds stay.\n"
+            "Type its name to go on: ",
+            text_clean(cli->mem, name));
+    if (!fgets(line, sizeof(line), stdin))
+        line[0] = '\0';
+    line[strcspn(line, "\n")] = '\0';
+    return str_eq(line, name) ? 0 : err_set(err, ERR_CANCELLED, "nothing was deleted");
+}
+
+static int delete_run(Cli *cli, void *arg, Err *err) {
+    const DeleteOptions *options = arg;
+    const char *name = cli->args[0];
+    const char *path = mem_printf(cli->mem, "/api/repos/%s%s", str_url_encode(cli->mem, name, false),
+                                  options->force ? "?force=1" : "");
+    _cleanup_json_ json_t *answer = NULL;
+    int r = options->yes ? 0 : confirm(cli, name, err);
+
+    if (r >= 0)
+        r = cli_request_within(cli, "DELETE", path, DELETE_TIMEOUT, &answer, err);
+    if (r == -ERR_NOT_FOUND)
+        cli->hint = cli->hint ? cli->hint : "pelton repo list shows what there is";
+    if (r < 0)
+        return r;
+    if (cli->json)
+        return cli_print_json(cli, answer, err);
+    cli_note(cli, "repository %s is deleted", text_clean(cli->mem, name));
+    if (field_int(answer, "builds_count", 0) > 0)
+        cli_note(cli, "its builds stay: pelton builds --repo '%s'",
+                 text_clean(cli->mem, field_text(cli->mem, answer, "builds")));
+    return CLI_DONE;
+}
+
 static const char *const create_examples[] = {
     "pelton repo create hello",
     "make the repository hello, and print the address to push to",
@@ -169,6 +226,30 @@ const Command command_repo_create = {
     .min_args = 1,
     .max_args = 1,
     .run = create_run,
+};
+
+static const char *const delete_examples[] = {
+    "pelton repo delete hello",
+    "delete it, when nothing of it runs or is live; asks first",
+    "pelton repo delete hello --yes --force",
+    "whatever runs, and whatever is live, and without a question",
+    NULL,
+};
+
+const Command command_repo_delete = {
+    .name = "repo delete",
+    .brief = "delete a repository",
+    .usage = "repo delete NAME [--yes] [--force]",
+    .about =
+        "The repository goes, with its secrets, caches and schedules; its name and its host name are free. "
+        "Its builds stay, with their logs and artifacts, under a name that says that it was deleted.",
+    FLAGS(delete_flags),
+    .options_size = sizeof(DeleteOptions),
+    .examples = delete_examples,
+    .min_args = 1,
+    .max_args = 1,
+    .operand = "repo",
+    .run = delete_run,
 };
 
 const Command command_repo_list = {

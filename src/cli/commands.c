@@ -6,6 +6,7 @@ const Command *const cli_commands[] = {
     &command_login,
     &command_logout,
     &command_repo_create,
+    &command_repo_delete,
     &command_repo_list,
     &command_repo_show,
     &command_build_start,

@@ -4,7 +4,7 @@
 #include "cli/cli.h"
 
 extern const Command command_login, command_logout;
-extern const Command command_repo_create, command_repo_list, command_repo_show;
+extern const Command command_repo_create, command_repo_delete, command_repo_list, command_repo_show;
 extern const Command command_build_approve, command_build_start, command_build_show, command_builds,
     command_cancel;
 extern const Command command_logs, command_rerun;

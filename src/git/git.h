@@ -30,6 +30,9 @@ typedef struct GitCommit {
  * ERR_EXISTS. */
 _must_check_ int git_repo_create(const char *path, const char *pelton, const char *state_dir, gid_t group,
                                  Err *err);
+/* Out of the way, by another name beside it, so that it survives a power loss; and back. Fine when it is not
+ * there. */
+_must_check_ int git_repo_move(const char *from, const char *to, Err *err);
 /* Writes the hook anew (after an upgrade or a move) unless it is so already: cheap enough for every start. */
 _must_check_ int git_hook_install(const char *repo, const char *pelton, const char *state_dir, Err *err);
 /* What a push has just changed in the repository survives a power loss: for its hook, which runs before the

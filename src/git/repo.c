@@ -84,6 +84,13 @@ int git_repo_create(const char *path, const char *pelton, const char *state_dir,
     return err_wrap(err, "create repository %s", path);
 }
 
+int git_repo_move(const char *from, const char *to, Err *err) {
+    if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) < 0)
+        return errno == ENOENT ? 0 : err_errno(err, "move %s to %s", from, to);
+    git_forget(from);
+    return file_sync_folder_of(to, err);
+}
+
 int git_head(const char *repo, const void *mem, const char **ret_branch, Err *err) {
     _cleanup_talloc_ char *path = mem_printf(NULL, "%s/HEAD", repo);
     _cleanup_buf_ Buf text = BUF_INIT;

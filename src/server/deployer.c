@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "base/version.h"
+#include "build/remove.h"
 #include <inttypes.h>
 #include <pthread.h>
 #include <sys/eventfd.h>
@@ -34,13 +35,14 @@ struct DeployAgent {
     Builds *b;
     Deployer *deployer;
     int64_t runner_id;
-    pthread_t thread;
+    pthread_t thread, remover;
     pthread_mutex_t lock;
     pthread_cond_t changed;
     BusSubscription *on_work, *on_call;
     Run *runs;
     size_t count;
     bool look, stop;
+    bool leaving; /* a repository may have been deleted */
 };
 
 /* ---- one deploy ---- */
@@ -392,11 +394,44 @@ static void *agent_main(void *arg) {
     return NULL;
 }
 
+/* ---- repositories that were deleted ---- */
+
+static void take_off(DeployAgent *a) {
+    _cleanup_talloc_ TALLOC_CTX *mem = talloc_new(NULL);
+    Project *projects;
+    size_t count = 0;
+    Err err;
+
+    if (build_repos_leaving(a->b, mem, &projects, &count, &err) < 0)
+        log_err("deploy", "look for repositories that were deleted", &err);
+    for (size_t i = 0; i < count; i++)
+        if (deploy_remove(a->deployer, projects[i].slug, &err) < 0 ||
+            build_repo_left(a->b, projects[i].id, &err) < 0)
+            log_err("deploy", "take off what a deleted repository had live", &err);
+}
+
+/* A release has its time to stop: a thread of its own, so that deploys and their leases do not wait. */
+static void *remover_main(void *arg) {
+    DeployAgent *a = arg;
+
+    pthread_mutex_lock(&a->lock);
+    while (!a->stop) {
+        a->leaving = false;
+        pthread_mutex_unlock(&a->lock);
+        take_off(a);
+        pthread_mutex_lock(&a->lock);
+        while (!a->stop && !a->leaving)
+            pthread_cond_wait(&a->changed, &a->lock);
+    }
+    pthread_mutex_unlock(&a->lock);
+    return NULL;
+}
+
 static void wake(void *arg, int64_t key) {
     DeployAgent *a = arg;
 
     pthread_mutex_lock(&a->lock);
-    a->look = true;
+    a->look = a->leaving = true;
     pthread_cond_broadcast(&a->changed);
     pthread_mutex_unlock(&a->lock);
 }
@@ -478,8 +513,9 @@ int deploy_agent_start(Builds *b, Deployer *deployer, DeployAgent **ret, Err *er
         return r;
     a->on_work = bus_subscribe(b->bus, BUS_DEPLOY, 0, wake, a);
     a->on_call = bus_subscribe(b->bus, BUS_RUNNER, a->runner_id, wake, a);
-    if (pthread_create(&a->thread, NULL, agent_main, a) != 0)
-        return err_set(err, ERR_UNAVAILABLE, "start the deployer's thread");
+    if (pthread_create(&a->thread, NULL, agent_main, a) != 0 ||
+        pthread_create(&a->remover, NULL, remover_main, a) != 0)
+        return err_set(err, ERR_UNAVAILABLE, "start the deployer's threads");
     *ret = a;
     return 0;
 }
@@ -496,6 +532,7 @@ void deploy_agent_stop(DeployAgent *a) {
     pthread_cond_broadcast(&a->changed);
     pthread_mutex_unlock(&a->lock);
     pthread_join(a->thread, NULL);
+    pthread_join(a->remover, NULL);
     while (a->runs) {
         Run *run = a->runs;
 

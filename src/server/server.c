@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "build/cache.h"
+#include "build/remove.h"
 #include "executor/sandbox.h"
 #include "git/git.h"
 #include "ingress/ingress.h"
@@ -351,6 +352,8 @@ static void begin_comparing(void *arg) {
 
     if (build_cache_sweep(&s->builds, &err) < 0)
         log_err("server", "remove what is left of caches", &err);
+    if (build_repos_sweep(&s->builds, s->api.repos, &err) < 0)
+        log_err("server", "remove what is left of deleted repositories", &err);
     if (renew_hooks(s, &err) < 0)
         log_err("server", "renew the hooks", &err);
 }
@@ -417,6 +420,8 @@ static int start(Server *s, Err *err) {
         r = open_state(s, err);
     if (r >= 0)
         r = open_rooms(s, err);
+    if (r >= 0)
+        r = build_repos_put_back(&s->builds, s->api.repos, err);
     if (r >= 0)
         r = first_login(s, &first, err);
     if (r >= 0 && deploys(s))

@@ -89,6 +89,19 @@ int store_builds(Db *db, int64_t project_id, int64_t before, int64_t limit, cons
                     SELECT " WHERE b.id < ?1 ORDER BY b.id DESC LIMIT ?2", "ii", before, limit);
 }
 
+static void fill_id(DbStmt *st, const void *mem, void *row) {
+    *(int64_t *)row = db_int(st, 0);
+}
+
+int store_builds_active(Db *db, int64_t project_id, int64_t limit, const void *mem, int64_t **ret,
+                        size_t *ret_count, Err *err) {
+    return rows_all(
+        db, mem, sizeof(int64_t), fill_id, ret, ret_count, err,
+        "SELECT id FROM build WHERE state IN ('queued', 'running') AND project_id = ?1 ORDER BY id"
+        " LIMIT ?2",
+        "ii", project_id, limit);
+}
+
 int store_build_start(Db *db, int64_t id, int64_t now, bool *ret_changed, Err *err) {
     int64_t changes = 0;
     int r = db_exec(db, &changes, err,

@@ -5,7 +5,7 @@
 #include "store/store.h"
 
 #define SLUG_MAX 50
-#define COLUMNS "id, uuid, name, source, path, url, builds_count, last_build_id, created_at, slug"
+#define COLUMNS "id, uuid, name, source, path, url, builds_count, last_build_id, created_at, slug, deleted_at"
 
 static void fill(DbStmt *st, const void *mem, void *row) {
     Project *p = row;
@@ -20,6 +20,7 @@ static void fill(DbStmt *st, const void *mem, void *row) {
     p->last_build_id = db_int(st, 7);
     p->created_at = db_int(st, 8);
     p->slug = row_text(st, 9, mem);
+    p->deleted_at = db_int(st, 10);
 }
 
 static char *slug_of(const char *name, const void *mem) {
@@ -89,6 +90,42 @@ int store_project_by_name(Db *db, const char *name, const void *mem, Project **r
 int store_project_by_id(Db *db, int64_t id, const void *mem, Project **ret, Err *err) {
     return rows_one(db, mem, sizeof(Project), fill, "repository", ret, err,
                     "SELECT " COLUMNS " FROM project WHERE id = ?1", "i", id);
+}
+
+int store_project_by_uuid(Db *db, const char *uuid, const void *mem, Project **ret, Err *err) {
+    return rows_one(db, mem, sizeof(Project), fill, "repository", ret, err,
+                    "SELECT " COLUMNS " FROM project WHERE uuid = ?1", "s", uuid);
+}
+
+int store_project_delete(Db *db, int64_t id, const char *name, int64_t now, Err *err) {
+    static const char *const gone[] = {
+        "DELETE FROM ref WHERE project_id = ?1",
+        "DELETE FROM secret WHERE project_id = ?1",
+        "DELETE FROM pull_request WHERE project_id = ?1",
+        "DELETE FROM cache WHERE project_id = ?1",
+        "DELETE FROM timer WHERE kind = 'schedule' AND subject_id IN"
+        " (SELECT id FROM schedule WHERE project_id = ?1)",
+        "DELETE FROM schedule WHERE project_id = ?1",
+        "UPDATE deployment SET status = 'superseded', message = 'its repository was deleted'"
+        " WHERE project_id = ?1 AND status = 'live'",
+    };
+    int r = rows_update(db, err, "the repository is deleted already",
+                        "UPDATE project SET name = ?2, source = 'remote', path = '', deleted_at = ?3"
+                        " WHERE id = ?1 AND deleted_at = 0",
+                        "isi", id, name, now);
+
+    for (size_t i = 0; r >= 0 && i < ELEMENTS(gone); i++)
+        r = db_exec(db, NULL, err, gone[i], "i", id);
+    return r;
+}
+
+int store_project_free_slug(Db *db, int64_t id, Err *err) {
+    return db_exec(db, NULL, err, "UPDATE project SET slug = uuid WHERE id = ?1 AND deleted_at > 0", "i", id);
+}
+
+int store_projects_leaving(Db *db, const void *mem, Project **ret, size_t *ret_count, Err *err) {
+    return rows_all(db, mem, sizeof(Project), fill, ret, ret_count, err,
+                    "SELECT " COLUMNS " FROM project WHERE deleted_at > 0 AND slug <> uuid ORDER BY id", "");
 }
 
 int store_projects(Db *db, const void *mem, Project **ret, size_t *ret_count, Err *err) {

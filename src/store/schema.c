@@ -484,6 +484,12 @@ static const char retry_counts[] =
     "  SUM(CAST(RTRIM(SUBSTR(retry, 10, 3), ',\"') AS INTEGER)) AS times"
     "  FROM job WHERE retry <> '' GROUP BY build_id) AS j WHERE j.build_id = build.id;";
 
+/* A row whose repository was deleted stays for its builds, under another name, without a path; its slug is
+ * its own until nothing of it is live. */
+static const char deleted_repositories[] =
+    "ALTER TABLE project ADD COLUMN deleted_at INTEGER NOT NULL DEFAULT 0;"
+    "CREATE INDEX project_deleted ON project (id) WHERE deleted_at > 0;";
+
 const DbMigration store_migrations[] = {
     {.version = 1, .name = "foundation", .sql = foundation},
     {.version = 2, .name = "session parents", .sql = session_parents},
@@ -500,5 +506,6 @@ const DbMigration store_migrations[] = {
     {.version = 13, .name = "pull requests", .sql = pull_requests},
     {.version = 14, .name = "signatures", .sql = signatures},
     {.version = 15, .name = "retry counts", .sql = retry_counts},
+    {.version = 16, .name = "deleted repositories", .sql = deleted_repositories},
 };
 const size_t store_migration_count = ELEMENTS(store_migrations);

@@ -15,6 +15,7 @@ typedef struct Project {
     int64_t id;
     const char *uuid, *name, *slug, *source, *path, *url;
     int64_t builds_count, last_build_id, created_at;
+    int64_t deleted_at; /* its repository is gone, its builds are not; 0: it is there */
 } Project;
 /* Fills in id and slug (in mem): the name made a label of a host name (lower case, '-' for what is not a
  * letter or digit, at most 50), with four random characters more when another project has that. ERR_EXISTS:
@@ -22,6 +23,14 @@ typedef struct Project {
 _must_check_ int store_project_insert(Db *db, Project *p, const void *mem, Err *err);
 _must_check_ int store_project_by_name(Db *db, const char *name, const void *mem, Project **ret, Err *err);
 _must_check_ int store_project_by_id(Db *db, int64_t id, const void *mem, Project **ret, Err *err);
+_must_check_ int store_project_by_uuid(Db *db, const char *uuid, const void *mem, Project **ret, Err *err);
+/* The repository is deleted: the name is free, and what is only of use beside it (refs, secrets, schedules,
+ * caches, what is known of pull requests) goes; what is live is superseded. Builds stay, under `name`. */
+_must_check_ int store_project_delete(Db *db, int64_t id, const char *name, int64_t now, Err *err);
+/* Of a deleted one nothing is live any more: its host name is free. */
+_must_check_ int store_project_free_slug(Db *db, int64_t id, Err *err);
+/* Deleted ones whose host name is not free yet. */
+_must_check_ int store_projects_leaving(Db *db, const void *mem, Project **ret, size_t *ret_count, Err *err);
 _must_check_ int store_projects(Db *db, const void *mem, Project **ret, size_t *ret_count,
                                 Err *err); /* by name */
 _must_check_ int store_builds_total(Db *db, int64_t project_id, int64_t *ret,
@@ -89,6 +98,9 @@ _must_check_ int store_build_load(Db *db, int64_t id, const void *mem, Build **r
 /* Newest first; project_id 0: all; before 0: from the newest. */
 _must_check_ int store_builds(Db *db, int64_t project_id, int64_t before, int64_t limit, const void *mem,
                               Build **ret, size_t *ret_count, Err *err);
+/* The project's that have not ended, oldest first, at most limit. */
+_must_check_ int store_builds_active(Db *db, int64_t project_id, int64_t limit, const void *mem,
+                                     int64_t **ret, size_t *ret_count, Err *err);
 /* queued → running, once; *ret_changed tells. */
 _must_check_ int store_build_start(Db *db, int64_t id, int64_t now, bool *ret_changed, Err *err);
 _must_check_ int store_build_unhold(Db *db, int64_t id, Err *err);

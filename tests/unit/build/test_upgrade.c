@@ -148,6 +148,9 @@ static const Written written[] = {
     {"outputs", "INSERT INTO output VALUES (1, 1, 'version', '1.2')"},
     {"outputs", "UPDATE job SET outputs = 1 WHERE id = 1"},
 
+    {"deleted repositories", PROJECT "(4, 'p4', 1, 'gone (deleted 4)', 'remote', '', '', 1, 0, 13)"},
+    {"deleted repositories", "UPDATE project SET slug = 'gone', deleted_at = 14 WHERE id = 4"},
+
     {"signatures", "INSERT INTO signature VALUES (1, 'G', '1234ABCD', 'Ann')"},
 
     {"retry counts", "UPDATE build SET retries = 1, max_retries = 2 WHERE id = 4"},
@@ -349,8 +352,10 @@ static void each_project_has_a_host_name_of_its_own(Older *o) {
     Project *p;
     size_t count;
 
+    OK(store_projects_leaving(f->builds.db, f->mem, &p, &count, &err));
+    assert_int_equal(count, has(o->version, "deleted repositories"));
     OK(store_projects(f->builds.db, f->mem, &p, &count, &err));
-    assert_int_equal(count, 3);
+    assert_int_equal(count, 3 + has(o->version, "deleted repositories"));
     for (size_t i = 0; i < count; i++) {
         assert_true(*p[i].slug);
         for (size_t k = 0; k < i; k++)

@@ -5,6 +5,7 @@
 #include "base/str.h"
 #include "executor/docker.h"
 #include "executor/env.h"
+#include "executor/oom.h"
 #include "executor/sandbox.h"
 #include <fcntl.h>
 #include <stdio.h>
@@ -290,8 +291,16 @@ static int start_now(void *arg, Err *err) {
     return engine_post(s->client, s->path, NULL, NULL, err);
 }
 
-/* The exit status; whether the kernel killed for want of memory is only in the inspection. */
-static int take_end(HttpClient *c, const ExecutorJob *job, const char *name, Err *err) {
+/* The inspection says so; but Podman's does not on every machine. */
+static bool killed_for_memory(const json_t *seen, int log) {
+    const char *id = json_string_value(json_object_get(seen, "Id"));
+
+    return json_is_true(json_object_get(json_object_get(seen, "State"), "OOMKilled")) ||
+           (id && oom_log_names(log, id));
+}
+
+/* The exit status, and whether the kernel killed for want of memory. log: its own, since the step's start. */
+static int take_end(HttpClient *c, const ExecutorJob *job, const char *name, int log, Err *err) {
     _cleanup_talloc_ void *mem = talloc_new(NULL);
     _cleanup_json_ json_t *end = NULL, *seen = NULL;
     int64_t status = 0;
@@ -303,13 +312,14 @@ static int take_end(HttpClient *c, const ExecutorJob *job, const char *name, Err
     if (r < 0 || status == 0)
         return r;
     if (engine_get(c, mem_printf(mem, "/containers/%s/json", name), &seen, err) == 0)
-        job->shared->oom = json_is_true(json_object_get(json_object_get(seen, "State"), "OOMKilled"));
+        job->shared->oom = killed_for_memory(seen, log);
     return (int)(status & 0xff);
 }
 
 int container_run(HttpClient *c, ExecutorJob *job, const ExecutorStep *step, Err *err) {
     _cleanup_talloc_ void *mem = talloc_new(NULL);
     const char *name = engine_job_name(mem, job, "");
+    _cleanup_close_ int log = oom_log_open();
     Start start = {.path = mem_printf(mem, "/containers/%s/start", name), .shared = job->shared};
     EngineCall attach = {
         .method = "POST",
@@ -325,5 +335,5 @@ int container_run(HttpClient *c, ExecutorJob *job, const ExecutorStep *step, Err
         err->code = ERR_UNAVAILABLE;
     if (r < 0)
         return err_wrap(err, "start the container");
-    return take_end(start.client, job, name, err);
+    return take_end(start.client, job, name, log, err);
 }

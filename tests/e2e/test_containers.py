@@ -69,6 +69,22 @@ def test_a_failing_container_fails_the_build(server):
     assert build["jobs"][0]["exit_code"] == 7
 
 
+EATS = "tail /dev/zero"
+
+
+@pytest.mark.parametrize("steps, reason, code", [
+    ([EATS], "oom", 137),
+    ([f"{EATS} || exit 3"], "oom", 3),  # a child of it was killed
+    ([f"{EATS} || true", "kill -9 $$"], "exit", 137),  # that was the step before
+], ids=["itself", "a child", "killed by itself"])
+def test_a_step_that_the_kernel_killed_for_want_of_memory_says_so(server, steps, reason, code):
+    listed = "\n".join(f"      - {step!r}" for step in steps)
+    pipeline = f"jobs:\n  a:\n    image: {IMAGE}\n    resources: {{memory: 64M}}\n    steps:\n{listed}\n"
+    _, push = server.push("hello", {".pelton.yml": pipeline})
+    job = server.wait_build(push.build, "failed")["jobs"][0]
+    assert (job["reason"], job["exit_code"]) == (reason, code)
+
+
 def test_an_image_is_built_from_the_commit_and_runs_the_next_job(server):
     pipeline = """
 jobs:

@@ -9,6 +9,7 @@
 #include "executor/docker.h"
 #include "executor/docker_context.h"
 #include "executor/docker_trace.h"
+#include "executor/oom.h"
 
 /* ---- credentials ---- */
 
@@ -158,6 +159,35 @@ static void progress_that_is_cut_or_strange_is_refused(void **state) {
     talloc_free((void *)trace.mem);
 }
 
+/* ---- the kernel's log ---- */
+
+#define KILL "oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,oom_memcg="
+
+static void a_record_names_the_group_whose_limit_was_hit(void **state) {
+    static const struct {
+        const char *record;
+        bool names;
+    } records[] = {
+        {"6,13395,13090612552,-;" KILL "/libpod_parent/libpod-abc123,task_memcg=/x,task=sh,pid=1,uid=0\n",
+         true},
+        {"6,1,2,-;" KILL "/docker/abc123/inner,task_memcg=/docker/abc123/inner,task=sh\n", true},
+        {"6,1,2,-;" KILL "/system.slice/docker-abc123.scope", true},
+        {"6,1,2,-;" KILL "/other,task_memcg=/docker/abc123,task=sh\n", false}, /* another's limit */
+        {"4,1,2,-;abc123 invoked oom-killer: " KILL "/docker/abc123\n",
+         false}, /* a process may be called anything */
+        {"6,1,2,-;oom-kill:constraint=CONSTRAINT_NONE,task=abc123\n", false},
+        {"6,1,2,-;oom-kill:", false},
+        {";", false},
+        {"", false},
+    };
+
+    for (size_t i = 0; i < ELEMENTS(records); i++)
+        if (oom_record_names(records[i].record, strlen(records[i].record), "abc123") != records[i].names)
+            fail_msg("%s", records[i].record);
+    assert_false(oom_record_names(records[0].record, strlen(records[0].record), ""));
+    assert_false(oom_log_names(-1, "abc123"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(credentials_go_to_their_registry_alone),
@@ -166,6 +196,7 @@ int main(void) {
         cmocka_unit_test(ignore_rules_are_docker_s),
         cmocka_unit_test(progress_is_told_in_lines),
         cmocka_unit_test(progress_that_is_cut_or_strange_is_refused),
+        cmocka_unit_test(a_record_names_the_group_whose_limit_was_hit),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

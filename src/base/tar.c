@@ -1,5 +1,6 @@
 #include "base/tar.h"
 
+#include "base/file.h"
 #include <archive.h>
 #include <archive_entry.h>
 #include <dlfcn.h>
@@ -7,14 +8,17 @@
 #include <stdbool.h>
 #include <sys/stat.h>
 
+#define PIECE (256 * 1024)
+
 /* Of libarchive, by the names of its own header. */
 #define FUNCTIONS(f)                                                                                         \
     f(archive_write_new) f(archive_write_add_filter_zstd) f(archive_write_set_filter_option)                 \
-        f(archive_write_set_format_pax_restricted) f(archive_write_set_bytes_in_last_block)                  \
-            f(archive_write_open_fd) f(archive_write_header) f(archive_write_data) f(archive_write_close)    \
-                f(archive_write_free) f(archive_error_string) f(archive_entry_new) f(archive_entry_free)     \
-                    f(archive_entry_set_pathname) f(archive_entry_set_symlink) f(archive_entry_set_size)     \
-                        f(archive_entry_set_filetype) f(archive_entry_set_perm) f(archive_entry_set_mtime)
+        f(archive_write_set_format_pax_restricted) f(archive_write_set_bytes_per_block)                      \
+            f(archive_write_set_bytes_in_last_block) f(archive_write_open) f(archive_write_header)           \
+                f(archive_write_data) f(archive_write_close) f(archive_write_free) f(archive_error_string)   \
+                    f(archive_entry_new) f(archive_entry_free) f(archive_entry_set_pathname)                 \
+                        f(archive_entry_set_symlink) f(archive_entry_set_size) f(archive_entry_set_filetype) \
+                            f(archive_entry_set_perm) f(archive_entry_set_mtime)
 
 typedef struct Lib {
     void *handle;
@@ -25,7 +29,9 @@ typedef struct Lib {
 struct Tar {
     Lib lib;
     struct archive *archive;
-    char buffer[64 * 1024];
+    int fd;
+    Err out; /* what went wrong with fd */
+    char buffer[PIECE];
 };
 
 static int load(Lib *lib, Err *err) {
@@ -50,6 +56,10 @@ static int tar_free(Tar *t) {
 static int failed(Tar *t, const char *what, Err *err) {
     const char *text = t->lib.archive_error_string_(t->archive);
 
+    if (t->out.code) {
+        *err = t->out;
+        return err_wrap(err, "%s", what);
+    }
     return err_set(err, ERR_IO, "%s: %s", what, text ? text : "no reason given");
 }
 
@@ -60,15 +70,22 @@ static bool set_option(Tar *t, const char *option, int64_t value) {
     return t->lib.archive_write_set_filter_option_(t->archive, "zstd", option, text) == ARCHIVE_OK;
 }
 
-/* In a hurry all processors help, a few at most. */
+/* In a hurry all processors help, a few at most; one thread more, for it is not always that one has
+ * something. */
 static bool compress(Tar *t, int level) {
-    int64_t threads = level == TAR_QUICK ? MIN(sysconf(_SC_NPROCESSORS_ONLN), 4L) : 0;
+    int64_t threads = level == TAR_QUICK ? MIN(sysconf(_SC_NPROCESSORS_ONLN) + 1, 4L) : 0;
 
     return t->lib.archive_write_add_filter_zstd_(t->archive) >= ARCHIVE_WARN &&
-           set_option(t, "compression-level", level) && (threads <= 1 || set_option(t, "threads", threads));
+           set_option(t, "compression-level", level) && (threads == 0 || set_option(t, "threads", threads));
 }
 
-static int begin(Tar *t, int fd, int level, Err *err) {
+static la_ssize_t put_out(struct archive *archive, void *arg, const void *data, size_t len) {
+    Tar *t = arg;
+
+    return file_write_all(t->fd, data, len, &t->out) < 0 ? -1 : (la_ssize_t)len;
+}
+
+static int begin(Tar *t, int level, Err *err) {
     int r = load(&t->lib, err);
 
     if (r < 0)
@@ -76,8 +93,9 @@ static int begin(Tar *t, int fd, int level, Err *err) {
     t->archive = t->lib.archive_write_new_();
     if ((level && !compress(t, level)) ||
         t->lib.archive_write_set_format_pax_restricted_(t->archive) != ARCHIVE_OK ||
+        t->lib.archive_write_set_bytes_per_block_(t->archive, PIECE) != ARCHIVE_OK ||
         t->lib.archive_write_set_bytes_in_last_block_(t->archive, 1) != ARCHIVE_OK ||
-        t->lib.archive_write_open_fd_(t->archive, fd) != ARCHIVE_OK)
+        t->lib.archive_write_open_(t->archive, t, NULL, put_out, NULL) != ARCHIVE_OK)
         return failed(t, "make an archive", err);
     return 0;
 }
@@ -86,8 +104,9 @@ int tar_open(const void *mem, int fd, int level, Tar **ret, Err *err) {
     Tar *t = mem_new(mem, Tar);
     int r;
 
+    t->fd = fd;
     talloc_set_destructor(t, tar_free);
-    r = begin(t, fd, level, err);
+    r = begin(t, level, err);
     if (r < 0) {
         talloc_free(t);
         return r;

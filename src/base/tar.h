@@ -17,9 +17,10 @@ typedef struct TarEntry {
     int64_t mtime;    /* seconds since 1970 */
 } TarEntry;
 
-/* Levels of zstd. Quick: with threads, and not the same bytes each time. */
+/* Levels of zstd. Quick: with threads, and not the same bytes each time; a tenth larger than by level 1, in
+ * two thirds of its time. */
 #define TAR_PLAIN 0
-#define TAR_QUICK 1
+#define TAR_QUICK (-2)
 #define TAR_SMALL 3
 
 /* An archive that goes to fd, which stays the caller's; talloc_free it. ERR_UNSUPPORTED: libarchive is not

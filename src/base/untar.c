@@ -1,5 +1,6 @@
 #include "base/untar.h"
 
+#include "base/ahead.h"
 #include "base/disk.h"
 #include "base/str.h"
 #include <archive.h>
@@ -7,17 +8,18 @@
 #include <dlfcn.h>
 #include <sys/stat.h>
 
-#define BLOCK 65536
+#define BLOCK (256 * 1024)
 
 /* Of libarchive, by the names of its own header. */
 #define FUNCTIONS(f)                                                                                         \
-    f(archive_read_new) f(archive_read_support_format_tar) f(archive_read_support_filter_zstd)               \
-        f(archive_read_open_fd) f(archive_read_next_header) f(archive_read_data_block) f(archive_read_free)  \
-            f(archive_write_disk_new) f(archive_write_disk_set_options) f(archive_write_header)              \
-                f(archive_write_data_block) f(archive_write_finish_entry) f(archive_write_free)              \
-                    f(archive_error_string) f(archive_entry_pathname) f(archive_entry_filetype)              \
-                        f(archive_entry_symlink) f(archive_entry_hardlink) f(archive_entry_size)             \
-                            f(archive_entry_perm) f(archive_entry_set_perm)
+    f(archive_read_new) f(archive_read_support_format_tar) f(archive_read_support_format_raw)                \
+        f(archive_read_support_filter_zstd) f(archive_read_open) f(archive_read_open_fd)                     \
+            f(archive_read_next_header) f(archive_read_data) f(archive_read_data_block) f(archive_read_free) \
+                f(archive_write_disk_new) f(archive_write_disk_set_options) f(archive_write_header)          \
+                    f(archive_write_data_block) f(archive_write_finish_entry) f(archive_write_free)          \
+                        f(archive_error_string) f(archive_entry_pathname) f(archive_entry_filetype)          \
+                            f(archive_entry_symlink) f(archive_entry_hardlink) f(archive_entry_size)         \
+                                f(archive_entry_perm) f(archive_entry_set_perm)
 
 #define DECLARE(name) __typeof__(name) *name##_;
 static struct { FUNCTIONS(DECLARE) } lib;
@@ -123,25 +125,73 @@ static int unpack_all(Work *w, Err *err) {
                : err_set(err, ERR_INVALID, "not a %s: %s", w->o->what, lib.archive_error_string_(w->in));
 }
 
-int untar(int fd, const UntarOptions *options, Err *err) {
-    Work w = {.o = options};
+/* ---- decompression, ahead of what becomes of it ---- */
+
+/* Opened by the first call, for only its own thread may use it. */
+typedef struct Plain {
+    int fd;
+    struct archive *archive;
+    char wrong[200];
+} Plain;
+
+static ssize_t open_plain(Plain *p) {
+    struct archive_entry *entry;
     int r;
 
-    if (load(err) < 0)
-        return -(int)err->code;
+    p->archive = lib.archive_read_new_();
+    lib.archive_read_support_format_raw_(p->archive);
+    lib.archive_read_support_filter_zstd_(p->archive);
+    r = lib.archive_read_open_fd_(p->archive, p->fd, BLOCK);
+    return r == ARCHIVE_OK ? lib.archive_read_next_header_(p->archive, &entry) : r;
+}
+
+static ssize_t fill_plain(void *arg, void *buf, size_t size) {
+    Plain *p = arg;
+    la_ssize_t len = p->archive ? ARCHIVE_OK : open_plain(p);
+
+    if (len == ARCHIVE_EOF)
+        return 0;
+    if (len >= ARCHIVE_OK)
+        len = lib.archive_read_data_(p->archive, buf, size);
+    if (len < 0)
+        snprintf(p->wrong, sizeof(p->wrong), "%s", lib.archive_error_string_(p->archive));
+    return len;
+}
+
+static la_ssize_t next_plain(struct archive *archive, void *arg, const void **ret) {
+    return ahead_next(arg, ret);
+}
+
+static int unpack(Work *w, Ahead *ahead, Err *err) {
+    lib.archive_read_support_format_tar_(w->in);
+    lib.archive_write_disk_set_options_(
+        w->out, ARCHIVE_EXTRACT_PERM | ARCHIVE_EXTRACT_TIME | ARCHIVE_EXTRACT_SECURE_SYMLINKS |
+                    ARCHIVE_EXTRACT_SECURE_NODOTDOT | ARCHIVE_EXTRACT_SECURE_NOABSOLUTEPATHS |
+                    (w->o->replace ? ARCHIVE_EXTRACT_UNLINK : 0));
+    if (lib.archive_read_open_(w->in, ahead, NULL, next_plain, NULL) != ARCHIVE_OK)
+        return err_set(err, ERR_INVALID, "not a %s: %s", w->o->what, lib.archive_error_string_(w->in));
+    return unpack_all(w, err);
+}
+
+int untar(int fd, const UntarOptions *options, Err *err) {
+    Plain plain = {.fd = fd};
+    Work w = {.o = options};
+    Ahead *ahead = NULL;
+    int r = load(err);
+
+    if (r >= 0)
+        r = ahead_start(fill_plain, &plain, &ahead, err);
+    if (r < 0)
+        return r;
     w.in = lib.archive_read_new_();
     w.out = lib.archive_write_disk_new_();
-    lib.archive_read_support_format_tar_(w.in);
-    lib.archive_read_support_filter_zstd_(w.in);
-    lib.archive_write_disk_set_options_(
-        w.out, ARCHIVE_EXTRACT_PERM | ARCHIVE_EXTRACT_TIME | ARCHIVE_EXTRACT_SECURE_SYMLINKS |
-                   ARCHIVE_EXTRACT_SECURE_NODOTDOT | ARCHIVE_EXTRACT_SECURE_NOABSOLUTEPATHS |
-                   (options->replace ? ARCHIVE_EXTRACT_UNLINK : 0));
-    if (lib.archive_read_open_fd_(w.in, fd, BLOCK) != ARCHIVE_OK)
-        r = err_set(err, ERR_INVALID, "not a %s: %s", options->what, lib.archive_error_string_(w.in));
-    else
-        r = unpack_all(&w, err);
+    r = unpack(&w, ahead, err);
     lib.archive_write_free_(w.out);
     lib.archive_read_free_(w.in);
+    ahead_stop(ahead);
+    if (r == -ERR_INVALID && plain.wrong[0])
+        r = err_set(err, ERR_INVALID, "not a %s: %s", options->what, plain.wrong);
+    if (plain.archive)
+        lib.archive_read_free_(plain.archive);
     return r;
 }

@@ -176,7 +176,9 @@ static void write_head(const HttpClient *c, const HttpCall *call, Buf *out) {
         buf_addf(out, "Authorization: Bearer %s\r\n", c->token);
     if (call->content_type)
         buf_addf(out, "Content-Type: %s\r\n", call->content_type);
-    if (body || (strcmp(call->method, "GET") != 0 && strcmp(call->method, "HEAD") != 0))
+    if (call->trailer)
+        buf_adds(out, "Transfer-Encoding: chunked\r\n");
+    else if (body || (strcmp(call->method, "GET") != 0 && strcmp(call->method, "HEAD") != 0))
         buf_addf(out, "Content-Length: %zu\r\n", call->body_len);
     for (size_t i = 0; call->headers && call->headers[i]; i++)
         buf_addf(out, "%s\r\n", call->headers[i]);
@@ -273,6 +275,37 @@ static int transmit_streamed(Exchange *x, Err *err) {
     return 0;
 }
 
+/* A chunk of RFC 9112, section 7.1; the last one, with the trailer behind it. */
+static void begin_chunk(Buf *out, size_t len) {
+    buf_clear(out);
+    buf_addf(out, "%zx\r\n", len);
+}
+
+static int transmit_chunked(Exchange *x, Err *err) {
+    _cleanup_buf_ Buf chunk = BUF_INIT;
+    _cleanup_free_ char *piece = malloc(PIECE);
+    HttpCall *call = x->call;
+    ssize_t n;
+    int r = 0;
+
+    if (!piece)
+        abort();
+    x->started = true;
+    while (r == 0 && (n = call->body_read(call->arg, piece, PIECE, err)) != 0) {
+        if (n < 0)
+            return (int)n;
+        begin_chunk(&chunk, (size_t)n);
+        buf_add(&chunk, piece, (size_t)n);
+        buf_adds(&chunk, "\r\n");
+        r = transmit(x, chunk.data, chunk.len, err);
+    }
+    if (r != 0)
+        return r;
+    begin_chunk(&chunk, 0);
+    buf_addf(&chunk, "%s\r\n\r\n", call->trailer(call->arg));
+    return transmit(x, chunk.data, chunk.len, err);
+}
+
 /* Request and answer over the connection there is. */
 static int exchange(Exchange *x, Err *err) {
     HttpClient *c = x->client;
@@ -286,6 +319,8 @@ static int exchange(Exchange *x, Err *err) {
     r = transmit(x, head.data, head.len, err);
     if (r == 0 && call->body && call->body_len > PIECE)
         r = transmit(x, call->body, call->body_len, err);
+    else if (r == 0 && call->trailer)
+        r = transmit_chunked(x, err);
     else if (r == 0 && !call->body && call->body_len)
         r = transmit_streamed(x, err);
     x->whole = r == 0;
@@ -323,7 +358,9 @@ static int attempt(Exchange *x, bool *reused, Err *err) {
     x->call->answer_type = NULL;
     if (r >= 0 && x->parser.type.len)
         x->call->answer_type = mem_strdup(c, x->parser.type.data);
-    if (r < 0 || !x->parser.keep || !x->whole)
+    if (x->started && !x->whole) /* libmicrohttpd may miss a plain end that comes with the last bytes */
+        wire_reset(&c->wire);
+    else if (r < 0 || !x->parser.keep || !x->whole)
         wire_close(&c->wire);
     parser_done(&x->parser);
     buf_clear(&c->in);

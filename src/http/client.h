@@ -31,6 +31,9 @@ typedef struct HttpCall {
     /* A streamed body of body_len bytes (body NULL): gives the next bytes (≤ size), 0 at the end, negative on
      * error. */
     ssize_t (*body_read)(void *arg, void *buf, size_t size, Err *err);
+    /* How long the streamed body is shows at its end: it is sent in chunks, body_len unused. Behind it comes
+     * this field, "Name: value", without line ends, asked for when the body has ended. */
+    const char *(*trailer)(void *arg);
     const char *const *headers; /* further "Name: value", NULL-terminated, or NULL */
     int64_t timeout_us; /* for the whole call; 0: none. For streams it bounds the silence between bytes */
     bool stream;        /* the answer may be endless: timeout_us bounds silence only */

@@ -41,7 +41,7 @@ static size_t on_write(char *data, size_t one, size_t len, void *arg) {
 
 static size_t on_read(char *buf, size_t one, size_t count, void *arg) {
     CurlExchange *x = arg;
-    size_t size = MIN(one * count, x->call->body_len - x->sent);
+    size_t size = x->call->trailer ? one * count : MIN(one * count, x->call->body_len - x->sent);
     ssize_t n;
 
     progress(x);
@@ -52,7 +52,7 @@ static size_t on_read(char *buf, size_t one, size_t count, void *arg) {
         n = (ssize_t)size;
     } else {
         n = x->call->body_read(x->call->arg, buf, size, x->err);
-        if (n == 0)
+        if (n == 0 && !x->call->trailer)
             n = err_set(x->err, ERR_INVALID, "the body ended too early");
     }
     if (n < 0) {
@@ -61,6 +61,21 @@ static size_t on_read(char *buf, size_t one, size_t count, void *arg) {
     }
     x->sent += (size_t)n;
     return (size_t)n;
+}
+
+static struct curl_slist *add(struct curl_slist *list, const char *line) {
+    struct curl_slist *longer = curl_lib.curl_slist_append(list, line);
+
+    if (!longer)
+        abort();
+    return longer;
+}
+
+static int on_trailer(struct curl_slist **list, void *arg) {
+    CurlExchange *x = arg;
+
+    *list = add(*list, x->call->trailer(x->call->arg));
+    return CURL_TRAILERFUNC_OK;
 }
 
 static int on_seek(void *arg, curl_off_t offset, int origin) {
@@ -72,14 +87,6 @@ static int on_seek(void *arg, curl_off_t offset, int origin) {
     return CURL_SEEKFUNC_OK;
 }
 
-static struct curl_slist *add(struct curl_slist *list, const char *line) {
-    struct curl_slist *longer = curl_lib.curl_slist_append(list, line);
-
-    if (!longer)
-        abort();
-    return longer;
-}
-
 static struct curl_slist *make_headers(const HttpClient *c, const HttpCall *call) {
     _cleanup_talloc_ void *mem = talloc_new(NULL);
     struct curl_slist *list = add(NULL, "Expect:");
@@ -88,6 +95,8 @@ static struct curl_slist *make_headers(const HttpClient *c, const HttpCall *call
         list = add(list, mem_printf(mem, "Authorization: Bearer %s", c->token));
     list = add(list, call->content_type ? mem_printf(mem, "Content-Type: %s", call->content_type)
                                         : "Content-Type:");
+    if (call->trailer)
+        list = add(list, "Transfer-Encoding: chunked");
     for (size_t i = 0; call->headers && call->headers[i]; i++)
         list = add(list, call->headers[i]);
     return list;
@@ -116,11 +125,16 @@ static void set_options(CurlExchange *x, const char *url, struct curl_slist *hea
     curl_lib.curl_easy_setopt(e, CURLOPT_WRITEDATA, x);
     if (body) {
         curl_lib.curl_easy_setopt(e, CURLOPT_UPLOAD, 1L);
-        curl_lib.curl_easy_setopt(e, CURLOPT_INFILESIZE_LARGE, (curl_off_t)call->body_len);
+        curl_lib.curl_easy_setopt(e, CURLOPT_INFILESIZE_LARGE,
+                                  call->trailer ? (curl_off_t)-1 : (curl_off_t)call->body_len);
         curl_lib.curl_easy_setopt(e, CURLOPT_READFUNCTION, on_read);
         curl_lib.curl_easy_setopt(e, CURLOPT_READDATA, x);
         curl_lib.curl_easy_setopt(e, CURLOPT_SEEKFUNCTION, on_seek);
         curl_lib.curl_easy_setopt(e, CURLOPT_SEEKDATA, x);
+    }
+    if (call->trailer) {
+        curl_lib.curl_easy_setopt(e, CURLOPT_TRAILERFUNCTION, on_trailer);
+        curl_lib.curl_easy_setopt(e, CURLOPT_TRAILERDATA, x);
     }
     if (x->client->wire.guard.allow) {
         curl_lib.curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, open_socket);

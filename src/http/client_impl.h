@@ -22,6 +22,8 @@ _must_check_ int wire_wait(Wire *w, int want, Err *err);
 /* Connects: host and port, or the path of a Unix socket (host NULL). ERR_UNAVAILABLE. */
 _must_check_ int wire_connect(Wire *w, const char *host, const char *port, const char *path, Err *err);
 void wire_close(Wire *w);
+/* Closes by a reset: what the peer has not read yet is nothing to it. */
+void wire_reset(Wire *w);
 
 struct HttpClient {
     char *host, *port, *prefix; /* of http:// */

@@ -154,6 +154,10 @@ const char *http_header(const HttpRequest *req, const char *name) {
     return request_header(req, name);
 }
 
+const char *http_trailer(const HttpRequest *req, const char *name) {
+    return req->conn ? MHD_lookup_connection_value(req->conn->mhd, MHD_FOOTER_KIND, name) : NULL;
+}
+
 const char *http_cookie(const HttpRequest *req, const char *name) {
     const char *p = request_header(req, "Cookie");
     size_t len = strlen(name);

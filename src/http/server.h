@@ -129,6 +129,8 @@ _must_check_ int http_query_i64(HttpRequest *req, const char *name, int64_t min,
                                 Err *err);
 _must_check_ int http_query_bool(HttpRequest *req, const char *name, bool *io, Err *err);
 const char *http_header(const HttpRequest *req, const char *name); /* or NULL */
+/* A field that came behind a body in chunks, or NULL; for a STREAMED handler, at the body's end. */
+const char *http_trailer(const HttpRequest *req, const char *name);
 const char *http_cookie(const HttpRequest *req, const char *name); /* or NULL */
 /* The bearer token, the password of Basic, or NULL. Owned by the request. */
 const char *http_credential(HttpRequest *req);

@@ -54,6 +54,14 @@ void wire_close(Wire *w) {
         close(TAKE_FD(w->fd));
 }
 
+void wire_reset(Wire *w) {
+    const struct linger at_once = {.l_onoff = 1};
+
+    if (w->fd >= 0)
+        setsockopt(w->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+    wire_close(w);
+}
+
 /* Connects w->fd; ERR_UNAVAILABLE without a message when the address does not answer. */
 static int connect_fd(Wire *w, const struct sockaddr *addr, socklen_t len, Err *err) {
     int failure = 0, r;

@@ -369,7 +369,23 @@ static int length_handle(HttpRequest *req, Err *err) {
     return 0;
 }
 
-static const HttpRoute table[] = {{.method = HTTP_POST, .path = "/length", .handle = length_handle}, {0}};
+static atomic_int behind_bodies;
+
+static int trailer_handle(HttpRequest *req, Err *err) {
+    const char *trailer = http_trailer(req, "x-behind");
+    Buf out = BUF_INIT;
+    size_t len;
+
+    (void)http_body(req, &len);
+    buf_addf(&out, "%zu %s", len, trailer ? trailer : "none");
+    http_reply_buf(req, 200, "text/plain", &out);
+    atomic_fetch_add(&behind_bodies, 1);
+    return 0;
+}
+
+static const HttpRoute table[] = {{.method = HTTP_POST, .path = "/length", .handle = length_handle},
+                                  {.method = HTTP_POST, .path = "/trailer", .handle = trailer_handle},
+                                  {0}};
 
 static void a_body_can_be_streamed(void **state) {
     HttpServer *s = server_new_for(table);
@@ -394,6 +410,40 @@ static void a_body_can_be_streamed(void **state) {
     buf_done(&call.answer);
     talloc_free(c);
     http_server_stop(s, US_PER_S);
+}
+
+static const char *left_over(void *arg) {
+    return *(size_t *)arg == 0 ? "X-Behind: all" : "X-Behind: too early";
+}
+
+static ssize_t letters_then_nothing(void *arg, void *buf, size_t size, Err *err) {
+    size_t *left = arg;
+
+    return *left ? letters_read(arg, buf, size, err) : err_set(err, ERR_UNSUPPORTED, "no more");
+}
+
+static void a_body_whose_length_shows_at_its_end_has_a_trailer(void **state) {
+    HttpServer *s = server_new_for(table);
+    HttpClient *c = client_of(s);
+    size_t left = 300000;
+    HttpCall call = {
+        .method = "POST", .path = "/trailer", .body_read = letters_read, .trailer = left_over, .arg = &left};
+    Err err;
+
+    assert_int_equal(call_of(c, &call), 200);
+    assert_string_equal(call.answer.data, "300000 all");
+    assert_int_equal(call_of(c, &call), 200); /* nothing is left */
+    assert_string_equal(call.answer.data, "0 all");
+    left = 5000;
+    call.body_read = letters_then_nothing;
+    assert_int_equal(http_client_call(c, &call, &err), -ERR_UNSUPPORTED);
+    call = (HttpCall){.method = "POST", .path = "/trailer", .body = "ten bytes!", .body_len = 10};
+    assert_int_equal(call_of(c, &call), 200);
+    assert_string_equal(call.answer.data, "10 none");
+    buf_done(&call.answer);
+    talloc_free(c);
+    http_server_stop(s, US_PER_S);
+    assert_int_equal(behind_bodies, 3); /* the one that broke off was none */
 }
 
 static void a_unix_socket_serves_too(void **state) {
@@ -592,6 +642,7 @@ int main(void) {
         TEST(the_head_of_an_answer_is_told_once_before_its_body),
         TEST(another_thread_can_interrupt),
         TEST(a_body_can_be_streamed),
+        TEST(a_body_whose_length_shows_at_its_end_has_a_trailer),
         TEST(a_unix_socket_serves_too),
         TEST(addresses_are_checked),
         TEST(https_is_tried),

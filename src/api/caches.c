@@ -123,6 +123,13 @@ static int put_body(HttpRequest *req, const void *data, size_t len, Err *err) {
     return r < 0 ? r : build_cache_check_size(api_of(req)->builds, call->upload, err);
 }
 
+/* In front of the bytes, or behind them from who sends them while they are made. */
+static const char *sha256_of(const HttpRequest *req) {
+    const char *sha256 = http_header(req, "X-Content-SHA256");
+
+    return sha256 ? sha256 : http_trailer(req, "X-Content-SHA256");
+}
+
 static int put_end(HttpRequest *req, Err *err) {
     _cleanup_buf_ Buf out = BUF_INIT;
     JsonWriter w = JSON_WRITER(&out);
@@ -131,8 +138,7 @@ static int put_end(HttpRequest *req, Err *err) {
     bool kept = false;
     Cache c;
     int r = build_cache_keep(api_of(req)->builds, call->attempt, who->runner_id, http_query(req, "key"),
-                             TAKE_PTR(call->upload), http_header(req, "X-Content-SHA256"), http_mem(req), &c,
-                             &kept, err);
+                             TAKE_PTR(call->upload), sha256_of(req), http_mem(req), &c, &kept, err);
 
     if (r == -ERR_CONFLICT) {
         attempt_reply_stale(req, err);

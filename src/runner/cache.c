@@ -1,10 +1,16 @@
 /* Caches of a job: found and fetched before its steps, kept after them. */
+#include "base/file.h"
 #include "base/json.h"
+#include "base/sha256.h"
 #include "base/str.h"
 #include "runner/cache_files.h"
+#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
+#include <stdatomic.h>
 
 #define TIMEOUT_US (INT64_C(600) * 1000000)
+#define PIPE_SIZE (1 << 20)
 
 typedef struct Work {
     JobProcess *j;
@@ -18,10 +24,24 @@ typedef struct Work {
     const char *found, *sha256;
     bool exact, own;
     /* what has come of it: */
-    int status;
     Err err;
     int result;
 } Work;
+
+/* An archive on its way to the server while it is packed; and into a file, for another try. */
+typedef struct Keeping {
+    JobProcess *j;
+    const char *path;   /* where it is PUT */
+    int pipe, fd;       /* from the packer; the file */
+    atomic_bool packed; /* before the pipe ends: the archive is whole */
+    int64_t came, at;   /* bytes of it so far, and of this try */
+    Sha256 hash;
+    char trailer[96];
+    Err broken; /* code 0: the file has all that came */
+    int status;
+    Err err;
+    int result;
+} Keeping;
 
 /* ---- keys ---- */
 
@@ -113,12 +133,89 @@ static void fetch_main(void *arg) {
         w->result = fetch(w, &w->err);
 }
 
-static void keep_main(void *arg) {
-    Work *w = arg;
-    const char *path = mem_printf(w->mem, "/api/runner/jobs/%" PRId64 "/cache?attempt=%" PRId64 "&key=%s",
-                                  w->j->id, w->j->attempt, str_url_encode(w->mem, w->key, false));
+static ssize_t take_some(Keeping *k, void *buf, size_t size, Err *err) {
+    ssize_t n;
 
-    w->result = send_file(w->j->uploader, path, w->fd, &w->size, &w->status, &w->err);
+    do
+        n = read(k->pipe, buf, size);
+    while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return err_errno(err, "read");
+    if (n == 0 && !atomic_load(&k->packed))
+        return err_set(err, ERR_CANCELLED, "the packing has ended");
+    if (file_write_all(k->fd, buf, (size_t)n, err) < 0)
+        return -(ssize_t)err->code;
+    sha256_add(&k->hash, buf, (size_t)n);
+    k->came += n;
+    return n;
+}
+
+static ssize_t take_packed(Keeping *k, void *buf, size_t size, Err *err) {
+    ssize_t n = take_some(k, buf, size, err);
+
+    if (n < 0)
+        k->broken = *err;
+    return n;
+}
+
+static ssize_t read_packed(void *arg, void *buf, size_t size, Err *err) {
+    Keeping *k = arg;
+    int64_t again = k->came - k->at;
+    ssize_t n;
+
+    if (again == 0)
+        n = take_packed(k, buf, size, err);
+    else if ((n = pread(k->fd, buf, MIN(size, (size_t)again), k->at)) < 0)
+        return err_errno(err, "read");
+    k->at += MAX(n, 0);
+    return n;
+}
+
+static const char *hash_packed(void *arg) {
+    Keeping *k = arg;
+    Sha256 whole = k->hash;
+    char hex[SHA256_HEX];
+
+    sha256_end_hex(&whole, hex);
+    snprintf(k->trailer, sizeof(k->trailer), "X-Content-SHA256: %s", hex);
+    return k->trailer;
+}
+
+static int rewind_packed(void *arg, Err *err) {
+    Keeping *k = arg;
+
+    k->at = 0;
+    if (k->broken.code == 0)
+        return 0;
+    *err = k->broken;
+    return -(int)err->code;
+}
+
+static int put_packed(Keeping *k, Err *err) {
+    HttpCall call = {.method = "PUT",
+                     .path = k->path,
+                     .content_type = "application/zstd",
+                     .body_read = read_packed,
+                     .trailer = hash_packed,
+                     .arg = k,
+                     .timeout_us = TIMEOUT_US};
+    int r = uploader_call(k->j->uploader, &call, rewind_packed, err);
+
+    if (r == 0)
+        r = http_call_check(&call, err);
+    k->status = call.status;
+    buf_done(&call.answer);
+    return r;
+}
+
+/* Nothing is asked of the server before there is something. */
+static void keep_main(void *arg) {
+    Keeping *k = arg;
+    char first[4096];
+    ssize_t n = take_packed(k, first, sizeof(first), &k->err);
+
+    k->result = n < 0 ? (int)n : put_packed(k, &k->err);
+    mem_close(TAKE_FD(k->pipe)); /* the packer's writes fail from here on */
 }
 
 static int on_uploader(Work *w, void (*fn)(void *arg), Err *err) {
@@ -180,29 +277,61 @@ void cache_restore(JobProcess *j) {
         restore_one(j, &j->spec->caches[i]);
 }
 
-static int keep(Work *w, Err *err) {
-    CacheFiles files = {.j = w->j, .paths = w->cache->paths, .fd = w->fd};
-    int r = child_run(w->j, "packing of a cache", cache_pack, &files, err);
+/* The packer's failure is the upload's, or the other way round: the one that was first says why. */
+static int keep(Keeping *k, CacheFiles *files, Err *err) {
+    JobProcess *j = k->j;
+    int r;
 
-    return r < 0 ? r : on_uploader(w, keep_main, err);
+    k->result = err_set(&k->err, ERR_CANCELLED, "cancelled");
+    j->ran = false;
+    uploader_run(j->uploader, keep_main, k);
+    r = child_run(j, "packing of a cache", cache_pack, files, err);
+    if (r < 0)
+        uploader_abort(j->uploader, true);
+    atomic_store(&k->packed, r == 0);
+    mem_close(files->fd);
+    watch_uploader(j, &j->ran);
+    if (r < 0)
+        uploader_abort(j->uploader, false);
+    if (r == 0 || (k->result < 0 && k->result != -ERR_CANCELLED)) {
+        r = k->result;
+        *err = k->err;
+    }
+    mem_close_p(&k->pipe);
+    return r;
+}
+
+static int pack_and_keep(Keeping *k, JobCache *cache, Err *err) {
+    CacheFiles files = {.j = k->j, .paths = cache->paths};
+    int ends[2];
+
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        return err_errno(err, "pipe");
+    fcntl(ends[0], F_SETPIPE_SZ, PIPE_SIZE); /* as much as is allowed */
+    k->pipe = files.others = ends[0];
+    files.fd = ends[1];
+    sha256_init(&k->hash);
+    return keep(k, &files, err);
 }
 
 static void save_one(JobProcess *j, JobCache *cache) {
     _cleanup_talloc_ void *mem = talloc_new(NULL);
     _cleanup_close_ int fd = -1;
-    Work w = {.j = j, .mem = mem, .cache = cache, .key = cache->name};
+    Keeping k = {.j = j};
     Err err;
     int r = send_temporary(j, &fd, &err);
 
-    w.fd = fd;
+    k.path = mem_printf(mem, "/api/runner/jobs/%" PRId64 "/cache?attempt=%" PRId64 "&key=%s", j->id,
+                        j->attempt, str_url_encode(mem, cache->name, false));
+    k.fd = fd;
     if (r == 0)
-        r = keep(&w, &err);
-    if (r == 0 && w.status == 201)
-        job_say(j, "cache: %s kept, %" PRId64 " bytes", w.key, w.size);
+        r = pack_and_keep(&k, cache, &err);
+    if (r == 0 && k.status == 201)
+        job_say(j, "cache: %s kept, %" PRId64 " bytes", cache->name, k.came);
     else if (r == 0)
-        job_say(j, "cache: %s was kept by another job meanwhile", w.key);
+        job_say(j, "cache: %s was kept by another job meanwhile", cache->name);
     else if (goes_on(j))
-        job_say(j, "cache: %s is not kept: %s", w.key, err.msg);
+        job_say(j, "cache: %s is not kept: %s", cache->name, err.msg);
 }
 
 void cache_save(JobProcess *j) {

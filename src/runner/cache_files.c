@@ -171,8 +171,10 @@ static int walk_all(Pack *p, Err *err) {
 int cache_pack(void *arg, int out, Err *err) {
     _cleanup_talloc_ void *mem = talloc_new(NULL);
     Pack p = {.c = arg, .mem = mem};
-    int r = enter(p.c->j, err);
+    int r;
 
+    close(p.c->others); /* or who has it could leave without being noticed */
+    r = enter(p.c->j, err);
     if (r == 0)
         r = find_roots(&p, err);
     if (r == 0)

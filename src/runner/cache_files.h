@@ -8,7 +8,8 @@ typedef struct CacheFiles {
     const JobProcess *j;
     const char *what;         /* to unpack: "cache", for the messages */
     const char *const *paths; /* to pack: globs, NULL-terminated */
-    int fd;                   /* of the archive */
+    int fd;                   /* of the archive; of a pipe when it is packed */
+    int others;               /* to pack: the pipe's other end, which is not ours */
 } CacheFiles;
 
 /* arg: CacheFiles. ERR_NOT_FOUND: nothing in the workspace matches. */

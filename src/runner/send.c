@@ -28,8 +28,10 @@ static ssize_t body_read(void *arg, void *buf, size_t size, Err *err) {
     return len;
 }
 
-static void body_rewind(void *arg) {
+static int body_rewind(void *arg, Err *err) {
+    (void)err;
     ((Body *)arg)->at = 0;
+    return 0;
 }
 
 int send_temporary(const JobProcess *j, int *ret, Err *err) {
@@ -106,34 +108,31 @@ typedef struct Incoming {
     Err broken; /* code 0: it can be kept */
 } Incoming;
 
-/* What cannot be kept is read to its end: were the call broken off, it would be made again. */
 static int take(void *arg, const void *data, size_t len) {
     Incoming *in = arg;
 
     in->came += (int64_t)len;
     sha256_add(&in->hash, data, len);
-    if (in->broken.code == 0 && in->came <= in->size && file_write_all(in->fd, data, len, &in->broken) < 0)
-        err_wrap(&in->broken, "keep what came");
-    return 0;
+    return in->came <= in->size ? file_write_all(in->fd, data, len, &in->broken) : 0;
 }
 
-static void take_again(void *arg) {
+static int take_again(void *arg, Err *err) {
     Incoming *in = arg;
 
+    if (in->broken.code) {
+        *err = in->broken;
+        return err_wrap(err, "keep what came");
+    }
     in->came = 0;
-    in->broken = (Err){0};
     sha256_init(&in->hash);
     if (lseek(in->fd, 0, SEEK_SET) < 0 || ftruncate(in->fd, 0) < 0)
-        err_errno(&in->broken, "empty a file");
+        return err_errno(err, "empty a file");
+    return 0;
 }
 
 static int check_whole(Incoming *in, const FetchFile *file, Err *err) {
     char sha256[SHA256_HEX];
 
-    if (in->broken.code) {
-        *err = in->broken;
-        return -(int)err->code;
-    }
     sha256_end_hex(&in->hash, sha256);
     if (!file->sha256 || (in->came == file->size && str_eq(sha256, file->sha256)))
         return 0;
@@ -145,10 +144,10 @@ int fetch_file(Uploader *u, const FetchFile *file, int fd, Err *err) {
     Incoming in = {.fd = fd, .size = file->sha256 ? file->size : INT64_MAX};
     HttpCall call = {
         .method = "GET", .path = file->path, .on_data = take, .arg = &in, .timeout_us = TIMEOUT_US};
-    int r;
+    int r = take_again(&in, err);
 
-    take_again(&in);
-    r = uploader_call(u, &call, take_again, err);
+    if (r == 0)
+        r = uploader_call(u, &call, take_again, err);
     if (r == 0)
         r = http_call_check(&call, err);
     buf_done(&call.answer);

@@ -577,7 +577,7 @@ void uploader_run(Uploader *u, void (*fn)(void *arg), void *arg) {
     pthread_mutex_unlock(&u->lock);
 }
 
-int uploader_call(Uploader *u, HttpCall *call, void (*rewind)(void *arg), Err *err) {
+int uploader_call(Uploader *u, HttpCall *call, int (*rewind)(void *arg, Err *err), Err *err) {
     int r;
 
     pthread_mutex_lock(&u->lock);
@@ -597,10 +597,10 @@ int uploader_call(Uploader *u, HttpCall *call, void (*rewind)(void *arg), Err *e
         }
         if (u->quit || u->aborted)
             continue;
-        back_off(u, call->path, err);
         buf_clear(&call->answer);
-        if (rewind)
-            rewind(call->arg);
+        if (rewind && (r = rewind(call->arg, err)) < 0)
+            break;
+        back_off(u, call->path, err);
     }
     pthread_mutex_unlock(&u->lock);
     return r;

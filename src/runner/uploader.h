@@ -68,8 +68,9 @@ void uploader_finish(Uploader *u, const char *report, size_t len);
 /* Runs fn on the thread, between requests. UPLOADER_RAN follows. */
 void uploader_run(Uploader *u, void (*fn)(void *arg), void *arg);
 /* For fn: a call with retries, until it is answered or uploader_abort was called (ERR_CANCELLED). `rewind`
- * (may be NULL) puts a streamed body back to its start before another try. */
-_must_check_ int uploader_call(Uploader *u, HttpCall *call, void (*rewind)(void *arg), Err *err);
+ * (may be NULL) goes back to the start of a streamed body before another try; negative: there can be none,
+ * and why is how the call ends. */
+_must_check_ int uploader_call(Uploader *u, HttpCall *call, int (*rewind)(void *arg, Err *err), Err *err);
 /* Ends a running fn soon; uploader_call fails from now on, until `on` is false again. Any thread. */
 void uploader_abort(Uploader *u, bool on);
 /* For fn, between the pieces of work that takes long: ERR_CANCELLED when it is to end. */

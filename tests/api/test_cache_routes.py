@@ -1,11 +1,14 @@
 """docs/runner-protocol.md: caches of an attempt."""
 
 import hashlib
+import socket
 from urllib.parse import quote
 
 import pytest
 
+from lib.client import raw_connection
 from lib.fake_runner import stale
+from lib.wait import wait_for
 
 FLAGS = ("--cache-project", "64K")
 
@@ -58,6 +61,28 @@ def test_bytes_that_are_not_those_of_the_hash_are_not_kept(held):
     keep(runner, job, "k", sha256="0" * 64, expect=400)
     assert find(runner, job, "k").json == {"id": 0}
     assert [path for path in (bench.state / "blobs" / "tmp").iterdir()] == []
+
+
+def chunked(bench, runner, job, key, end):
+    """What is answered to a body of two chunks and this end; b"" when the connection is closed instead."""
+    with raw_connection(bench.address) as connection:
+        connection.sendall((f"PUT /api/runner/jobs/{job['id']}/cache?attempt={job['attempt']}&key={key} HTTP/1.1\r\nHost: x\r\n"
+                            f"Authorization: Bearer {runner.client.token}\r\nTransfer-Encoding: chunked\r\n\r\n"
+                            "4\r\nsome\r\n6\r\n bytes\r\n").encode() + end)
+        connection.shutdown(socket.SHUT_WR)
+        return connection.makefile("rb").readline()
+
+
+def test_the_hash_may_come_behind_the_bytes(held):
+    bench, runner, job = held
+    sha256 = hashlib.sha256(b"some bytes").hexdigest().encode()
+    assert b" 400 " in chunked(bench, runner, job, "k", b"0\r\nX-Content-SHA256: " + b"0" * 64 + b"\r\n\r\n")
+    assert b" 201 " not in chunked(bench, runner, job, "k", b"")
+    assert b" 201 " not in chunked(bench, runner, job, "k", b"0\r\nX-Content-SHA256: " + sha256)
+    assert find(runner, job, "k").json == {"id": 0}
+    wait_for("no upload", lambda: [path for path in (bench.state / "blobs" / "tmp").iterdir()] == [])
+    assert b" 201 " in chunked(bench, runner, job, "k", b"0\r\nX-Content-SHA256: " + sha256 + b"\r\n\r\n")
+    assert get(runner, job, find(runner, job, "k").json["id"]).body == b"some bytes"
 
 
 def test_one_that_is_over_the_limit_is_refused_as_it_comes(held):

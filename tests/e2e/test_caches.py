@@ -1,6 +1,9 @@
 """Caches: what a job leaves for later ones, and for whom."""
 
 import json
+from pathlib import Path
+
+from lib.wait import wait_for
 
 KEEP = """jobs:
   t:
@@ -118,3 +121,74 @@ def test_caches_are_listed_and_removed_by_hand(pelton):
     pelton.run("cache", "rm", "hello", "--all")
     assert caches(pelton) == []
     assert [p for p in (pelton.state / "blobs" / "caches").rglob("*") if p.is_file()] == []
+
+
+def packing(pelton):
+    """Whether a job has a child of its own kind."""
+    def name(pid):
+        try:
+            return Path(f"/proc/{pid}/comm").read_text().strip()
+        except OSError:
+            return ""
+    return [name(pid) for pid in pelton.processes()].count("pelton job") > 1
+
+
+def kept_by(pelton, work, size, flag):
+    """The number of a build whose cache has so many bytes; its step has ended all but."""
+    script = f"mkdir deps; head -c {size} /dev/urandom >deps/f; sha256sum deps/f; echo made; until [ -e {flag} ]; do :; done"
+    work.commit({".pelton.yml": pipeline(script)[".pelton.yml"].replace("sandbox", "shell")})
+    number = work.push().build
+    wait_for("the step", lambda: "made\n" in pelton.log(number))
+    return number
+
+
+def check_kept(pelton, work, number):
+    pelton.wait_build(number, "success")
+    log = pelton.log(number)
+    assert "cache: k kept, " in log, log
+    wait_for("no upload", lambda: [path for path in (pelton.state / "blobs" / "tmp").iterdir()] == [])
+    work.url = pelton.git_url("hello")  # the server has come back at another port
+    restored, _ = built(pelton, work, pipeline("sha256sum deps/f"))
+    assert next(line for line in log.splitlines() if line.endswith(" deps/f")) in restored.splitlines()
+
+
+def test_a_cache_that_is_packed_while_the_server_is_away_is_kept_when_it_is_back(start_pelton, tmp_path):
+    pelton = start_pelton("--allow-executor", "shell")
+    work = pelton.work("hello", {"x": "0"})
+    number = kept_by(pelton, work, 8_000_000, tmp_path / "flag")
+    pelton.stop()
+    (tmp_path / "flag").touch()
+    wait_for("packing", lambda: packing(pelton))
+    pelton.start()
+    check_kept(pelton, work, number)
+
+
+def test_a_server_that_is_killed_while_it_takes_a_cache_gets_it_again(start_pelton, tmp_path):
+    pelton = start_pelton("--allow-executor", "shell")
+    work = pelton.work("hello", {"x": "0"})
+    number = kept_by(pelton, work, 150_000_000, tmp_path / "flag")
+    (tmp_path / "flag").touch()
+    wait_for("an upload", lambda: any(path.stat().st_size for path in (pelton.state / "blobs" / "tmp").iterdir()))
+    pelton.kill()
+    pelton.start()
+    check_kept(pelton, work, number)
+
+
+def test_what_cannot_be_read_ends_the_keeping_and_not_the_job(pelton):
+    work = pelton.work("hello", {"x": "0"})
+    log, _ = built(pelton, work, pipeline("mkdir deps; head -c 20000000 /dev/urandom >deps/a; touch deps/b; chmod 0 deps/b"))
+    assert "cache: k is not kept: open deps/b: Permission denied" in log
+    wait_for("no upload", lambda: [path for path in (pelton.state / "blobs" / "tmp").iterdir()] == [])
+    assert caches(pelton) == []
+
+
+def test_a_cancel_ends_the_keeping_too(start_pelton, tmp_path):
+    pelton = start_pelton("--allow-executor", "shell")
+    work = pelton.work("hello", {"x": "0"})
+    number = kept_by(pelton, work, 300_000_000, tmp_path / "flag")
+    (tmp_path / "flag").touch()
+    wait_for("an upload", lambda: any(path.stat().st_size for path in (pelton.state / "blobs" / "tmp").iterdir()))
+    pelton.run("cancel", str(number))
+    pelton.wait_build(number, "cancelled")
+    wait_for("no upload", lambda: [path for path in (pelton.state / "blobs" / "tmp").iterdir()] == [])
+    assert "kept" not in pelton.log(number) and caches(pelton) == [] and not packing(pelton)

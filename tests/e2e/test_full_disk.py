@@ -237,7 +237,7 @@ def test_a_cache_that_its_runner_has_no_room_to_pack_is_said_and_not_sent_for_ev
     server, _ = start(full)
     token = server.client.post("/api/tokens", {"name": "r", "role": "registration"})["token"]
     work = server.work("cached", {".pelton.yml": CACHED % "head -c 20000000 /dev/urandom > big"})
-    with small_disk(tmp_path / "elsewhere", 40 * MIB), second_runner(server, tmp_path / "elsewhere" / "runner", token):
+    with small_disk(tmp_path / "elsewhere", 36 * MIB), second_runner(server, tmp_path / "elsewhere" / "runner", token):
         number = work.push().build
         server.wait_build(number, "success")
         assert "cache: big is not kept: " in server.log(number) and "No space left on device" in server.log(number)

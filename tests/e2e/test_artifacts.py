@@ -221,7 +221,7 @@ def test_what_has_had_its_time_goes_with_its_file_and_says_so(pelton):
 
     wait_for("its end", lambda: [a["path"] for a in listed(pelton, push.build)["artifacts"]] == ["copy", "stays"])
     wait_for("its file's end", lambda: objects(pelton) == {sha("stays\n"), sha("same\n")})
-    assert names(pelton) == {work.head(), f"{work.head()}/copy", f"{work.head()}/stays"}
+    wait_for("its names' end", lambda: names(pelton) == {work.head(), f"{work.head()}/copy", f"{work.head()}/stays"})
     gone = listed(pelton, push.build)["expired"]
     assert [(e["name"], e["job"], e["files"], e["size"], e["keep"]) for e in gone] == [("short", "make", 2, 10, "1s500ms")]
     for path in [f"/api/builds/{push.build}/artifacts/gone", f"/artifacts/{work.head()}/gone"]:

@@ -85,12 +85,25 @@ static int start_uploader(JobProcess *j, const char *log, int64_t size, Err *err
 
 /* ---- the workspace ---- */
 
+static bool is_empty(const char *path) {
+    struct dirent *entry;
+    bool empty = true;
+    DIR *dir = opendir(path);
+
+    if (!dir)
+        return false;
+    while (empty && (entry = readdir(dir)))
+        empty = str_eq(entry->d_name, ".") || str_eq(entry->d_name, "..");
+    closedir(dir);
+    return empty;
+}
+
 /* A folder that a job left empty serves the slot's next one, unless something about it was changed. */
 static bool folder_is_good(const char *path, uid_t uid, gid_t gid) {
     struct stat st;
 
     return lstat(path, &st) == 0 && S_ISDIR(st.st_mode) && (st.st_mode & 07777) == 0755 && st.st_uid == uid &&
-           st.st_gid == gid && listxattr(path, NULL, 0) == 0;
+           st.st_gid == gid && listxattr(path, NULL, 0) == 0 && is_empty(path);
 }
 
 /* A container's root is the machine's as far as files go: what it makes in the workspace (a program that is
@@ -127,19 +140,6 @@ static int make_folders(JobProcess *j, Err *err) {
     int r = folder_is_good(j->workspace, uid, gid) ? 0 : make_folder(j, j->workspace, err);
 
     return r < 0 || folder_is_good(j->run.handover, uid, gid) ? r : make_folder(j, j->run.handover, err);
-}
-
-static bool is_empty(const char *path) {
-    struct dirent *entry;
-    bool empty = true;
-    DIR *dir = opendir(path);
-
-    if (!dir)
-        return false;
-    while (empty && (entry = readdir(dir)))
-        empty = str_eq(entry->d_name, ".") || str_eq(entry->d_name, "..");
-    closedir(dir);
-    return empty;
 }
 
 /* kind: "" the workspace, ".scratch", ".handover". */
@@ -429,6 +429,6 @@ int job_deliver_main(const RunnerHost *host, int slot) {
         log_err("runner", "deliver a result", &err);
         return 1;
     }
-    clear_files(&j);
+    job_remove(host, slot);
     return 0;
 }

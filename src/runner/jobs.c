@@ -192,17 +192,19 @@ static void clear_left(Jobs *j, int slot) {
         job_remove(j->host, slot);
 }
 
+/* Listed until then: an attempt that is missing once is lost. A process that could not deliver has said why. */
 static void ended(Jobs *j, size_t i, int status) {
-    Running r = j->items[i];
+    const Running r = j->items[i];
+    bool child = r.pidfd < 0;
 
-    drop(j, i);
-    if (status == 0 && r.pidfd < 0)
-        return;
-    if (r.pidfd < 0)
+    if (child && status)
         log_warn("runner", "job %lld attempt %lld: its process ended with status %d", (long long)r.id,
                  (long long)r.attempt, status);
-    if (!r.delivering)
+    if (r.delivering && status == 1)
+        job_remove(j->host, r.slot);
+    else if (!child || status)
         clear_left(j, r.slot);
+    drop(j, i);
 }
 
 void jobs_reap(Jobs *j) {

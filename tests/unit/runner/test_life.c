@@ -173,6 +173,37 @@ static void a_result_whose_process_was_killed_is_delivered_by_another(void **sta
     world_clean();
 }
 
+/* Nothing of it is there for the slot's next job: not what a step wrote and nobody took, either. */
+static void one_that_is_killed_while_it_delivers_is_followed_by_another(void **state) {
+    int id;
+    pid_t first, second;
+    FakeJob *job;
+
+    world_start_runner();
+    id = gated_job("echo jobs: >$PELTON_PIPELINE; touch file", "exit 4");
+    world_wait(strstr(buf_str(&fake_job(id)->log), "ready") != NULL);
+    pthread_mutex_lock(&world.lock);
+    world.down = true;
+    pthread_mutex_unlock(&world.lock);
+    open_gate();
+    world_until(has_result());
+    first = process_of();
+    kill(first, SIGKILL);
+    world_until(process_of() > 0 && process_of() != first);
+    second = process_of();
+    kill(second, SIGKILL);
+    world_until(process_of() > 0 && process_of() != second);
+    pthread_mutex_lock(&world.lock);
+    world.down = false;
+    pthread_mutex_unlock(&world.lock);
+    job = world_finish(id);
+    assert_non_null(strstr(buf_str(&job->report), "\"exit_code\":4"));
+    world_clean();
+    job = world_finish(world_job("shell", ONE("ls -A . $(dirname $PELTON_PIPELINE)"), ""));
+    assert_null(strstr(buf_str(&job->log), "file"));
+    assert_null(strstr(buf_str(&job->log), "pipeline"));
+}
+
 static void a_killed_job_process_takes_its_steps_along_and_is_not_listed(void **state) {
     int id;
 
@@ -315,6 +346,7 @@ int main(int argc, char **argv) {
         TEST(a_checkout_waits_for_a_server_that_is_out_of_reach_and_can_be_cancelled),
         TEST(a_result_reaches_a_server_that_was_away),
         TEST(a_result_whose_process_was_killed_is_delivered_by_another),
+        TEST(one_that_is_killed_while_it_delivers_is_followed_by_another),
         TEST(a_killed_job_process_takes_its_steps_along_and_is_not_listed),
         TEST(what_is_left_of_jobs_that_died_without_a_runner_is_removed),
         TEST(a_long_log_arrives_whole_in_flat_memory),

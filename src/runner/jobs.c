@@ -192,7 +192,8 @@ static void clear_left(Jobs *j, int slot) {
         job_remove(j->host, slot);
 }
 
-/* Listed until then: an attempt that is missing once is lost. A process that could not deliver has said why. */
+/* Listed until then: an attempt that is missing once is lost. A process that could not deliver has said why.
+ */
 static void ended(Jobs *j, size_t i, int status) {
     const Running r = j->items[i];
     bool child = r.pidfd < 0;

@@ -24,17 +24,21 @@ static void limit(int what, uint64_t value) {
     setrlimit((__rlimit_resource_t)what, &l);
 }
 
-/* A limit on processes counts all of the user's: only a user of the slot's own can have one by default. */
+/* A limit on processes counts all of the user's: only a user of the slot's own can have one. */
 int executor_before_exec(void *arg) {
     ExecutorJob *job = arg;
     const CgroupLimits *l = &job->cgroup.rlimits;
 
     limit(RLIMIT_CORE, 0);
-    if (l->processes > 0 || job->drop_user)
+    if (job->drop_user)
         limit(RLIMIT_NPROC, l->processes > 0 ? (uint64_t)l->processes : EXECUTOR_PROCESSES);
     if (l->memory > 0)
         limit(RLIMIT_AS, l->memory);
     return cgroup_join(&job->cgroup);
+}
+
+int64_t executor_processes_inside(const ExecutorJob *job) {
+    return job->drop_user ? 0 : job->cgroup.rlimits.processes;
 }
 
 _noreturn_ static void child_main(ExecutorJob *job, int (*fn)(ExecutorJob *job, void *arg, Err *err),

@@ -135,4 +135,6 @@ _must_check_ int executor_fork(ExecutorJob *job, int (*fn)(ExecutorJob *job, voi
                                pid_t *ret_pid, Err *err);
 /* The cgroup and rlimits of the job; ProcOptions.before_exec with the ExecutorJob. */
 int executor_before_exec(void *job);
+/* SandboxOptions.processes: where neither a group nor a user of the slot's own can limit them. */
+int64_t executor_processes_inside(const ExecutorJob *job);
 void executor_stop_tree(ExecutorJob *job);

@@ -116,6 +116,7 @@ static int start_sandboxed(ExecutorJob *job, const ExecutorStep *step, const cha
         .read_only = job->read_only,
         .binds = binds,
         .network = job->network,
+        .processes = executor_processes_inside(job),
     };
     ProcOptions options = {
         .out = out,

@@ -19,6 +19,7 @@ static int run_start(ExecutorJob *job, const ExecutorStep *step, pid_t *ret_pid,
         .read_only = job->read_only,
         .binds = binds,
         .network = job->network,
+        .processes = executor_processes_inside(job),
     };
     ProcOptions options = {
         .envp = step->env,

@@ -11,6 +11,7 @@
 #include <sys/sysinfo.h>
 
 #define BWRAP "/usr/bin/bwrap"
+#define PRLIMIT "/usr/bin/prlimit"
 #define TMPFS_LEAST (UINT64_C(64) << 20)
 
 /* The host's folders beside /usr that programs and their loader are looked for in: links on a merged system.
@@ -111,6 +112,8 @@ int sandbox_argv(const SandboxOptions *o, const char *const *command, const void
     if (o->seccomp_fd >= 0)
         add(&a, "--seccomp", mem_printf(mem, "%d", o->seccomp_fd), NULL);
     add(&a, "--", NULL, NULL);
+    if (o->processes > 0 && access(PRLIMIT, X_OK) == 0)
+        add(&a, PRLIMIT, mem_printf(mem, "--nproc=%lld", (long long)o->processes), "--");
     for (; *command; command++)
         add(&a, mem_strdup(mem, *command), NULL, NULL);
     mem_append(mem, a.items, a.count, NULL);

@@ -39,7 +39,8 @@ typedef struct SandboxOptions {
     const SandboxBind *binds; /* seen at another path, or writable; ended by a NULL from; or NULL */
     bool network;
     bool outlive_parent; /* false: the kernel kills it when the thread that started it dies */
-    int seccomp_fd;      /* its number in the new process (from sandbox_seccomp_open); -1: no filter */
+    int64_t processes; /* at most so many inside, counted there alone (Linux 5.14); 0: as the caller has it */
+    int seccomp_fd;    /* its number in the new process (from sandbox_seccomp_open); -1: no filter */
     uint64_t tmpfs_size; /* bytes of each tmpfs; 0: an eighth of the machine's memory, at least 64 MiB */
 } SandboxOptions;
 

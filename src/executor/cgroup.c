@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -14,6 +15,8 @@
 #include <sys/stat.h>
 
 #define CPU_PERIOD_US 100000
+#define CPU_QUOTA_MIN_US 1000
+#define REMOVE_FDS 16
 #define SWEEP_WAIT_US (5 * US_PER_S)
 
 static int slot_path(const char *base, const CgroupHost *h, int slot, bool tree, char *out, size_t size) {
@@ -55,28 +58,31 @@ static const char *number(char out[32], int64_t value, const char *none) {
     return out;
 }
 
-static int set_v2(int fd, const CgroupLimits *l, Err *err) {
-    char text[64];
-    int r = put(fd, "memory.max", number(text, (int64_t)l->memory, "max"), err);
-    Err ignored;
+/* The kernel takes no quota below a millisecond (sched/core.c, min_cfs_quota_period). */
+static int64_t cpu_quota(const CgroupLimits *l) {
+    return l->cpu > 0 ? MAX(l->cpu * CPU_PERIOD_US / 1000, CPU_QUOTA_MIN_US) : 0;
+}
 
-    if (r == 0)
-        r = put(fd, "pids.max", number(text, l->processes, "max"), err);
-    if (r == 0) {
-        if (l->cpu > 0)
-            snprintf(text, sizeof(text), "%lld %d", (long long)(l->cpu * CPU_PERIOD_US / 1000),
-                     CPU_PERIOD_US);
-        else
-            snprintf(text, sizeof(text), "max %d", CPU_PERIOD_US);
-        r = put(fd, "cpu.max", text, err);
+/* The group is used again and again: what is not limited now may have been. */
+static int set_v2(int fd, CgroupController which, const CgroupLimits *l, Err *err) {
+    char text[64], quota[32];
+    Err ignored;
+    int r;
+
+    if (which == CGROUP_PIDS)
+        return put(fd, "pids.max", number(text, l->processes, "max"), err);
+    if (which == CGROUP_CPU) {
+        snprintf(text, sizeof(text), "%s %d", number(quota, cpu_quota(l), "max"), CPU_PERIOD_US);
+        return put(fd, "cpu.max", text, err);
     }
+    r = put(fd, "memory.max", number(text, (int64_t)l->memory, "max"), err);
     /* without swap the limit is what it says; a kernel without swap accounting has no such file */
-    if (r == 0 && l->memory > 0 && put(fd, "memory.swap.max", "0", &ignored) < 0)
+    if (r == 0 && put(fd, "memory.swap.max", l->memory > 0 ? "0" : "max", &ignored) < 0)
         return 0;
     return r;
 }
 
-static int set_v1(int fd, CgroupV1 which, const CgroupLimits *l, Err *err) {
+static int set_v1(int fd, CgroupController which, const CgroupLimits *l, Err *err) {
     char text[32];
     Err ignored;
     int r;
@@ -85,8 +91,7 @@ static int set_v1(int fd, CgroupV1 which, const CgroupLimits *l, Err *err) {
         return put(fd, "pids.max", number(text, l->processes, "max"), err);
     if (which == CGROUP_CPU) {
         r = put(fd, "cpu.cfs_period_us", number(text, CPU_PERIOD_US, ""), err);
-        return r < 0 ? r
-                     : put(fd, "cpu.cfs_quota_us", number(text, l->cpu * CPU_PERIOD_US / 1000, "-1"), err);
+        return r < 0 ? r : put(fd, "cpu.cfs_quota_us", number(text, cpu_quota(l), "-1"), err);
     }
     r = put(fd, "memory.limit_in_bytes", number(text, (int64_t)l->memory, "-1"), err);
     if (r == 0 && put(fd, "memory.memsw.limit_in_bytes", text, &ignored) < 0)
@@ -98,7 +103,7 @@ static int64_t oom_count(const Cgroup *c) {
     char path[PATH_MAX];
     _cleanup_close_ int fd = -1;
 
-    if (c->host->controls)
+    if (c->host->v2[CGROUP_MEMORY])
         return c->tree_fd < 0 ? 0 : get_keyed(c->tree_fd, "memory.events", "oom_kill");
     if (c->join[CGROUP_MEMORY] < 0 ||
         slot_path(c->host->limits[CGROUP_MEMORY], c->host, c->slot, false, path, sizeof(path)) < 0)
@@ -107,11 +112,11 @@ static int64_t oom_count(const Cgroup *c) {
     return fd < 0 ? 0 : get_keyed(fd, "memory.oom_control", "oom_kill");
 }
 
-static bool wants(const CgroupLimits *l, CgroupV1 which) {
+static bool wants(const CgroupLimits *l, CgroupController which) {
     return which == CGROUP_MEMORY ? l->memory > 0 : which == CGROUP_PIDS ? l->processes > 0 : l->cpu > 0;
 }
 
-static int open_v1(Cgroup *c, CgroupV1 which, const CgroupLimits *l, Err *err) {
+static int open_v1(Cgroup *c, CgroupController which, const CgroupLimits *l, Err *err) {
     char path[PATH_MAX];
     _cleanup_close_ int fd = -1;
     int r;
@@ -137,30 +142,48 @@ static int open_v1(Cgroup *c, CgroupV1 which, const CgroupLimits *l, Err *err) {
     return c->join[which] < 0 ? err_errno(err, "open %s/cgroup.procs", path) : 0;
 }
 
-/* The slot's folder, made when it is not there yet. */
-static int open_tree_folder(const CgroupHost *h, int slot) {
+static int remove_folder(const char *path, const struct stat *st, int kind, struct FTW *at) {
+    if (kind == FTW_DP)
+        rmdir(path);
+    return 0;
+}
+
+int cgroup_remove(const char *path) {
+    if (rmdir(path) == 0 || errno == ENOENT)
+        return 0;
+    nftw(path, remove_folder, REMOVE_FDS, FTW_DEPTH | FTW_PHYS);
+    return rmdir(path) == 0 || errno == ENOENT ? 0 : -1;
+}
+
+/* The slot's folder, made when it is not there yet; or anew, when nothing is in it. */
+static int open_tree_folder(const CgroupHost *h, int slot, bool anew) {
     char path[PATH_MAX];
     int fd;
 
     if (!h->tree[0] || slot_path(h->tree, h, slot, true, path, sizeof(path)) < 0)
         return -1;
+    if (anew)
+        cgroup_remove(path);
     fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0 && errno == ENOENT && (mkdir(path, 0755) == 0 || errno == EEXIST))
         fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     return fd;
 }
 
+static int set_limit(Cgroup *c, CgroupController which, Err *err) {
+    if (c->host->v2[which] && c->tree_fd >= 0)
+        return set_v2(c->tree_fd, which, &c->limits, err);
+    return wants(&c->limits, which) ? open_v1(c, which, &c->limits, err) : 0;
+}
+
 int cgroup_open(const CgroupHost *h, int slot, const CgroupLimits *limits, Cgroup *ret, Err *err) {
-    Cgroup c = {.host = h, .slot = slot, .limits = *limits, .tree_fd = -1, .join = {-1, -1, -1}};
+    Cgroup c = {.host = h, .slot = slot, .limits = *limits, .join = {-1, -1, -1}};
     int r = 0;
 
-    c.tree_fd = open_tree_folder(h, slot);
-    if (h->controls && c.tree_fd >= 0)
-        r = set_v2(c.tree_fd, limits, err);
-    else
-        for (int i = 0; r == 0 && i < CGROUP_V1_COUNT; i++)
-            if (wants(limits, (CgroupV1)i))
-                r = open_v1(&c, (CgroupV1)i, limits, err);
+    /* files that an earlier job has left in memory count as the group's */
+    c.tree_fd = open_tree_folder(h, slot, h->v2[CGROUP_MEMORY] && limits->memory > 0);
+    for (int i = 0; r == 0 && i < CGROUP_CONTROLLERS; i++)
+        r = set_limit(&c, (CgroupController)i, err);
     if (r < 0) {
         cgroup_close(&c);
         return r;
@@ -173,7 +196,7 @@ int cgroup_open(const CgroupHost *h, int slot, const CgroupLimits *limits, Cgrou
 int cgroup_join(void *cgroup) {
     const Cgroup *c = cgroup;
 
-    for (int i = 0; i < CGROUP_V1_COUNT; i++)
+    for (int i = 0; i < CGROUP_CONTROLLERS; i++)
         if (c->join[i] >= 0 && write(c->join[i], "0", 1) != 1)
             return -1;
     return 0;
@@ -187,17 +210,27 @@ bool cgroup_kill(const Cgroup *c) {
 
 void cgroup_renew(Cgroup *c) {
     int64_t unseen = oom_count(c) - c->oom_kills;
-    char path[PATH_MAX];
+    int r = 0;
     Err err;
 
-    if (c->tree_fd < 0 || slot_path(c->host->tree, c->host, c->slot, true, path, sizeof(path)) < 0)
+    if (c->tree_fd < 0)
         return;
     mem_close(c->tree_fd);
-    rmdir(path);
-    c->tree_fd = open_tree_folder(c->host, c->slot);
-    if (c->host->controls && c->tree_fd >= 0 && set_v2(c->tree_fd, &c->limits, &err) < 0)
+    c->tree_fd = open_tree_folder(c->host, c->slot, true);
+    for (int i = 0; r == 0 && c->tree_fd >= 0 && i < CGROUP_CONTROLLERS; i++)
+        if (c->host->v2[i])
+            r = set_v2(c->tree_fd, (CgroupController)i, &c->limits, &err);
+    if (r < 0)
         log_err("executor", "renew a control group", &err);
     c->oom_kills = oom_count(c) - unseen;
+}
+
+/* A folder has a link for each folder in it, and two of its own. */
+void cgroup_tidy(Cgroup *c) {
+    struct stat st;
+
+    if (c->tree_fd >= 0 && fstat(c->tree_fd, &st) == 0 && st.st_nlink > 2)
+        cgroup_renew(c);
 }
 
 bool cgroup_oom(Cgroup *c) {
@@ -213,7 +246,7 @@ void cgroup_close(Cgroup *c) {
     if (c->tree_fd >= 0)
         mem_close(c->tree_fd);
     c->tree_fd = -1;
-    for (int i = 0; i < CGROUP_V1_COUNT; i++) {
+    for (int i = 0; i < CGROUP_CONTROLLERS; i++) {
         if (c->join[i] < 0)
             continue;
         mem_close(c->join[i]);
@@ -246,7 +279,7 @@ static void sweep_folder(const char *path) {
 
     if (fd < 0)
         return;
-    while (rmdir(path) < 0 && errno == EBUSY && clock_mono() < deadline) {
+    while (cgroup_remove(path) < 0 && errno == EBUSY && clock_mono() < deadline) {
         events.fd = openat(fd, "cgroup.events", O_RDONLY | O_CLOEXEC);
         if (put(fd, "cgroup.kill", "1", &ignored) < 0)
             sweep_procs(fd);
@@ -262,7 +295,7 @@ void cgroup_sweep(const CgroupHost *h, int slot) {
 
     if (h->tree[0] && slot_path(h->tree, h, slot, true, path, sizeof(path)) == 0)
         sweep_folder(path);
-    for (int i = 0; i < CGROUP_V1_COUNT; i++)
+    for (int i = 0; i < CGROUP_CONTROLLERS; i++)
         if (h->limits[i][0] && slot_path(h->limits[i], h, slot, false, path, sizeof(path)) == 0)
             sweep_folder(path);
 }

@@ -3,7 +3,6 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/str.h"
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -12,6 +11,7 @@
 #include <sys/stat.h>
 
 #define MAIN_GROUP "pelton-main"
+#define LEAF_TRIES 8 /* somebody may fork meanwhile */
 
 /* A line of /proc/self/mountinfo that mounts control groups (proc(5)). */
 typedef struct Mount {
@@ -89,16 +89,23 @@ static bool write_text(const char *folder, const char *file, const char *text) {
     return fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
 }
 
-static bool has_controllers(const char *folder, const char *file) {
+static const char *const controllers[CGROUP_CONTROLLERS] = {
+    [CGROUP_MEMORY] = "memory", [CGROUP_PIDS] = "pids", [CGROUP_CPU] = "cpu"};
+
+/* Which of the controllers a file names: "cpuset cpu io memory pids". */
+static void read_controllers(const char *folder, const char *file, bool ret[CGROUP_CONTROLLERS]) {
     _cleanup_buf_ Buf text = BUF_INIT;
-    char path[PATH_MAX];
+    char path[PATH_MAX], *rest, *word;
     Err ignored;
 
+    memset(ret, 0, CGROUP_CONTROLLERS * sizeof(*ret));
     if (snprintf(path, sizeof(path), "%s/%s", folder, file) >= (int)sizeof(path) ||
         file_read(path, 4096, &text, &ignored) < 0)
-        return false;
-    return strstr(buf_str(&text), "memory") && strstr(buf_str(&text), "pids") &&
-           strstr(buf_str(&text), "cpu");
+        return;
+    rest = text.data;
+    while ((word = strsep(&rest, " \n")))
+        for (int i = 0; i < CGROUP_CONTROLLERS; i++)
+            ret[i] = ret[i] || str_eq(word, controllers[i]);
 }
 
 /* A group that gives controllers to its children may have no process itself (cgroup-v2.rst, "no internal
@@ -120,9 +127,34 @@ static void move_to_leaf(const char *own) {
             log_debug("executor", "process %s stays in %s", pid, own);
 }
 
-static bool give_controllers(const char *folder) {
-    return write_text(folder, "cgroup.subtree_control", "+memory +pids +cpu") ||
-           has_controllers(folder, "cgroup.subtree_control");
+/* Whether the folder's children get all that it has. */
+static bool gives_all(const char *folder, bool ret_given[CGROUP_CONTROLLERS]) {
+    bool has[CGROUP_CONTROLLERS];
+
+    read_controllers(folder, "cgroup.controllers", has);
+    read_controllers(folder, "cgroup.subtree_control", ret_given);
+    return memcmp(has, ret_given, sizeof(has)) == 0;
+}
+
+/* All at once: pids and cpu alone can be given in spite of processes, but then the children must be threads'
+ * groups (cgroup-v2.rst, "Threads"). */
+static void give_all(const char *folder) {
+    bool has[CGROUP_CONTROLLERS];
+    char text[64] = "";
+
+    read_controllers(folder, "cgroup.controllers", has);
+    for (int i = 0; i < CGROUP_CONTROLLERS; i++)
+        if (has[i])
+            snprintf(text + strlen(text), sizeof(text) - strlen(text), "+%s ", controllers[i]);
+    write_text(folder, "cgroup.subtree_control", text);
+}
+
+/* Only the root of the hierarchy may have both processes and children with controllers; it has no type. */
+static bool is_root(const char *folder) {
+    char path[PATH_MAX];
+
+    return snprintf(path, sizeof(path), "%s/cgroup.type", folder) < (int)sizeof(path) &&
+           access(path, F_OK) < 0;
 }
 
 static void find_tree(CgroupHost *h, const char *mountinfo, const char *groups) {
@@ -138,18 +170,37 @@ static void find_tree(CgroupHost *h, const char *mountinfo, const char *groups) 
         h->tree[0] = '\0';
         return;
     }
-    if (!has_controllers(own, "cgroup.controllers"))
-        return;
-    if (!give_controllers(own)) {
-        move_to_leaf(own);
-        if (!give_controllers(own))
-            return;
+    for (int i = 0; i < LEAF_TRIES && !gives_all(own, h->v2); i++) {
+        if (!is_root(own))
+            move_to_leaf(own);
+        give_all(own);
     }
-    h->controls = give_controllers(h->tree);
+    give_all(h->tree);
+    gives_all(h->tree, h->v2);
+}
+
+/* Says what cannot be as it should, and what to do about it. */
+static void warn(const CgroupHost *h) {
+    static const char *const instead[CGROUP_CONTROLLERS] = {
+        [CGROUP_MEMORY] = "memory is limited by setrlimit, each process by itself",
+        [CGROUP_PIDS] = "processes are limited by setrlimit, in sandboxes only",
+        [CGROUP_CPU] = "cpu is not limited"};
+    _cleanup_buf_ Buf text = BUF_INIT;
+
+    if (!h->tree[0])
+        buf_adds(&text, "; steps are killed process by process");
+    for (int i = 0; i < CGROUP_CONTROLLERS; i++)
+        if (!h->v2[i] && !h->limits[i][0])
+            buf_addf(&text, "; %s", instead[i]);
+    if (text.len > 0)
+        log_warn("executor",
+                 "%s%s; to have them from systemd: Delegate=yes in the service's unit, or by hand: "
+                 "systemd-run %s--scope -p Delegate=yes pelton ...",
+                 h->tree[0] ? "not all control groups are ours to use" : "no control groups of our own",
+                 buf_str(&text), geteuid() == 0 ? "" : "--user ");
 }
 
 void cgroup_host_init(CgroupHost *h, const char *name) {
-    static const char *const controllers[] = {"memory", "pids", "cpu"};
     _cleanup_buf_ Buf mountinfo = BUF_INIT, groups = BUF_INIT;
     Err err;
 
@@ -161,28 +212,14 @@ void cgroup_host_init(CgroupHost *h, const char *name) {
         return;
     }
     find_tree(h, buf_str(&mountinfo), buf_str(&groups));
-    for (int i = 0; !h->controls && i < CGROUP_V1_COUNT; i++)
-        if (!own_folder(buf_str(&mountinfo), buf_str(&groups), controllers[i], h->limits[i],
-                        sizeof(h->limits[i])))
+    for (int i = 0; i < CGROUP_CONTROLLERS; i++)
+        if (h->v2[i] || !own_folder(buf_str(&mountinfo), buf_str(&groups), controllers[i], h->limits[i],
+                                    sizeof(h->limits[i])))
             h->limits[i][0] = '\0';
-    if (!h->tree[0])
-        log_warn("executor", "no control group of our own (a service needs Delegate=yes): steps are killed "
-                             "process by process");
-    if (!h->controls &&
-        !(h->limits[CGROUP_MEMORY][0] && h->limits[CGROUP_PIDS][0] && h->limits[CGROUP_CPU][0]))
-        log_warn("executor", "control groups cannot limit memory, processes and cpu here: resource limits "
-                             "(setrlimit) instead");
+    warn(h);
 }
 
 void cgroup_host_done(const CgroupHost *h) {
-    struct dirent *entry;
-    DIR *dir = h->tree[0] ? opendir(h->tree) : NULL;
-
-    while (dir && (entry = readdir(dir)))
-        if (str_after(entry->d_name, "slot-"))
-            unlinkat(dirfd(dir), entry->d_name, AT_REMOVEDIR);
-    if (dir)
-        closedir(dir);
     if (h->tree[0])
-        rmdir(h->tree);
+        cgroup_remove(h->tree);
 }

@@ -71,17 +71,19 @@ int executor_fork(ExecutorJob *job, int (*fn)(ExecutorJob *job, void *arg, Err *
     return 0;
 }
 
-/* Most steps leave nothing: then this is one system call. A group is killed at once, so that nothing can fork
- * away; where there is none, and in a sandbox, whose end is that of its pid name space, all that is found is
- * killed until nothing is. */
+/* Most steps leave nothing: then this is two system calls. A group is killed at once, so that nothing can
+ * fork away; where there is none, and in a sandbox, whose end is that of its pid name space, all that is
+ * found is killed until nothing is. */
 void executor_stop_tree(ExecutorJob *job) {
     pid_t pid;
 
     do
         pid = waitpid(-1, NULL, WNOHANG);
     while (pid > 0 || (pid < 0 && errno == EINTR));
-    if (pid < 0)
+    if (pid < 0) {
+        cgroup_tidy(&job->cgroup);
         return;
+    }
     if (cgroup_kill(&job->cgroup)) {
         tree_reap_all();
         cgroup_renew(&job->cgroup);

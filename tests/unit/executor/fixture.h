@@ -100,6 +100,8 @@ static inline pid_t place_start(Place *p, const ExecutorOps *ops, const char *sc
 
     assert_int_equal(pipe2(pipe_fds, O_CLOEXEC), 0);
     step.out = pipe_fds[1];
+    if (p->job.cgroup.host)
+        cgroup_close(&p->job.cgroup);
     must(cgroup_open(&p->host, 0, limits ? limits : &none, &p->job.cgroup, &err), &err);
     must(ops->start(&p->job, &step, &pid, &err), &err);
     close(pipe_fds[1]);
@@ -129,8 +131,6 @@ static inline Ran *place_run(Place *p, const ExecutorOps *ops, const char *scrip
     ops->stop(&p->job);
     read_all(out, ran->out, sizeof(ran->out));
     close(out);
-    if (p->job.cgroup.tree_fd >= 0)
-        mem_close(TAKE_FD(p->job.cgroup.tree_fd));
     return ran;
 }
 

@@ -153,7 +153,7 @@ static void memory_over_the_limit_is_told_as_such(void **state) {
     Ran *ran;
 
     need_sandbox();
-    if (!p->host.controls && !p->host.limits[CGROUP_MEMORY][0])
+    if (!p->host.v2[CGROUP_MEMORY] && !p->host.limits[CGROUP_MEMORY][0])
         skip();
     ran = RUN("python3 -c 'x = bytearray(400 << 20); print(len(x))'", &limits);
     assert_int_not_equal(ran->status, 0);

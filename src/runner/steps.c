@@ -113,6 +113,15 @@ static void name_signal(int status, char *out, size_t size) {
         snprintf(out, size, "exit status %d", status);
 }
 
+/* A group of v2 counts what the machine has killed, too. */
+static void name_oom(const JobProcess *j, char *out, size_t size) {
+    if (j->spec->limits.memory > 0)
+        snprintf(out, size, "out of memory: over the limit of %llu MiB",
+                 (unsigned long long)(j->spec->limits.memory >> 20));
+    else
+        snprintf(out, size, "out of memory: the machine had none left");
+}
+
 /* What the end of the step's process means for the step and the job. */
 static void judge(JobProcess *j, size_t i, WatchEnd end, const Watch *w, bool oom) {
     StepResult *result = &j->steps[i];
@@ -142,8 +151,7 @@ static void judge(JobProcess *j, size_t i, WatchEnd end, const Watch *w, bool oo
         snprintf(what, sizeof(what), "%s", j->run.shared->err.msg);
     } else if (oom) {
         reason = "oom";
-        snprintf(what, sizeof(what), "out of memory: over the limit of %llu MiB",
-                 (unsigned long long)(j->spec->limits.memory >> 20));
+        name_oom(j, what, sizeof(what));
     } else if (disk_is_full(&j->host->disk)) {
         reason = "infrastructure";
         snprintf(what + strlen(what), sizeof(what) - strlen(what), "; %s is full: %s", j->host->disk.whose,
@@ -189,7 +197,7 @@ static void run_step(JobProcess *j, size_t i) {
     StepResult *result = &j->steps[i];
     Watch w = {.timeout_us = step->timeout_us, .cleaning = j->cancelled};
     WatchEnd end = WATCH_EXITED;
-    bool oom = false;
+    bool oom;
     Err err;
 
     result->started_at = clock_now();
@@ -207,8 +215,8 @@ static void run_step(JobProcess *j, size_t i) {
     report_send(j);
     end = watch_process(j, &w);
     mem_close(w.out);
-    if (w.status != 0)
-        oom = cgroup_oom(&j->run.cgroup) || (j->run.shared && j->run.shared->oom);
+    /* also of one that went well: a kill that it got over is not the next step's */
+    oom = cgroup_oom(&j->run.cgroup) || (j->run.shared && j->run.shared->oom);
     result->finished_at = clock_now();
     result->log_end = uploader_size(j->uploader);
     judge(j, i, end, &w, oom);

@@ -89,15 +89,37 @@ static void a_jobs_own_time_counts_for_all_its_steps(void **state) {
     assert_non_null(strstr(buf_str(&job->log), "\nclean\n"));
 }
 
+static void need_memory_limits(void) {
+    CgroupHost host;
+
+    cgroup_host_init(&host, "pelton-test-probe");
+    cgroup_host_done(&host);
+    if (!host.v2[CGROUP_MEMORY] && !host.limits[CGROUP_MEMORY][0])
+        skip();
+}
+
 static void memory_over_the_limit_is_reported_as_such(void **state) {
     FakeJob *job;
 
-    if (access("/sys/fs/cgroup/memory", W_OK) < 0)
-        skip();
+    need_memory_limits();
     world_start_runner();
     job = world_finish(world_job("sandbox", ONE("python3 -c 'print(len(bytearray(300 << 20)))'"),
                                  ",\"resources\":{\"memory\":67108864,\"cpu\":0,\"processes\":0}"));
     assert_non_null(strstr(buf_str(&job->report), "\"state\":\"failed\",\"reason\":\"oom\""));
+    world_clean();
+}
+
+static void a_kill_that_a_step_got_over_is_not_the_next_ones(void **state) {
+    FakeJob *job;
+
+    need_memory_limits();
+    world_start_runner();
+    job = world_finish(world_job("sandbox",
+                                 "[{\"name\":\"a\",\"run\":\"tail /dev/zero || echo survived\"},"
+                                 "{\"name\":\"b\",\"run\":\"exit 3\"}]",
+                                 ",\"resources\":{\"memory\":67108864,\"cpu\":0,\"processes\":0}"));
+    assert_non_null(strstr(buf_str(&job->log), "\nsurvived\n"));
+    assert_non_null(strstr(buf_str(&job->report), "\"state\":\"failed\",\"reason\":\"exit\""));
     world_clean();
 }
 
@@ -222,6 +244,7 @@ int main(int argc, char **argv) {
         TEST(a_step_that_takes_too_long_is_ended),
         TEST(a_jobs_own_time_counts_for_all_its_steps),
         TEST(memory_over_the_limit_is_reported_as_such),
+        TEST(a_kill_that_a_step_got_over_is_not_the_next_ones),
         TEST(an_executor_that_is_not_there_is_invalid),
         TEST(cancel_asks_waits_kills_and_cleans_up),
         TEST(a_step_that_listens_ends_by_itself_when_cancelled),

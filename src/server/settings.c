@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "base/str.h"
+#include "pipeline/pipeline.h"
 #include <stddef.h>
 
 extern char **environ;
@@ -276,13 +277,20 @@ const Setting server_settings[SERVER_SETTINGS] = {
 static const char *const not_ours[] = {"PELTON_URL", "PELTON_CONFIG", "PELTON_TOKEN",
                                        "PELTON_BIN", "PELTON_PUSHER", NULL};
 
-static bool is_ours(const char *variable) {
-    for (size_t i = 0; not_ours[i]; i++) {
-        const char *rest = str_after(variable, not_ours[i]);
+static bool is_named(const char *variable, const char *name) {
+    const char *rest = str_after(variable, name);
 
-        if (rest && *rest == '=')
+    return rest && *rest == '=';
+}
+
+/* A server may be started in a step of a job, too. */
+static bool is_ours(const char *variable) {
+    for (size_t i = 0; not_ours[i]; i++)
+        if (is_named(variable, not_ours[i]))
             return false;
-    }
+    for (const PlanVariable *v = plan_variables; v->name; v++)
+        if (is_named(variable, v->name))
+            return false;
     return true;
 }
 

@@ -32,6 +32,11 @@ def test_flags_win_over_the_environment_and_that_over_the_file(tmp_path):
     assert held["domain"]["from"] == "default"
 
 
+def test_a_server_can_be_started_in_a_step_of_a_job(tmp_path):
+    env = {"PELTON": "true", "PELTON_EVENT": "push", "PELTON_JOB": "7", "PELTON_JOB_NAME": "test", "PELTON_LEASE": "40s"}
+    assert config(tmp_path, env=env)["lease"]["value"] == 40_000_000
+
+
 def test_what_is_printed_can_be_read_back(tmp_path):
     first = server(tmp_path, "--print-config", "--slots", "9").stdout
     lines = [line for line in first.splitlines() if not line.startswith(("config:", "state:", "print-config:"))]

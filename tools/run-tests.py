@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 
-from suite import c_tests, crash, fuzzing, lint, py_tests, web_tests
+from suite import c_tests, crash, fuzzing, lint, py_tests, vm, web_tests
 from suite.tally import Broken, Tally, say
 
 PARTS = {
@@ -14,6 +14,7 @@ PARTS = {
     "api": ("the HTTP interface and the command line of the release build", py_tests.api),
     "e2e": ("real pushes, builds and deployments on the release build", py_tests.e2e),
     "crash": ("kills everything at random, some 100 times, and looks whether anything was lost", crash.crash),
+    "vm": ("control groups under Debian's kernel in qemu, with nothing but control groups v2", vm.vm),
     "browser": ("the page: its code under node, the whole in Chromium", web_tests.browser),
     "asan": ("unit, corpora and api under AddressSanitizer and UndefinedBehaviorSanitizer", c_tests.asan),
     "tsan": ("the rooms that have threads under ThreadSanitizer", c_tests.tsan),

@@ -39,9 +39,9 @@ def shell_scripts():
     """By their first line, for most have no suffix."""
     def is_shell(path):
         with open(path, "rb") as file:
-            return re.match(rb"#!\s*(/usr/bin/env |/bin/)(ba|da)?sh\b", file.readline(80))
+            return re.match(rb"#!\s*(/usr/bin/env |/bin/(busybox )?)(ba|da)?sh\b", file.readline(80))
     candidates = tracked("*.sh", "setup", "test", "demo", "bench", ".ci/*", "tools/*", "packaging/*", "bench/*",
-                         "examples/*")
+                         "examples/*", "tests/vm/*")
     return [path for path in candidates if is_shell(path)]
 
 

@@ -1,6 +1,7 @@
 #include "blob/blob.h"
 
 #include "base/file.h"
+#include "base/str.h"
 #include "blob/inside.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -47,6 +48,33 @@ static int open_folders(Blob *b, const char *root, Err *err) {
     return r;
 }
 
+/* ---- what the machine has lost ---- */
+
+#define BOOT_ID "/proc/sys/kernel/random/boot_id"
+
+static bool is_another_boot(const Blob *b) {
+    _cleanup_buf_ Buf now = BUF_INIT, then = BUF_INIT;
+    Err ignored;
+
+    return file_read(BOOT_ID, 64, &now, &ignored) < 0 || file_read(b->boot_file, 64, &then, &ignored) < 0 ||
+           !str_eq(buf_str(&now), buf_str(&then));
+}
+
+bool blob_power_was_off(const Blob *b) {
+    return b->power_was_off;
+}
+
+int blob_mended(Blob *b, Err *err) {
+    _cleanup_buf_ Buf now = BUF_INIT;
+    int r = file_read(BOOT_ID, 64, &now, err);
+
+    if (r == 0)
+        r = file_write_atomic(b->boot_file, now.data, now.len, 0644, err);
+    if (r == 0)
+        b->power_was_off = false;
+    return r;
+}
+
 int blob_open(const void *mem, const char *root, Bus *bus, Blob **ret, Err *err) {
     Blob *b;
     int r;
@@ -64,6 +92,8 @@ int blob_open(const void *mem, const char *root, Bus *bus, Blob **ret, Err *err)
         blob_close(b);
         return err_wrap(err, "blob store %s", root);
     }
+    b->boot_file = mem_printf(b, "%s/boot", root);
+    b->power_was_off = is_another_boot(b);
     *ret = b;
     return 0;
 }

@@ -52,6 +52,15 @@ _must_check_ int blob_log_keep(Blob *b, int64_t job, int64_t attempt, Err *err);
 /* Brings to the disk what blob_log_keep has left: to be called before commits go there. One thread at a
  * time. */
 _must_check_ int blob_sync(Blob *b, Err *err);
+/* Whether the machine has started anew since blob_mended was called last, or may have: the ends of logs that
+ * were being written may be missing, or be zeros. */
+bool blob_power_was_off(const Blob *b);
+/* Cuts such a log back to its first zero byte, at most LOG_MEND_MAX bytes behind its end: whoever appends to
+ * it is asked for the rest. Before anybody has used the log. Fine when there is none. */
+_must_check_ int blob_log_mend(Blob *b, int64_t job, int64_t attempt, Err *err);
+/* All such logs are mended. */
+_must_check_ int blob_mended(Blob *b, Err *err);
+#define LOG_MEND_MAX (UINT64_C(64) << 20)
 /* No more will come: closes what is kept open, publishes BUS_LOG. */
 void blob_log_end(Blob *b, int64_t job, int64_t attempt);
 

@@ -89,8 +89,10 @@ struct Blob {
     BlobSync sync;
     pthread_mutex_t kept_lock;
     Kept *kept;
-    int root, logs, objects, artifacts, caches, tmp;
-    time_t opened_at; /* folders */
+    int root, logs, objects, artifacts, caches, tmp; /* folders */
+    time_t opened_at;
+    const char *boot_file; /* which start of the machine the logs were last written or mended in */
+    bool power_was_off;
     LogTable table;
 };
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define SHORT_LOG ((uint64_t)256 * 1024)
+#define PIECE ((uint64_t)1 << 20)
 
 static void publish(Blob *b, int64_t job) {
     if (b->bus)
@@ -123,6 +124,61 @@ int blob_sync(Blob *b, Err *err) {
         }
         list = next;
     }
+    return r;
+}
+
+/* ---- after a power loss ---- */
+
+/* The file system has the size before it has the bytes: what is missing reads as zeros. *ret: where they
+ * begin; the size when there are none. */
+static int find_zeros(int fd, uint64_t from, uint64_t size, uint64_t *ret, Err *err) {
+    _cleanup_free_ char *piece = malloc(PIECE);
+    uint64_t at = from;
+
+    if (!piece)
+        abort();
+    while (at < size) {
+        ssize_t n = pread(fd, piece, MIN(PIECE, size - at), (off_t)at);
+        const char *zero = n > 0 ? memchr(piece, '\0', (size_t)n) : NULL;
+
+        if (n < 0 && errno != EINTR)
+            return err_errno(err, "read a log");
+        if (n == 0 || zero) {
+            *ret = zero ? at + (uint64_t)(zero - piece) : at;
+            return 0;
+        }
+        at += (uint64_t)MAX(n, 0);
+    }
+    *ret = size;
+    return 0;
+}
+
+static int mend(Log *log, Err *err) {
+    int fd = atomic_load(&log->fd), r;
+    uint64_t size = atomic_load(&log->size), whole;
+
+    r = find_zeros(fd, size > LOG_MEND_MAX ? size - LOG_MEND_MAX : 0, size, &whole, err);
+    if (r < 0 || whole == size)
+        return r;
+    if (ftruncate(fd, (off_t)whole) < 0)
+        return err_errno(err, "cut a log back");
+    atomic_store(&log->size, whole);
+    log_warn("blob", "the log of job %lld attempt %lld has lost what follows its first %llu of %llu bytes",
+             (long long)log->job, (long long)log->attempt, (unsigned long long)whole,
+             (unsigned long long)size);
+    return 0;
+}
+
+int blob_log_mend(Blob *b, int64_t job, int64_t attempt, Err *err) {
+    Log *log;
+    int r = log_get(b, job, attempt, false, &log, err);
+
+    if (r < 0)
+        return r == -ERR_NOT_FOUND ? 0 : r;
+    pthread_mutex_lock(&log->lock);
+    r = mend(log, err);
+    pthread_mutex_unlock(&log->lock);
+    log_put(log);
     return r;
 }
 

@@ -187,10 +187,27 @@ static void *run(void *arg) {
     return NULL;
 }
 
+/* Before a runner goes on with them: it has what they lack. */
+static int mend_logs(Builds *b, Err *err) {
+    _cleanup_talloc_ TALLOC_CTX *mem = talloc_new(NULL);
+    size_t count = 0;
+    Job *jobs;
+    int r;
+
+    if (!b->blob || !blob_power_was_off(b->blob))
+        return 0;
+    r = store_job_expired(b->db, INT64_MAX, INT64_MAX, mem, &jobs, &count, err);
+    for (size_t i = 0; r >= 0 && i < count; i++)
+        r = blob_log_mend(b->blob, jobs[i].id, jobs[i].attempt, err);
+    return r < 0 ? r : blob_mended(b->blob, err);
+}
+
 int build_reaper_start(Builds *b, Err *err) {
     Reaper *reaper;
-    int r = extend_all(b, err);
+    int r = mend_logs(b, err);
 
+    if (r >= 0)
+        r = extend_all(b, err);
     if (r < 0)
         return r;
     reaper = mem_new(NULL, Reaper);

@@ -82,6 +82,23 @@ def test_a_killed_servers_build_goes_on_to_its_end(real, tmp_path):
     assert assert_no_hole(real.log(number)) > 3
 
 
+def test_what_a_power_loss_left_of_a_running_jobs_log_as_zeros_is_asked_for_again(real, tmp_path):
+    """A file system may have kept a log's size and not its bytes."""
+    files, stop = long_job(tmp_path)
+    number = real.push("long", files)[1].build
+    wait_for("lines", lambda: log_size(real, number) > 200)
+    real.kill()
+    log = real.state / "blobs" / "logs" / "0" / "1-1.log"
+    with open(log, "r+b") as file:
+        file.seek(100)
+        file.write(bytes(log.stat().st_size - 100))
+    (real.state / "blobs" / "boot").unlink()  # the machine has started anew
+    real.start()
+    stop.touch()
+    assert real.wait_build(number, "success")["jobs"][0]["attempt"] == 1
+    assert "\0" not in real.log(number) and assert_no_hole(real.log(number)) > 3
+
+
 def test_a_server_that_stops_in_order_leaves_its_jobs_running(real, tmp_path):
     files, stop = long_job(tmp_path)
     number = real.push("long", files)[1].build

@@ -209,6 +209,7 @@ class World:
             self.server.kill()
             wait_for("nobody on the disk", lambda: not self.state_processes())
             self.disk.replace(image)
+            (self.state / "blobs" / "boot").unlink(missing_ok=True)  # as another start of the machine finds it
 
     # ---- repositories
 

@@ -45,6 +45,7 @@ class Machine:
         self.server.kill()
         processes.kill_all(self.disk.folder)
         self.disk.restore()
+        (self.server.state / "blobs" / "boot").unlink(missing_ok=True)  # as another start of the machine finds it
         self.server.start(*flags)
 
     def close(self):

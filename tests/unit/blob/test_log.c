@@ -33,6 +33,35 @@ static void repeats_are_skipped_and_gaps_refused(void **state) {
     assert_int_equal(access(path_of(f, "root/logs/1/1234-1.log"), R_OK), 0);
 }
 
+static void what_a_power_loss_left_as_zeros_is_asked_for_again(void **state) {
+    Fixture *f = *state;
+    uint64_t next;
+    int fd;
+
+    OK(f, blob_log_append(f->blob, 7, 1, 0, "begin end", 9, &next, &f->err));
+    OK(f, blob_log_append(f->blob, 8, 1, 0, "whole", 5, &next, &f->err));
+    assert_true(blob_power_was_off(f->blob));
+    OK(f, blob_mended(f->blob, &f->err));
+    assert_false(blob_power_was_off(f->blob));
+    reopen(f);
+    assert_false(blob_power_was_off(f->blob));
+    assert_int_equal(unlink(path_of(f, "root/boot")), 0);
+    fd = open(path_of(f, "root/logs/0/7-1.log"), O_WRONLY | O_CLOEXEC);
+    assert_int_equal(pwrite(fd, "\0\0", 2, 5), 2);
+    close(fd);
+    reopen(f);
+    assert_true(blob_power_was_off(f->blob));
+    OK(f, blob_log_mend(f->blob, 7, 1, &f->err));
+    OK(f, blob_log_mend(f->blob, 8, 1, &f->err));
+    OK(f, blob_log_mend(f->blob, 9, 1, &f->err));
+    assert_log(f, 7, "begin");
+    assert_log(f, 8, "whole");
+    assert_int_equal(blob_log_append(f->blob, 7, 1, 9, "!", 1, &next, &f->err), -ERR_CONFLICT);
+    assert_int_equal(next, 5);
+    OK(f, blob_log_append(f->blob, 7, 1, 5, " end!", 5, &next, &f->err));
+    assert_log(f, 7, "begin end!");
+}
+
 static void attempts_and_jobs_have_their_own_logs(void **state) {
     Fixture *f = *state;
     uint64_t next, size = 9;
@@ -377,6 +406,7 @@ static void appends_of_many_threads_do_not_mix(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(repeats_are_skipped_and_gaps_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_a_power_loss_left_as_zeros_is_asked_for_again, setup, teardown),
         cmocka_unit_test_setup_teardown(attempts_and_jobs_have_their_own_logs, setup, teardown),
         cmocka_unit_test_setup_teardown(a_log_that_is_not_there_is_not_made_by_reading, setup, teardown),
         cmocka_unit_test_setup_teardown(reading_gives_what_is_there_from_an_offset, setup, teardown),

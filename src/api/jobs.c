@@ -160,13 +160,14 @@ static int read_outputs(json_t *body, const void *mem, JobReport *report, Err *e
 }
 
 static int check_state(const char *state, Err *err) {
-    static const char *const words[] = {"running", "success", "failed", "cancelled"};
+    static const char *const words[] = {"running", "success", "failed", "cancelled", "lost"};
 
     for (size_t i = 0; i < ELEMENTS(words); i++)
         if (str_eq(words[i], state))
             return 0;
     return err_set(err, ERR_INVALID,
-                   "field \"state\": expected running, success, failed or cancelled, got \"%s\"", state);
+                   "field \"state\": expected running, success, failed, cancelled or lost, got \"%s\"",
+                   state);
 }
 
 static int read_report(HttpRequest *req, JobReport *report, Err *err) {

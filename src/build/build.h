@@ -208,7 +208,7 @@ _must_check_ int build_hand_back(Builds *b, int64_t runner_id, Err *err);
 typedef struct JobReport {
     Attempt attempt;
     int64_t runner_id;
-    const char *state; /* "running", or an end: "success", "failed", "cancelled" */
+    const char *state; /* "running", or an end: "success", "failed", "cancelled"; "lost": nobody knows */
     const char *reason, *message;
     int64_t exit_code;
     int64_t log_size; /* of an end: bytes that the log must have; -1: not told */

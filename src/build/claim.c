@@ -270,7 +270,7 @@ static int renew_leases(Tx *tx, int64_t runner_id, const Attempt *running, size_
             r = store_job_renew(b->db, leases[i].id, leases[i].attempt, runner_id,
                                 tx->now + b->options.lease_us, tx->mem, &stop, err);
         else if (tx->now - leases[i].started_at > b->options.lost_after_us)
-            r = state_job_lost(tx, &leases[i], err);
+            r = state_job_lost(tx, &leases[i], "its runner did not have it any more", err);
     }
     return r;
 }
@@ -345,8 +345,12 @@ static int end_leases(Builds *b, int64_t runner_id, LeaseEnd end, Err *err) {
     return r < 0 ? r : tx_end(&tx, end_all(&tx, runner_id, end, err), err);
 }
 
+static int abandon(Tx *tx, const Job *lease, Err *err) {
+    return state_job_lost(tx, lease, STATE_RUNNER_LOST, err);
+}
+
 int build_abandon(Builds *b, int64_t runner_id, Err *err) {
-    return end_leases(b, runner_id, state_job_lost, err);
+    return end_leases(b, runner_id, abandon, err);
 }
 
 int build_hand_back(Builds *b, int64_t runner_id, Err *err) {

@@ -43,7 +43,7 @@ static int end_lease(Builds *b, const Job *lease, Err *err) {
     if (r >= 0 && str_eq(job->state, "running") && job->lease_until < tx.now) {
         log_warn("build", "job %" PRId64 " attempt %" PRId64 ": its runner is silent, the lease is lost",
                  job->id, job->attempt);
-        r = state_job_lost(&tx, job, err);
+        r = state_job_lost(&tx, job, STATE_RUNNER_LOST, err);
     }
     return tx_end(&tx, r, err);
 }

@@ -102,6 +102,8 @@ static int apply(Tx *tx, const JobReport *report, const Part *part, const Job *j
         return r;
     if (str_eq(report->state, "running"))
         return tx_event(tx, "updated", job->build_id, "running", err);
+    if (str_eq(report->state, "lost"))
+        return state_job_lost(tx, job, str_empty(report->message) ? STATE_RUNNER_LOST : report->message, err);
     r = put_outputs(tx, report, err);
     if (r < 0)
         return r;

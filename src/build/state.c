@@ -343,9 +343,9 @@ int state_build_settle(Tx *tx, int64_t build_id, Err *err) {
 }
 
 /* The next attempt of a job that its runner does not hold any more; nothing of this one counts. */
-static int requeue(Tx *tx, const Job *job, const char *reason, Err *err) {
+static int requeue(Tx *tx, const Job *job, const char *reason, const char *message, Err *err) {
     Attempt a = {.job = job->id, .attempt = job->attempt};
-    int r = store_job_requeue(tx->b->db, job->id, job->attempt, reason, tx->now, err);
+    int r = store_job_requeue(tx->b->db, job->id, job->attempt, reason, message, tx->now, err);
 
     if (r >= 0)
         r = artifacts_drop(tx, job, err);
@@ -370,8 +370,8 @@ int state_stop_words(Tx *tx, const Job *job, JobEnd *end, Err *err) {
     return 0;
 }
 
-int state_job_lost(Tx *tx, const Job *lease, Err *err) {
-    JobEnd end = {.state = "failed", .reason = "lost", .exit_code = -1};
+int state_job_lost(Tx *tx, const Job *lease, const char *why, Err *err) {
+    JobEnd end = {.state = "failed", .reason = "lost", .message = why, .exit_code = -1};
     int64_t losses;
     Job *job;
     int r = store_job_load(tx->b->db, lease->id, tx->mem, &job, err);
@@ -380,14 +380,14 @@ int state_job_lost(Tx *tx, const Job *lease, Err *err) {
         return r;
     losses = job->losses + 1;
     if (str_empty(job->stop_reason) && losses < tx->b->options.max_attempts)
-        return requeue(tx, job, "lost", err);
-    end.message = losses == 1
-                      ? "its runner was lost"
-                      : mem_printf(tx->mem, "its runner was lost in each of %" PRId64 " attempts", losses);
+        return requeue(tx, job, "lost", why, err);
+    if (losses > 1)
+        end.message =
+            mem_printf(tx->mem, "it was lost in each of %" PRId64 " attempts; in the last %s", losses, why);
     if (!str_empty(job->stop_reason))
         end = (JobEnd){.state = "cancelled",
                        .reason = job->stop_reason,
-                       .message = "it was to stop when its runner was lost",
+                       .message = mem_printf(tx->mem, "it was to stop when %s", why),
                        .exit_code = -1};
     return state_job_end(tx, job, lease->attempt, &end, err);
 }
@@ -398,6 +398,6 @@ int state_job_handed_back(Tx *tx, const Job *lease, Err *err) {
 
     if (r < 0)
         return r;
-    return str_empty(job->stop_reason) ? requeue(tx, job, "handed back", err)
-                                       : state_job_lost(tx, lease, err);
+    return str_empty(job->stop_reason) ? requeue(tx, job, "handed back", "", err)
+                                       : state_job_lost(tx, lease, STATE_RUNNER_LOST, err);
 }

@@ -50,8 +50,9 @@ _must_check_ int state_job_end(Tx *tx, const Job *job, int64_t attempt, const Jo
 /* What the end of the job makes of its deployment: none for other jobs, none for one that is live. */
 _must_check_ int state_deployment_end(Tx *tx, const Job *job, const JobEnd *end, Err *err);
 /* A lost lease: queued again, or ended as `lost` after too many. Of lease only id and attempt are looked at.
- */
-_must_check_ int state_job_lost(Tx *tx, const Job *lease, Err *err);
+ * why: what has become of the attempt. */
+_must_check_ int state_job_lost(Tx *tx, const Job *lease, const char *why, Err *err);
+#define STATE_RUNNER_LOST "its runner was lost"
 /* A lease that is given back: queued again, nothing counts. One that was to stop is lost. */
 _must_check_ int state_job_handed_back(Tx *tx, const Job *job, Err *err);
 /* blocked → queued, whatever its condition: it was decided before. */

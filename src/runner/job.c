@@ -387,7 +387,20 @@ int job_main(const RunnerHost *host, int64_t id, int64_t attempt, int slot, cons
     return 0;
 }
 
-static int deliver_left(JobProcess *j, Err *err) {
+/* What a server takes for the end of an attempt that nobody knows the end of. */
+static char *write_lost(const JobProcess *j, const char *why) {
+    _cleanup_buf_ Buf out = BUF_INIT;
+    JsonWriter w = JSON_WRITER(&out);
+
+    jw_object(&w, NULL);
+    jw_int(&w, "attempt", j->attempt);
+    jw_str(&w, "state", "lost");
+    jw_str(&w, "message", why);
+    jw_end_object(&w);
+    return buf_dup(&out, j->mem);
+}
+
+static int deliver_left(JobProcess *j, const char *lost, Err *err) {
     char path[PATH_MAX];
     struct stat st;
     JobFile file = {0};
@@ -401,14 +414,19 @@ static int deliver_left(JobProcess *j, Err *err) {
     r = jobfile_read(path, j->mem, &file, err);
     if (r == 0)
         r = jobfile_take(path, &j->file_fd, err);
-    if (r == 0 && !file.result)
+    if (r == 0 && !file.result && !lost)
         r = err_set(err, ERR_INVALID, "%s: has no result", path);
     if (r < 0)
         return r;
     j->id = file.id;
     j->attempt = file.attempt;
-    r = spooled ? start_uploader(j, NULL, st.st_size, err)
-                : start_uploader(j, file.log, (int64_t)file.log_len, err);
+    if (lost) {
+        file.result = write_lost(j, lost);
+        r = start_uploader(j, NULL, 0, err);
+    } else {
+        r = spooled ? start_uploader(j, NULL, st.st_size, err)
+                    : start_uploader(j, file.log, (int64_t)file.log_len, err);
+    }
     if (r < 0)
         return r;
     uploader_finish(j->uploader, file.result, strlen(file.result));
@@ -416,7 +434,7 @@ static int deliver_left(JobProcess *j, Err *err) {
     return 0;
 }
 
-int job_deliver_main(const RunnerHost *host, int slot) {
+int job_deliver_main(const RunnerHost *host, int slot, const char *lost) {
     JobProcess j;
     Err err;
     int r;
@@ -424,7 +442,7 @@ int job_deliver_main(const RunnerHost *host, int slot) {
     init(&j, host, slot);
     r = become(host, 0, &j.signal_fd, &err);
     if (r == 0)
-        r = deliver_left(&j, &err);
+        r = deliver_left(&j, lost, &err);
     if (r < 0) {
         log_err("runner", "deliver a result", &err);
         return 1;

@@ -75,19 +75,15 @@ static Running *find(Jobs *j, int64_t id, int64_t attempt) {
     return NULL;
 }
 
-/* job NULL: only delivers what is left in the slot. */
-static void start_process(Jobs *j, Running r, const char *job, const json_t *secrets) {
+/* As fork: true in the child. */
+static bool start_process(Jobs *j, Running r) {
     r.pid = fork();
-    if (r.pid < 0) {
-        log_error("runner", "job %lld: fork: errno %d", (long long)r.id, errno);
-        return;
-    }
-    if (r.pid == 0)
-        _exit(job ? job_main(j->host, r.id, r.attempt, r.slot, job, strlen(job), secrets)
-                  : job_deliver_main(j->host, r.slot));
     r.pidfd = -1;
-    r.delivering = !job;
-    add(j, r);
+    if (r.pid < 0)
+        log_error("runner", "job %lld: fork: errno %d", (long long)r.id, errno);
+    else if (r.pid > 0)
+        add(j, r);
+    return r.pid == 0;
 }
 
 /* What may stand in a file. */
@@ -111,7 +107,9 @@ void jobs_start(Jobs *j, const json_t *job) {
     if (find(j, r.id, r.attempt))
         return;
     r.slot = free_slot(j);
-    start_process(j, r, text, json_object_get(job, "secrets"));
+    if (start_process(j, r))
+        _exit(
+            job_main(j->host, r.id, r.attempt, r.slot, text, strlen(text), json_object_get(job, "secrets")));
 }
 
 static void send_signal(const Running *r, int sig, JobStop reason) {
@@ -175,9 +173,10 @@ static bool is_whole(const Jobs *j, const JobFile *file) {
            report_log_size(file->result) == (stat(path, &st) == 0 ? st.st_size : (int64_t)file->log_len);
 }
 
-/* What a dead process has left: its steps are killed; a result that was not delivered gets a process that
- * does it; anything else is a lost attempt, which the server finds out from its not being listed. */
-static void clear_left(Jobs *j, int slot) {
+/* What a dead process has left: its steps are killed; a process delivers its result, or without one that the
+ * attempt is lost, and why. What has not even begun is lost as soon as the server sees that it is not listed.
+ */
+static void clear_left(Jobs *j, int slot, const char *why) {
     _cleanup_talloc_ void *mem = talloc_new(NULL);
     char path[PATH_MAX];
     JobFile file;
@@ -186,10 +185,19 @@ static void clear_left(Jobs *j, int slot) {
     jobfile_path(j->host->o.dir, slot, ".job", path);
     cgroup_sweep(&j->host->cgroups, slot);
     sweep(j, is_not, &slot);
-    if (jobfile_read(path, mem, &file, &err) == 0 && is_whole(j, &file))
-        start_process(j, (Running){.id = file.id, .attempt = file.attempt, .slot = slot}, NULL, NULL);
-    else
+    if (jobfile_read(path, mem, &file, &err) < 0)
         job_remove(j->host, slot);
+    else if (start_process(
+                 j, (Running){.id = file.id, .attempt = file.attempt, .slot = slot, .delivering = true}))
+        _exit(job_deliver_main(j->host, slot, is_whole(j, &file) ? NULL : why));
+}
+
+static const char *name_end(int status, char *out, size_t size) {
+    if (status > 128 && sigabbrev_np(status - 128))
+        snprintf(out, size, "its job process was killed by SIG%s", sigabbrev_np(status - 128));
+    else
+        snprintf(out, size, "its job process ended without a result");
+    return out;
 }
 
 /* Listed until then: an attempt that is missing once is lost. A process that could not deliver has said why.
@@ -197,6 +205,7 @@ static void clear_left(Jobs *j, int slot) {
 static void ended(Jobs *j, size_t i, int status) {
     const Running r = j->items[i];
     bool child = r.pidfd < 0;
+    char why[64];
 
     if (child && status)
         log_warn("runner", "job %lld attempt %lld: its process ended with status %d", (long long)r.id,
@@ -204,7 +213,7 @@ static void ended(Jobs *j, size_t i, int status) {
     if (r.delivering && status == 1)
         job_remove(j->host, r.slot);
     else if (!child || status)
-        clear_left(j, r.slot);
+        clear_left(j, r.slot, name_end(status, why, sizeof(why)));
     drop(j, i);
 }
 
@@ -280,7 +289,7 @@ static int each_slot(Jobs *j, const char *folder, Err *err) {
             continue;
         jobfile_path(j->host->o.dir, slot, ".job", path);
         if (!adopt(j, path, slot))
-            clear_left(j, slot);
+            clear_left(j, slot, "its job process had ended when its runner started");
     }
     closedir(dir);
     return 0;

@@ -2,6 +2,22 @@
 #include "store/rows.h"
 #include "store/store.h"
 
+int attempt_end(Db *db, int64_t job, const char *state, const char *reason, const char *message,
+                int64_t exit_code, int64_t now, Err *err) {
+    int r =
+        db_exec(db, NULL, err,
+                "UPDATE attempt SET state = ?2, reason = ?3, message = ?4, exit_code = ?5, finished_at = ?6"
+                " WHERE job_id = ?1 AND finished_at = 0",
+                "isssii", job, state, reason, message, exit_code, now);
+
+    if (r < 0)
+        return r;
+    return db_exec(db, NULL, err,
+                   "UPDATE step SET state = CASE WHEN ?2 = 'cancelled' THEN ?2 ELSE 'failed' END,"
+                   " finished_at = ?3 WHERE job_id = ?1 AND state = 'running'",
+                   "isi", job, state, now);
+}
+
 int store_job_retry(Db *db, int64_t id, int64_t attempt, const char *reason, const char *message,
                     int64_t exit_code, int64_t now, Err *err) {
     int r = rows_update(db, err, "this attempt does not hold the job any more",
@@ -12,10 +28,7 @@ int store_job_retry(Db *db, int64_t id, int64_t attempt, const char *reason, con
 
     if (r < 0)
         return r;
-    return db_exec(db, NULL, err,
-                   "UPDATE attempt SET state = 'failed', reason = ?3, message = ?4, exit_code = ?5,"
-                   " finished_at = ?6 WHERE job_id = ?1 AND number = ?2",
-                   "iissii", id, attempt, reason, message, exit_code, now);
+    return attempt_end(db, id, "failed", reason, message, exit_code, now, err);
 }
 
 static void fill_attempt(DbStmt *st, const void *mem, void *row) {

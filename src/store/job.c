@@ -267,11 +267,7 @@ int store_job_end(Db *db, int64_t id, int64_t attempt, const char *state, const 
         r = lane_leave(db, *lane, err);
     if (r < 0)
         return r;
-    return db_exec(
-        db, NULL, err,
-        "UPDATE attempt SET state = ?2, reason = ?3, message = ?4, exit_code = ?5, finished_at = ?6"
-        " WHERE job_id = ?1 AND finished_at = 0",
-        "isssii", id, state, reason, message, exit_code, now);
+    return attempt_end(db, id, state, reason, message, exit_code, now, err);
 }
 
 int store_job_request_stop(Db *db, int64_t id, const char *reason, Err *err) {

@@ -142,7 +142,8 @@ int store_job_next_expiry(Db *db, int64_t *ret, Err *err) {
                         "");
 }
 
-int store_job_requeue(Db *db, int64_t id, int64_t attempt, const char *reason, int64_t now, Err *err) {
+int store_job_requeue(Db *db, int64_t id, int64_t attempt, const char *reason, const char *message,
+                      int64_t now, Err *err) {
     _cleanup_talloc_ LaneKey *lane = NULL;
     int r = rows_one(db, NULL, sizeof(LaneKey), lane_fill_key, "job", &lane, err,
                      "UPDATE job SET state = 'queued', queued_at = ?3, runner_id = 0, lease_until = 0,"
@@ -157,10 +158,7 @@ int store_job_requeue(Db *db, int64_t id, int64_t attempt, const char *reason, i
         r = lane_enter(db, *lane, err);
     if (r < 0)
         return r;
-    return db_exec(db, NULL, err,
-                   "UPDATE attempt SET state = 'failed', reason = ?3, finished_at = ?4 WHERE job_id = ?1 AND "
-                   "number = ?2",
-                   "iisi", id, attempt, reason, now);
+    return attempt_end(db, id, "failed", reason, message, -1, now, err);
 }
 
 int store_job_leases_extend(Db *db, int64_t until, Err *err) {

@@ -23,3 +23,7 @@ _must_check_ int rows_all(Db *db, const void *mem, size_t size, RowFill fill, vo
     })
 /* A text column, copied; "" for null. */
 const char *row_text(DbStmt *st, int column, const void *mem);
+
+/* The job's attempt that has not ended does, with those of its steps that run. */
+_must_check_ int attempt_end(Db *db, int64_t job, const char *state, const char *reason, const char *message,
+                             int64_t exit_code, int64_t now, Err *err);

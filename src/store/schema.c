@@ -490,6 +490,12 @@ static const char deleted_repositories[] =
     "ALTER TABLE project ADD COLUMN deleted_at INTEGER NOT NULL DEFAULT 0;"
     "CREATE INDEX project_deleted ON project (id) WHERE deleted_at > 0;";
 
+/* No step runs in an attempt that has ended. */
+static const char ended_steps[] =
+    "UPDATE step SET state = CASE WHEN a.state = 'cancelled' THEN a.state ELSE 'failed' END,"
+    " finished_at = a.finished_at FROM attempt AS a WHERE step.state = 'running'"
+    " AND a.job_id = step.job_id AND a.number = step.attempt AND a.finished_at > 0;";
+
 const DbMigration store_migrations[] = {
     {.version = 1, .name = "foundation", .sql = foundation},
     {.version = 2, .name = "session parents", .sql = session_parents},
@@ -507,5 +513,6 @@ const DbMigration store_migrations[] = {
     {.version = 14, .name = "signatures", .sql = signatures},
     {.version = 15, .name = "retry counts", .sql = retry_counts},
     {.version = 16, .name = "deleted repositories", .sql = deleted_repositories},
+    {.version = 17, .name = "ended steps", .sql = ended_steps},
 };
 const size_t store_migration_count = ELEMENTS(store_migrations);

@@ -307,8 +307,8 @@ _must_check_ int store_job_end(Db *db, int64_t id, int64_t attempt, const char *
                                const char *message, int64_t exit_code, int64_t now, Err *err);
 _must_check_ int store_job_queue(Db *db, int64_t id, int64_t now, Err *err); /* blocked → queued */
 /* running at this attempt → queued again; the reason "lost" counts as one of its losses. */
-_must_check_ int store_job_requeue(Db *db, int64_t id, int64_t attempt, const char *reason, int64_t now,
-                                   Err *err);
+_must_check_ int store_job_requeue(Db *db, int64_t id, int64_t attempt, const char *reason,
+                                   const char *message, int64_t now, Err *err);
 /* running at this attempt, which has failed → blocked, one retry more and no losses. */
 _must_check_ int store_job_retry(Db *db, int64_t id, int64_t attempt, const char *reason, const char *message,
                                  int64_t exit_code, int64_t now, Err *err);

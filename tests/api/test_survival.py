@@ -156,18 +156,34 @@ def test_server_and_runner_killed_together_lose_nothing(real, tmp_path):
 
 
 def test_a_killed_job_process_is_a_lost_attempt_and_leaves_nothing_behind(start_pelton, tmp_path):
-    real = start_pelton("--allow-executor", "shell", "--lease", "3s")
+    real = start_pelton("--allow-executor", "shell")
     files, stop = long_job(tmp_path)
     number = real.push("long", files)[1].build
     wait_for("lines", lambda: log_size(real, number))
+    wait_for("its step", lambda: real.build(number)["jobs"][0]["steps"])
     first = {pid for pid, command in real.processes().items() if "the end after" in command or command == "sleep 0.02"}
     job = process_of(real, "pelton job")
     os.kill(job, signal.SIGKILL)
     wait_for("second attempt", lambda: real.build(number)["jobs"][0]["attempt"] == 2, timeout=60)
+    lost = real.client.get(f"/api/builds/{number}/attempts")["attempts"][0]
+    assert (lost["status"], lost["reason"], lost["message"]) == ("failed", "lost", "its job process was killed by SIGKILL"), lost
+    assert [step["status"] for step in lost["steps"]] == ["failed"] and lost["steps"][0]["finished_at"]
     wait_for("end of the first one's steps", lambda: not any(processes.alive(pid) for pid in first))
     stop.touch()
     real.wait_build(number, "success")
     assert_no_hole(real.log(number))
+
+
+def test_a_job_whose_process_was_killed_after_a_cancel_is_cancelled_and_no_step_of_it_runs(start_pelton, tmp_path):
+    real = start_pelton("--allow-executor", "shell", "--cancel-grace", "10m")
+    number = real.push("deaf", {".pelton.yml": "jobs: {a: {runs-on: {executor: shell}, checkout: false, steps: "
+                                               "[\"trap : TERM; echo on; while :; do sleep 0.02 || :; done\"]}}\n"})[1].build
+    wait_for("its step", lambda: "\non\n" in real.log(number) and real.build(number)["jobs"][0]["steps"])
+    real.api("POST", f"/api/builds/{number}/cancel", expect=200)
+    os.kill(process_of(real, "pelton job"), signal.SIGKILL)
+    job = real.wait_build(number, "cancelled")["jobs"][0]
+    assert job["message"] == "it was to stop when its job process was killed by SIGKILL"
+    assert [step["status"] for step in job["steps"]] == ["cancelled"] and job["steps"][0]["finished_at"]
 
 
 def lease_of(server):

@@ -308,10 +308,12 @@ class Check:
     def _log(self, what, build, job, plan):
         if not job["attempt"]:
             return
+        if any(step["status"] == "running" for step in job["steps"]):
+            self.wrong(RESULT, f"{what}: it is {job['status']}, and a step of it runs")
         log = self.facts.log(build["id"], job["name"])
         if len(log) != job["log_size"]:
             self.wrong(HOLE, f"{what}: its log has {len(log)} bytes, it is told to have {job['log_size']}")
-        lost = job["reason"] == "lost" or "its runner was lost" in job["message"]  # nobody has told of its steps' ends
+        lost = job["reason"] == "lost" or "it was to stop when its " in job["message"]  # nobody has told of its steps' ends
         if lost or job["status"] == "cancelled" and not job["steps"]:
             problem = self._torn(job, job["attempt"], build, plan)
             if problem:
@@ -321,7 +323,7 @@ class Check:
         steps = [step for step in job["steps"] if step["status"] != "skipped"]
         for step in steps:
             # of an append that failed the server may have kept a part
-            open_end = step["status"] == "running" or (cut and step is steps[-1])
+            open_end = cut and step is steps[-1]
             end = len(log) if open_end else step["log_end"]
             data = log[step["log_start"]:end]
             self._slice(what, build, job, plan.steps[step["position"]], step, OUR_END.sub(b"", data) if open_end else data)

@@ -257,6 +257,8 @@ static void render_job(HttpRequest *req, JsonWriter *w, const ClaimedJob *c) {
     jw_str(w, "schedule", c->build->schedule);
     if (!str_empty(c->build->pull))
         jw_raw(w, "pull_request", c->build->pull, strlen(c->build->pull));
+    if (c->build->untrusted)
+        jw_bool(w, "untrusted", true);
     render_repository(req, w, c->project);
     jw_raw(w, "env", c->build->env, strlen(c->build->env));
     jw_raw(w, "spec", c->job.spec, strlen(c->job.spec));

@@ -187,6 +187,20 @@ def test_one_that_has_finished_is_approved_for_what_repeats_it(bench):
     assert lease_all(runner)["s"]["secrets"] == {"TOKEN": "hunter22-and-more"}
 
 
+def test_a_runner_is_told_that_a_job_is_not_trusted(bench):
+    runner = bench.runner()
+    work, number = forked(bench)
+    job = lease_all(runner)["t"]
+    assert job["untrusted"] is True
+    runner.finish(job)
+    bench.api("POST", f"/api/builds/{number}/approve", expect=200)
+    job = lease_all(runner)["s"]
+    assert "untrusted" not in job
+    runner.finish(job)
+    asked(bench, work, source="feature", fork=False)
+    assert "untrusted" not in lease_all(runner)["t"]
+
+
 def test_it_is_the_commit_that_is_approved_the_next_one_is_not(bench):
     work, number = forked(bench)
     bench.api("POST", f"/api/builds/{number}/approve", expect=200)

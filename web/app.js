@@ -549,7 +549,7 @@ function buildHead(build, refresh) {
         el("span", { class: "dim", "data-took": running }, took(build))),
       el("div", { class: "actions" }, ended && bad ? again("Run what failed", "failed") : null,
         ended ? again("Run again", "all") : null,
-        build.untrusted && !ENDED.has(build.status)
+        build.untrusted
           ? act("Approve", "approve", { title: "It is from a fork: look at what it changes first. Its jobs may have secrets then." })
           : null,
         ENDED.has(build.status) ? null : act("Cancel", "cancel", { class: "danger" })),

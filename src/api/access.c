@@ -163,6 +163,8 @@ static int revoke_token(HttpRequest *req, Err *err) {
         r = auth_revoke(api_of(req)->builds->db, id, err);
     if (r < 0)
         return r;
+    /* what waits with it looks again, and ends */
+    bus_publish(api_of(req)->builds->bus, BUS_QUEUE, 0);
     http_reply_empty(req, 204);
     return 0;
 }

@@ -257,6 +257,8 @@ static void render_job(HttpRequest *req, JsonWriter *w, const ClaimedJob *c) {
     jw_str(w, "schedule", c->build->schedule);
     if (!str_empty(c->build->pull))
         jw_raw(w, "pull_request", c->build->pull, strlen(c->build->pull));
+    if (c->build->untrusted)
+        jw_bool(w, "untrusted", true);
     render_repository(req, w, c->project);
     jw_raw(w, "env", c->build->env, strlen(c->build->env));
     jw_raw(w, "spec", c->job.spec, strlen(c->job.spec));
@@ -353,6 +355,12 @@ static int answer_or_wait(HttpRequest *req, const LeaseCall *call, const Claimed
     return 0;
 }
 
+/* Whoever waits was let in by a token that was good when it came. */
+static int check_token(HttpRequest *req, Err *err) {
+    return http_still_allowed(req) ? 0
+                                   : err_set(err, ERR_UNAUTHORIZED, "the token has expired or was revoked");
+}
+
 static int lease(HttpRequest *req, Err *err) {
     Api *api = api_of(req);
     LeaseCall call = {0};
@@ -368,7 +376,9 @@ static int lease(HttpRequest *req, Err *err) {
     if (!queue_enter(api->queue, call.runner.id, http_waiter(req), &bears))
         return err_set(err, ERR_CONFLICT, "a newer call of this runner has come: it may hold one at a time");
     mark = queue_mark(api->queue);
-    r = keep_up(req, &call, &stops, &stop_count, err);
+    r = check_token(req, err);
+    if (r >= 0)
+        r = keep_up(req, &call, &stops, &stop_count, err);
     if (r >= 0 && http_peer_gone(req))
         r = err_set(err, ERR_CANCELLED, "the runner has hung up");
     if (r >= 0)

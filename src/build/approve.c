@@ -1,5 +1,6 @@
 /* Builds from somebody else's fork: some of their jobs wait until somebody who may push here has looked at
- * the commit. They stay blocked with no need left; all others run. */
+ * the commit. They stay blocked with no need left; all others run. One that has finished (what it lacked may
+ * have been its end) is approved for what repeats it. */
 #include "build/state.h"
 
 #include "base/json.h"
@@ -40,16 +41,11 @@ static int approve(Tx *tx, int64_t id, const char *by, Err *err) {
         return r;
     if (!build->untrusted)
         return err_set(err, ERR_CONFLICT, "build %" PRId64 " is not from a fork: it needs no approval", id);
-    if (build->finished_at)
-        return err_set(err, ERR_CONFLICT,
-                       "build %" PRId64 " has finished: run it again (pelton rerun %" PRId64
-                       "), and approve that one",
-                       id, id);
     r = store_build_approve(tx->b->db, id, by, err);
     build->untrusted = false;
     if (r >= 0)
         r = tx_event(tx, "updated", id, build->state, err);
-    return r < 0 || build->held ? r : state_build_begin(tx, build, err);
+    return r < 0 || build->held || build->finished_at ? r : state_build_begin(tx, build, err);
 }
 
 int build_approve(Builds *b, int64_t build_id, const char *by, Err *err) {

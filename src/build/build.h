@@ -276,8 +276,9 @@ _must_check_ int build_workspaces_remove(Builds *b, int64_t build_id, Err *err);
 _must_check_ int build_cancel(Builds *b, int64_t build_id, const char *by, Err *err);
 
 /* ---- approval ---- */
-/* A build from a fork is trusted from now on: its jobs that waited for that go on. by: who says so. Once more
- * changes nothing. ERR_CONFLICT: it is not from a fork, or has finished. */
+/* A build from a fork is trusted from now on: its jobs that waited for that go on, and what repeats it is
+ * trusted too; for that one that has finished is approved. by: who says so. Once more changes nothing.
+ * ERR_CONFLICT: it is not from a fork. */
 _must_check_ int build_approve(Builds *b, int64_t build_id, const char *by, Err *err);
 
 /* ---- leases that end, and what is due ---- */

@@ -316,6 +316,10 @@ static int cancel_run(Cli *cli, void *arg, Err *err) {
 
 /* ---- build approve ---- */
 
+static bool is_over(const char *status) {
+    return !str_eq(status, "queued") && !str_eq(status, "running");
+}
+
 static int approve_run(Cli *cli, void *arg, Err *err) {
     _cleanup_json_ json_t *answer = NULL;
     int64_t id;
@@ -328,7 +332,12 @@ static int approve_run(Cli *cli, void *arg, Err *err) {
         return r;
     if (cli->json)
         return cli_print_json(cli, answer, err);
-    cli_note(cli, "build %" PRId64 " is approved: what waited for that goes on", id);
+    if (is_over(field_text(cli->mem, answer, "status")))
+        cli_note(cli,
+                 "build %" PRId64 " is approved; it has finished: pelton rerun %" PRId64 " runs it again", id,
+                 id);
+    else
+        cli_note(cli, "build %" PRId64 " is approved: what waited for that goes on", id);
     return CLI_DONE;
 }
 
@@ -389,7 +398,9 @@ const Command command_build_approve = {
     .about =
         "A fork's jobs that name secrets, build images or run outside the sandbox wait for this. Look first "
         "at\n"
-        "what the commit changes, its pipeline file too. It holds for this build and what repeats it.",
+        "what the commit changes, its pipeline file too. It holds for this build and what repeats it: one "
+        "that\n"
+        "has finished without is approved, and run again (pelton rerun BUILD).",
     .examples = approve_examples,
     .min_args = 1,
     .max_args = 1,

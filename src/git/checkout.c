@@ -98,16 +98,27 @@ static int write_files(const GitCheckout *c, int log_fd, Err *err) {
     return run_in_workspace(c, argv, env, log_fd, &tail, err);
 }
 
+/* Whether the server was asked for what it shows to nobody without a token. */
+static bool server_refused(const GitCheckout *c, const Buf *said) {
+    _cleanup_talloc_ char *words =
+        mem_printf(NULL, "Authentication failed for '%.*s/", (int)git_origin_len(c->url), c->url);
+
+    return strstr(buf_str(said), words) != NULL;
+}
+
+/* The commit says what they are, and may name any repository of the server: the token reads them all. */
 static int update_submodules(const GitCheckout *c, Err *err) {
     static const char *const argv[] = {"git", "submodule", "update", "--init", "--recursive", NULL};
     _cleanup_talloc_ GitEnv *env = git_env_new(NULL);
     _cleanup_buf_ Buf tail = BUF_INIT;
     int r;
 
-    r = git_env_server(env, c->url, c->token, err);
+    r = git_env_server(env, c->url, c->withheld ? NULL : c->token, err);
     if (r < 0)
         return r;
     r = run_in_workspace(c, argv, env, c->log_fd, &tail, err);
+    if (r < 0 && c->withheld && server_refused(c, &tail))
+        return err_set(err, ERR_FORBIDDEN, "submodules: %s", c->withheld);
     return r < 0 ? git_transfer_error(&tail, "submodules", err) : 0;
 }
 

@@ -113,6 +113,7 @@ typedef struct GitCheckout {
     const char *mirror;    /* without borrow: folder of the local mirror, created and updated under a lock */
     const char *workspace; /* an empty folder */
     const char *commit;    /* exactly this one */
+    const char *withheld;  /* not NULL: submodules come without the token; why, for those that need it */
     bool drop_user;        /* run the checkout as uid/gid, which owns the workspace */
     uid_t uid;
     gid_t gid;  /* as root also the mirror's, drop_user or not */
@@ -120,5 +121,6 @@ typedef struct GitCheckout {
 } GitCheckout;
 /* Writes .git by hand (objects borrowed by alternates), checks out the commit, then the submodules when
  * .gitmodules is there (http and https only; relative ones from the server). ERR_NOT_FOUND when the commit is
- * not in the repository; ERR_UNAVAILABLE when the server cannot be reached. */
+ * not in the repository; ERR_UNAVAILABLE when the server cannot be reached; ERR_FORBIDDEN and `withheld` for
+ * a submodule of the server that needs the token. */
 _must_check_ int git_checkout(const GitCheckout *c, Err *err);

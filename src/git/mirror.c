@@ -54,17 +54,21 @@ int git_transfer_error(const Buf *said, const char *what, Err *err) {
     return err_wrap(err, "%s", what);
 }
 
-int git_env_server(GitEnv *env, const char *url, const char *token, Err *err) {
+size_t git_origin_len(const char *url) {
     const char *host = str_after(url, "http://") ? str_after(url, "http://") : str_after(url, "https://");
 
-    if (!host || !*host)
+    return host && *host ? (size_t)(host - url) + strcspn(host, "/") : 0;
+}
+
+int git_env_server(GitEnv *env, const char *url, const char *token, Err *err) {
+    size_t origin = git_origin_len(url);
+
+    if (!origin)
         return err_set(err, ERR_INVALID, "the server's address is not http:// or https://");
     git_env_network(env);
     if (!str_empty(token))
-        git_env_config(
-            env,
-            mem_printf(env, "http.%.*s/.extraHeader", (int)((size_t)(host - url) + strcspn(host, "/")), url),
-            mem_printf(env, "Authorization: Bearer %s", token));
+        git_env_config(env, mem_printf(env, "http.%.*s/.extraHeader", (int)origin, url),
+                       mem_printf(env, "Authorization: Bearer %s", token));
     return 0;
 }
 

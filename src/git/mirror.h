@@ -12,6 +12,8 @@ _must_check_ int git_mirror_update(const GitCheckout *c, Err *err);
 /* 1: the commit is in the repository, 0: not. */
 _must_check_ int git_has_commit(const char *repo, const char *commit, Err *err);
 
+/* The length of url's beginning "http://host:port" or "https://…"; 0: it has none. */
+size_t git_origin_len(const char *url);
 /* For a process that talks to the server at url: network settings, and the token as a header for that server
  * alone. ERR_INVALID unless it is http or https. */
 _must_check_ int git_env_server(GitEnv *env, const char *url, const char *token, Err *err);

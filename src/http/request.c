@@ -263,6 +263,12 @@ int http_body_json(HttpRequest *req, bool optional, json_t **ret, Err *err) {
     return r;
 }
 
+bool http_still_allowed(HttpRequest *req) {
+    const HttpServerOptions *o = &req->server->options;
+
+    return !o->still || !req->route->roles || o->still(o->arg, req);
+}
+
 bool http_peer_gone(const HttpRequest *req) {
     struct pollfd p = {.events = POLLRDHUP};
 

@@ -88,8 +88,9 @@ typedef struct HttpServerOptions {
      * wants a challenge of its own: http_add_header(req, "WWW-Authenticate", "Basic …") before returning
      * replaces ours. */
     int (*authorize)(void *arg, HttpRequest *req, const HttpRoute *route, Err *err);
-    /* Called before a stream of such a route sends more, on the loop's thread, so it must be quick. False:
-     * the stream is cut off. NULL: it goes on. */
+    /* Whether what authorize has said of the request holds as before. Called before a stream of such a route
+     * sends more, on the loop's thread, so it must be quick: false cuts the stream off; and for
+     * http_still_allowed. NULL: it does. */
     bool (*still)(void *arg, HttpRequest *req);
     /* A handler has answered, and not with an error; not called for streams, for GET, nor for routes that
      * promise nothing. On its thread: a worker (http_may_block) waits until what the answer promises holds;
@@ -211,6 +212,9 @@ bool http_timed_out(const HttpRequest *req);
 /* What http_wait gave when this request waited before; NULL in its handler's first run. To compare: no
  * reference. */
 const HttpWaiter *http_waiter(const HttpRequest *req);
+/* Whether the request may still do what it was let in for (HttpServerOptions.still): a handler that has
+ * waited asks before it does anything, for meanwhile its token may have expired or been revoked. */
+bool http_still_allowed(HttpRequest *req);
 /* Whether the peer has closed the connection (worth asking before handing it something precious). */
 bool http_peer_gone(const HttpRequest *req);
 

@@ -227,18 +227,12 @@ static int64_t stream_patience(const HttpStream *st) {
     return st->ended ? st->server->options.idle_timeout_us : st->keepalive_us;
 }
 
-static bool is_still_allowed(HttpStream *st) {
-    const HttpServerOptions *o = &st->server->options;
-
-    return !o->still || !st->req->route->roles || o->still(o->arg, st->req);
-}
-
 /* Asks the source while the socket takes what it gives. False: the stream is over and closed. */
 static bool stream_pump(HttpStream *st) {
     Buf *out = &st->server->piece;
     int turns = 0, more = 1;
 
-    if (!st->ended && !is_still_allowed(st)) {
+    if (!st->ended && !http_still_allowed(st->req)) {
         stream_close(st, false);
         return false;
     }

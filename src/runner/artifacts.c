@@ -7,8 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define RELEASE_PATH ".pelton/release.tar.zst"
-#define SUMMARY_PATH ".pelton/" EXECUTOR_SUMMARY
+#define OUR_PATHS ".pelton/"
+#define RELEASE_PATH OUR_PATHS "release.tar.zst"
+#define SUMMARY_PATH OUR_PATHS EXECUTOR_SUMMARY
 #define SAYINGS_MAX 20
 
 /* What is said of a file beside its path. */
@@ -54,10 +55,19 @@ static int put(Upload *u, const char *path, const Kept *kept, int fd, Err *err) 
     return 0;
 }
 
+/* What keeps it from being stored; NULL: nothing does. By paths of ours we know what we have made ourselves:
+ * workspaces above all, which are unpacked outside of sandboxes. */
+static const char *why_not(const WalkFile *file) {
+    if (str_after(file->path, OUR_PATHS))
+        return "below " OUR_PATHS ", where Pelton keeps its own";
+    if (S_ISREG(file->mode))
+        return NULL;
+    return S_ISLNK(file->mode) ? "a symbolic link" : "not a regular file";
+}
+
 static void refuse(Upload *u, const WalkFile *file) {
     if (u->refused++ < SAYINGS_MAX)
-        job_say(u->j, "artifacts: %s is %s: left out", file->path,
-                S_ISLNK(file->mode) ? "a symbolic link" : "not a regular file");
+        job_say(u->j, "artifacts: %s is %s: left out", file->path, why_not(file));
 }
 
 static int put_one(Upload *u, int root, const WalkFile *file, const Kept *kept, Err *err) {
@@ -84,7 +94,7 @@ static int put_artifact(Upload *u, const JobArtifact *artifact, Err *err) {
         kept.mode = file->mode;
         if (artifact ? !walk_match(artifact->paths, file->path) : !walk_match_build_server(file->path))
             continue;
-        if (S_ISREG(file->mode))
+        if (!why_not(file))
             r = put_one(u, root, file, &kept, err);
         else
             refuse(u, file);

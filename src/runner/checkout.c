@@ -80,6 +80,19 @@ static int follow_to_success(JobProcess *j, const GitCheckout *wanted, Err *err)
     }
 }
 
+/* Who may not push here must not read what our token reads. */
+static const char *withheld(const JobProcess *j) {
+    const long long build = j->spec->build;
+
+    return j->spec->untrusted
+               ? mem_printf(
+                     j->mem,
+                     "one of this server is not fetched for a build from a fork before it is approved: "
+                     "pelton build approve %lld, then pelton rerun %lld",
+                     build, build)
+               : NULL;
+}
+
 int checkout_run(JobProcess *j, Err *err) {
     const char *borrow = borrowable(j);
     const char **read_only = mem_array(j->mem, const char *, 2);
@@ -90,6 +103,7 @@ int checkout_run(JobProcess *j, Err *err) {
         .mirror = mem_printf(j->mem, "%s/mirrors/%lld.git", j->host->o.dir, (long long)j->spec->project_id),
         .workspace = j->workspace,
         .commit = j->spec->commit,
+        .withheld = withheld(j),
         .drop_user = j->run.drop_user,
         .uid = j->run.uid,
         .gid = j->run.gid,

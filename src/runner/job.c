@@ -203,6 +203,17 @@ static int share(JobProcess *j, Err *err) {
     return 0;
 }
 
+/* What an engine has is from everybody's jobs, and from registries with everybody's logins: who may not push
+ * here has of it what a registry gives to anybody. */
+static void ask_registries(JobProcess *j) {
+    if (!j->spec->untrusted || !*j->run.container.image)
+        return;
+    if (!str_eq(j->run.container.pull, "always"))
+        job_say(j, "a build from a fork that is not approved has its images from their registries: pull is "
+                   "\"always\"");
+    j->run.container.pull = "always";
+}
+
 /* Scripts of a containerised job without an image are sandboxed. */
 static void fill_run(JobProcess *j) {
     const RunnerOptions *o = &j->host->o;
@@ -230,6 +241,7 @@ static void fill_run(JobProcess *j) {
         .container = j->spec->container,
     };
     j->run.container.registry_login = spec_variable(j->spec, EXECUTOR_LOGIN);
+    ask_registries(j);
 }
 
 static int prepare_executor(JobProcess *j, Err *err) {

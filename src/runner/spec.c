@@ -537,6 +537,8 @@ static int read_job(const json_t *from, const void *mem, JobSpec *job, Err *err)
     if (r == 0)
         r = read_pull(from, mem, job, err);
     if (r == 0)
+        r = json_opt_bool(from, "untrusted", &job->untrusted, err);
+    if (r == 0)
         r = json_opt_object(from, "spec", &spec, err);
     if (r == 0)
         r = spec ? read_spec(spec, mem, job, err) : err_set(err, ERR_INVALID, "field \"spec\": is missing");

@@ -61,6 +61,7 @@ typedef struct JobSpec {
     const char *name, *project, *commit, *ref, *branch, *event, *schedule, *build_url; /* never NULL */
     const char *target;                           /* of a pull request; "" */
     int64_t pull_number;                          /* 0: it is none */
+    bool untrusted;                               /* from a fork, and nobody has approved it */
     const char *repository_url, *repository_path; /* NULL: none */
     int64_t project_id;
     Env env;         /* the specification's, then the job's */

@@ -168,14 +168,37 @@ def test_only_who_may_push_may_approve(bench):
     assert "approved by bob" in message(bench.api("POST", f"/api/builds/{number}/approve", expect=200))  # once more changes nothing
 
 
-def test_what_needs_no_approval_or_has_ended_cannot_get_one(bench):
-    work, number = forked(bench)
+def test_what_needs_no_approval_cannot_get_one(bench):
+    work, _ = forked(bench)
     trusted = ask(bench, work, source="feature", fork=False).json["id"]
     assert "not from a fork" in message(bench.api("POST", f"/api/builds/{trusted}/approve", expect=409))
-    bench.api("POST", f"/api/builds/{number}/cancel", expect=200)
-    assert f"pelton rerun {number}" in message(bench.api("POST", f"/api/builds/{number}/approve", expect=409))
     bench.api("POST", "/api/builds/999999/approve", expect=404)
     bench.run("build", "approve", trusted, expect=None)
+
+
+def test_one_that_has_finished_is_approved_for_what_repeats_it(bench):
+    runner = bench.runner()
+    _, number = forked(bench)
+    bench.api("POST", f"/api/builds/{number}/cancel", expect=200)
+    assert "approved by admin" in message(bench.api("POST", f"/api/builds/{number}/approve", expect=200))
+    assert runner.lease()["jobs"] == [] and bench.build(number)["status"] == "cancelled"
+    again = bench.client.post(f"/api/builds/{number}/rerun", {})["id"]
+    assert bench.build(again)["untrusted"] is False
+    assert lease_all(runner)["s"]["secrets"] == {"TOKEN": "hunter22-and-more"}
+
+
+def test_a_runner_is_told_that_a_job_is_not_trusted(bench):
+    runner = bench.runner()
+    work, number = forked(bench)
+    job = lease_all(runner)["t"]
+    assert job["untrusted"] is True
+    runner.finish(job)
+    bench.api("POST", f"/api/builds/{number}/approve", expect=200)
+    job = lease_all(runner)["s"]
+    assert "untrusted" not in job
+    runner.finish(job)
+    asked(bench, work, source="feature", fork=False)
+    assert "untrusted" not in lease_all(runner)["t"]
 
 
 def test_it_is_the_commit_that_is_approved_the_next_one_is_not(bench):

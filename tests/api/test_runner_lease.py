@@ -1,7 +1,9 @@
 """docs/runner-protocol.md: who runs a job, for how long, and how it is told to stop."""
 
+import contextlib
 import http.client
 import os
+import sqlite3
 import time
 
 import pytest
@@ -331,8 +333,51 @@ def test_an_unknown_build_cannot_be_cancelled(bench):
     bench.api("POST", "/api/builds/999999/cancel", expect=404)
 
 
+def token_of(bench, runner):
+    return next(t for t in bench.client.get("/api/tokens")["tokens"] if t["name"] == f"runner {runner.name}")
+
+
+def refused_later(runner, wait=60):
+    """A lease call that waits, and is to end with 401."""
+    body = {**runner.facts(), "wait": wait}
+    return Later(lambda: runner.client.call("POST", "/api/runner/lease", body, expect=401, timeout=90))
+
+
+def wait_until_seen(bench, runner):
+    """It has called; what follows in its call is to wait."""
+    wait_for("call", lambda: any(r["last_seen"] for r in bench.client.get("/api/runners")["runners"] if r["id"] == runner.id))
+
+
 def test_a_runners_revoked_token_ends_its_lease_calls(bench):
     runner = FakeRunner(bench.server, bench.name())
-    number = next(t["id"] for t in bench.client.get("/api/tokens")["tokens"] if t["name"] == f"runner {runner.name}")
-    bench.client.delete(f"/api/tokens/{number}", expect=204)
+    bench.client.delete(f"/api/tokens/{token_of(bench, runner)['id']}", expect=204)
     runner.client.call("POST", "/api/runner/lease", runner.facts(), expect=401)
+
+
+def test_a_lease_call_that_waits_ends_when_its_token_is_revoked(bench):
+    """Nothing else ends it: it would be held for ten seconds, and answered 200."""
+    runner = bench.runner()
+    later = refused_later(runner)
+    wait_until_seen(bench, runner)
+    bench.client.delete(f"/api/tokens/{token_of(bench, runner)['id']}", expect=204)
+    later.result(timeout=5)
+    number = bench.build_of()
+    assert state_of(bench, number) == "queued"
+    assert bench.runner().take()["attempt"] == 1
+
+
+def test_a_lease_call_whose_token_expires_while_it_waits_gets_no_job_and_keeps_it_from_nobody(bench):
+    """The job wakes the call that has waited longest: it is refused, and the next one has the job."""
+    runner, other = bench.runner(), bench.runner()
+    with contextlib.closing(sqlite3.connect(bench.state / "pelton.db", timeout=30)) as db, db:
+        db.execute("UPDATE token SET expires_at = ? WHERE id = ?",
+                   (int((time.time() + 2 * SLOWER) * 1e6), token_of(bench, runner)["id"]))
+    later = refused_later(runner)
+    wait_until_seen(bench, runner)
+    next_one = other.lease_later()
+    wait_until_seen(bench, other)
+    wait_for("expiry", lambda: token_of(bench, runner)["status"] == "expired")
+    number = bench.build_of()
+    later.result()
+    job = next_one.result()["jobs"][0]
+    assert (job["build"], job["attempt"]) == (number, 1)

@@ -105,6 +105,26 @@ jobs:
     assert "made\nhello\n" in server.log(push.build)
 
 
+@pytest.mark.parametrize("by", ["name", "id"])
+def test_a_fork_has_no_image_that_only_the_engine_has_until_it_is_approved(server, engine, by):
+    """As another's job has built it, or has pulled it with a login; no registry is there."""
+    name = "127.0.0.1:1/private:1"
+    engine.run("tag", IMAGE, name)
+    if by == "id":
+        name = engine.run("images", "-q", name).stdout.strip().split(":")[-1][:12]
+    pipeline = f"jobs: {{a: {{image: {{name: '{name}', pull: never}}, steps: [echo I am in]}}}}\n"
+    work, push = server.push("hello", {".pelton.yml": pipeline})
+    server.wait_build(push.build, "success")
+    number = work.push("HEAD:refs/pull/7/head", "-o", "fork").build
+    server.wait_build(number, "failed")
+    log = server.log(number)
+    assert "has its images from their registries" in log and "I am in" not in log
+    server.run("build", "approve", number)
+    again = server.client.post(f"/api/builds/{number}/rerun", {})["id"]
+    server.wait_build(again, "success")
+    assert "I am in\n" in server.log(again)
+
+
 def test_a_container_s_job_outlives_a_restart_of_the_server(server, engine):
     _, push = server.push("hello", {".pelton.yml": f"""
 jobs:

@@ -2,6 +2,8 @@
 
 import sqlite3
 
+import pytest
+
 from lib.wait import wait_for
 
 SAY = """jobs:
@@ -224,6 +226,70 @@ def test_a_forks_file_sends_nobody_anything(pelton):
         noted = {number for (number,) in db.execute("SELECT build_id FROM notice")}
     db.close()
     assert ours in noted and theirs not in noted
+
+
+# ---- submodules
+
+SECRET = "only for those who may read priv"
+ASKING = {".pelton.yml": "on: {push: , pull_request: }\njobs: {t: {steps: ['git --git-dir=.git/modules/m show origin/main:secret.txt']}}\n"}
+
+
+def with_submodule(pelton, url="../priv.git"):
+    """A working copy, on branch feature, whose submodule is the first commit of priv; the second one has the secret."""
+    private = pelton.work("priv", {"plain.txt": "1"})
+    first = private.head()
+    private.push()
+    private.commit({"secret.txt": SECRET})
+    private.push()
+    work = pelton.work("fk", {"f": "1"})
+    work.push()
+    work.git("switch", "-q", "-c", "feature")
+    work.write({".gitmodules": f'[submodule "m"]\n\tpath = m\n\turl = {url}\n', **ASKING})
+    work.git("add", "-A")
+    (work.path / "m").mkdir()
+    work.git("update-index", "--add", "--cacheinfo", f"160000,{first},m")
+    work.git("commit", "-qm", "submodule")
+    return work
+
+
+@pytest.mark.parametrize("url", ["../priv.git", "{}/git/priv.git"], ids=["relative", "whole"])
+def test_a_fork_reads_no_other_repository_by_a_submodule_until_it_is_approved(pelton, url):
+    work = with_submodule(pelton, url.format(pelton.url))
+    number = pull(work, "fork", "target=main").build
+    job = pelton.wait_build(number, "failed")["jobs"][0]
+    assert f"before it is approved: pelton build approve {number}, then pelton rerun {number}" in job["message"]
+    assert SECRET not in pelton.log(number) and "plt_" not in pelton.log(number)
+    assert f"pelton rerun {number}" in (told := pelton.run("build", "approve", number)).stdout + told.stderr
+    again = pelton.client.post(f"/api/builds/{number}/rerun", {})["id"]
+    assert pelton.wait_build(again, "success")["approved_by"] == "admin"
+    assert SECRET in pelton.log(again)
+
+
+def test_other_builds_have_their_submodules_by_the_runners_token(pelton):
+    work = with_submodule(pelton)
+    for number in (pull(work, "target=main").build, work.push("HEAD:main").build):
+        pelton.wait_build(number, "success")
+        assert SECRET in pelton.log(number)
+
+
+def test_a_forks_job_finds_neither_a_token_nor_another_repository(pelton):
+    pelton.work("priv", {"secret.txt": SECRET}).push()
+    assert (pelton.state / "repos" / "priv.git" / "HEAD").exists() and (pelton.state / "admin.token").exists()
+    look = f"""jobs:
+  t:
+    steps:
+      - "! grep -rlE 'plt_[A-Za-z0-9]{{20}}' .git $HOME /tmp /etc /proc/[0-9]*/environ /proc/[0-9]*/cmdline 2>/dev/null"
+      - "! ls {pelton.state}/repos/priv.git"
+      - "! cat {pelton.state}/admin.token {pelton.state}/hook.token"
+      - "! find / -xdev -name '*.token' -readable 2>/dev/null | grep ."
+      - "! git ls-remote {pelton.url}/git/priv.git </dev/null"
+      - "! git ls-remote {pelton.state}/repos/priv.git"
+      - git log -1
+"""
+    work = start(pelton, look)
+    number = pull(work, "fork").build
+    pelton.wait_build(number, "success")
+    assert SECRET not in pelton.log(number)
 
 
 # ---- caches

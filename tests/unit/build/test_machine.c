@@ -501,7 +501,7 @@ static void try_approve(Machine *m, const At *before) {
     say(m, "approve", -1, "");
     got = build_approve(&m->f->builds, m->build, "bob", &err);
     read_rows(m, &after);
-    HOLDS(m, before, &after, before->untrusted && !before->finished ? got >= 0 : got == -ERR_CONFLICT);
+    HOLDS(m, before, &after, before->untrusted ? got >= 0 : got == -ERR_CONFLICT);
     HOLDS(m, before, &after, got < 0 || !after.untrusted);
     for (int i = 0; i < m->model->jobs; i++)
         if (waits(m, before, i) && got >= 0)

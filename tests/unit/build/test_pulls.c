@@ -306,15 +306,27 @@ static void approval_leaves_what_waits_for_other_things(void **state) {
     assert_job(f, id, "secret", "queued");
 }
 
-static void only_a_forks_build_that_goes_on_can_be_approved(void **state) {
+static void only_a_forks_build_can_be_approved(void **state) {
     Fixture *f = *state;
-    int64_t trusted = tell(f, zero, push(f, plain), &own).id, id = fork_build(f, careful);
+    int64_t trusted = tell(f, zero, push(f, plain), &own).id;
 
     assert_int_equal(build_approve(&f->builds, trusted, "bob", &err), -ERR_CONFLICT);
     assert_int_equal(build_approve(&f->builds, 99, "bob", &err), -ERR_NOT_FOUND);
+}
+
+static void one_that_has_finished_is_approved_for_what_repeats_it_and_stays_what_it_was(void **state) {
+    Fixture *f = *state;
+    int64_t id = fork_build(f, careful);
+    RerunRequest request = {.build = id, .by = "ann"};
+    BuildOutcome again;
+
     OK(build_cancel(&f->builds, id, "", &err));
-    assert_int_equal(build_approve(&f->builds, id, "bob", &err), -ERR_CONFLICT);
-    assert_non_null(strstr(err.msg, "pelton rerun 2"));
+    OK(build_approve(&f->builds, id, "bob", &err));
+    assert_build(f, id, "cancelled");
+    assert_job(f, id, "secret", "cancelled");
+    OK(build_rerun(&f->builds, &request, f->mem, &again, &err));
+    assert_job(f, again.id, "secret", "queued");
+    assert_string_equal(build_of(f, again.id)->approved_by, "bob");
 }
 
 static void a_rerun_is_trusted_as_far_as_what_it_repeats(void **state) {
@@ -483,7 +495,8 @@ int main(void) {
         TEST(jobs_that_a_fork_hands_over_wait_as_its_files_do),
         TEST(approval_lets_them_go_on_once_and_names_who_gave_it),
         TEST(approval_leaves_what_waits_for_other_things),
-        TEST(only_a_forks_build_that_goes_on_can_be_approved),
+        TEST(only_a_forks_build_can_be_approved),
+        TEST(one_that_has_finished_is_approved_for_what_repeats_it_and_stays_what_it_was),
         TEST(a_rerun_is_trusted_as_far_as_what_it_repeats),
         TEST(a_forks_group_is_its_own),
         TEST(a_held_build_that_is_approved_has_its_turn_first),

@@ -231,6 +231,37 @@ static void submodules_by_relative_address_come_from_the_server_with_the_token(v
     assert_err(ERR_UNAUTHORIZED, git_checkout(&c, &f->err));
 }
 
+static void nothing_is_had_of(Fixture *f, const char *commit) {
+    GitCheckout c = checkout_of(f, commit);
+
+    c.withheld = "ask ann";
+    assert_err(ERR_FORBIDDEN, git_checkout(&c, &f->err));
+    assert_non_null(strstr(f->err.msg, "submodules: ask ann"));
+    assert_string_equal(run(f, "cat ws/vendor/lib/f ws/vendor/lib/deep/f 2>/dev/null || true"), "");
+}
+
+/* By its address on the server, relative or whole; what anybody may read is there. */
+static void no_submodule_has_a_token_that_is_withheld(void **state) {
+    Fixture *f = *state;
+    GitCheckout c;
+    char *commit;
+
+    use_local_remotes(f);
+    serving.locked = true;
+    nothing_is_had_of(f, push_with_submodule(f, "../lib.git"));
+    commit =
+        run(f,
+            "cd work; git config -f .gitmodules submodule.vendor/lib.url '%slib.git'; git commit -qam x; "
+            "git push -q ../hello.git main; git rev-parse HEAD",
+            serving.url);
+    nothing_is_had_of(f, commit);
+    serving.locked = false;
+    c = checkout_of(f, commit);
+    c.withheld = "ask ann";
+    assert_ok(f, git_checkout(&c, &f->err));
+    assert_string_equal(run(f, "cat ws/vendor/lib/deep/f"), "deep");
+}
+
 static void submodules_as_the_dropped_user(void **state) {
     Fixture *f = *state;
     GitCheckout c;
@@ -282,6 +313,7 @@ int main(void) {
         SERVED(what_is_fetched_comes_as_one_pack),
         SERVED(a_mirror_that_a_job_with_the_runners_rights_made_serves_the_dropped_user),
         SERVED(submodules_by_relative_address_come_from_the_server_with_the_token),
+        SERVED(no_submodule_has_a_token_that_is_withheld),
         SERVED(submodules_as_the_dropped_user),
         SERVED(submodules_from_elsewhere_than_the_web_are_refused),
     };

@@ -200,6 +200,19 @@ static void artifacts_are_stored_and_links_are_not(void **state) {
     world_clean();
 }
 
+static void nothing_of_a_job_is_taken_for_what_we_keep_ourselves(void **state) {
+    FakeJob *job;
+
+    world_start_runner();
+    job = world_finish(
+        world_job("shell", ONE("mkdir -p .pelton/workspace; echo 1 > .pelton/workspace/0.tar; echo 2 > a"),
+                  ",\"artifacts\":[\"**\",{\"name\":\"n\",\"paths\":[\".pelton/**\"]}]"));
+    assert_string_equal(buf_str(&job->artifacts), "a 2\n");
+    assert_non_null(strstr(buf_str(&job->log), ".pelton/workspace/0.tar is below .pelton/"));
+    assert_non_null(strstr(buf_str(&job->report), "\"state\":\"success\""));
+    world_clean();
+}
+
 static void the_build_servers_rule_leaves_sources_out(void **state) {
     FakeJob *job;
 
@@ -250,6 +263,7 @@ int main(int argc, char **argv) {
         TEST(a_step_that_listens_ends_by_itself_when_cancelled),
         TEST(a_stale_attempt_ends_without_a_word),
         TEST(artifacts_are_stored_and_links_are_not),
+        TEST(nothing_of_a_job_is_taken_for_what_we_keep_ourselves),
         TEST(the_build_servers_rule_leaves_sources_out),
         TEST(a_release_is_packed),
         TEST(jobs_run_beside_each_other),

@@ -35,7 +35,8 @@ static void a_whole_job_is_read(void **state) {
         mem,
         "{\"id\":7,\"attempt\":2,\"timeout\":8,\"build\":3,\"name\":\"test\",\"project\":{\"id\":5,\"name\":"
         "\"hello\"},"
-        "\"commit\":\"abc\",\"ref\":\"r\",\"branch\":\"b\",\"event\":\"push\",\"schedule\":\"nightly\","
+        "\"commit\":\"abc\",\"untrusted\":true,\"ref\":\"r\",\"branch\":\"b\",\"event\":\"push\","
+        "\"schedule\":\"nightly\","
         "\"env\":{\"A\":\"1\",\"B\":"
         "\"2\"},"
         "\"repository\":{\"url\":\"http://x\",\"path\":\"/"
@@ -52,6 +53,7 @@ static void a_whole_job_is_read(void **state) {
     assert_int_equal(s->id, 7);
     assert_int_equal(s->attempt, 2);
     assert_int_equal(s->project_id, 5);
+    assert_true(s->untrusted);
     assert_int_equal(s->timeout_us, 5); /* its own, before the server's default */
     assert_string_equal(s->repository_path, "/y");
     assert_string_equal(env_get(&s->env, "A"), "1");

@@ -242,7 +242,7 @@ static const LangKey cache_keys[] = {
     {"key", LANG_TEXT, offsetof(PipeCache, key), .required = true, .expected = "a key", .uses = EXPR_FILES,
      .also = "name id",
      .help = "What the cache is called. `npm-${{ hash('package-lock.json') }}`: another one when that file "
-             "changes."},
+             "changes (without such a file `hash()` is empty). Caches of one key keep the same paths."},
     {"restore", LANG_NAMES, offsetof(PipeCache, restore),
      .expected = "a beginning of a key or a list of them", .uses = EXPR_FILES, .unset = "only `key` itself",
      .also = "restore-keys restore_keys fallback_keys",

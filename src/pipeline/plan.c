@@ -1,6 +1,7 @@
 #include "pipeline/pipeline.h"
 
 #include "base/str.h"
+#include "pipeline/caches.h"
 #include "pipeline/download.h"
 #include "pipeline/include.h"
 #include "pipeline/on.h"
@@ -84,10 +85,13 @@ static void read_file(const char *text, size_t len, Changes *changes, PipeFile *
     whole = include_all(&r, root);
     r.scope.lacking = problems->lacking;
     lang_read(&r, &lang_file, whole, file);
+    if (!file->known && (whole->kind != YAML_MAPPING || !yaml_get(whole, "inputs")))
+        lang_inputs_take(&r, &(LangItems){0});
     if (problems->count == 0 && root->kind == YAML_MAPPING && !yaml_get(whole, "jobs") &&
         !yaml_get(whole, "deploy"))
         problems_at(problems, root, "nothing to do; expected \"jobs\" or \"deploy\"");
     check_executors(file, context, problems);
+    caches_check(file, problems);
     before = problems->count;
     graph_link(file, mem, problems);
     if (problems->count == before && !problems->lacking)

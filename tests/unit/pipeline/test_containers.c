@@ -122,6 +122,20 @@ static void caches_are_told_in_the_spec_with_what_only_the_job_knows(void **stat
     expect_problems(JOB("    cache: {key: a}\n"), "4:12: missing key \"paths\" in cache 1 of job \"test\"");
 }
 
+static void what_is_kept_under_one_key_is_one_thing(void **state) {
+    _cleanup_case_ Case same =
+        plan_fine("jobs:\n  a: {steps: [x], matrix: {v: [1, 2]}, cache: {key: k, paths: [b, c]}}\n"
+                  "  b: {steps: [x], cache: [{key: k, paths: [b, c]}, {key: l, paths: [d]}]}\n");
+
+    assert_int_equal(same.plan->count, 3);
+    expect_problems("jobs:\n  a: {steps: [x], cache: {key: k, paths: [b]}}\n"
+                    "  b: {steps: [x], cache: {key: k, paths: [c]}}\n",
+                    "3:32: cache \"k\" has other paths in job \"a\"; expected the same, or another key");
+    expect_problems(
+        JOB("    cache: [{key: k, paths: [b]}, {key: k, paths: [b]}]\n"),
+        "4:41: the job has a cache \"k\" already; expected another key, or the paths of both there");
+}
+
 static void secrets_are_named_in_the_spec(void **state) {
     _cleanup_case_ Case c = plan_fine(JOB("    secrets: [NPM_TOKEN, B]\n"));
     _cleanup_json_ json_t *spec = spec_of(&c, 0);
@@ -222,6 +236,7 @@ int main(void) {
         cmocka_unit_test(variables_that_we_set_cannot_be_set),
         cmocka_unit_test(secrets_are_named_in_the_spec),
         cmocka_unit_test(caches_are_told_in_the_spec_with_what_only_the_job_knows),
+        cmocka_unit_test(what_is_kept_under_one_key_is_one_thing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -108,6 +108,15 @@ static void wrong_inputs_are_no_fault_of_the_file(void **state) {
     expect_given("[]", "inputs: expected a mapping of names to values");
 }
 
+static void a_pipeline_without_inputs_takes_none(void **state) {
+    _cleanup_case_ Case c = plan_given(JOB(""), "manual", "{\"lvl\":1}"),
+                        d = plan_given(JOB(""), "manual", "{}");
+
+    assert_int_equal(c.result, -ERR_INVALID);
+    assert_string_equal(c.err.msg, "there is no input \"lvl\" in this pipeline");
+    assert_int_equal(d.result, 0);
+}
+
 static void a_required_input_must_be_given_by_hand(void **state) {
     const char *text = "inputs: {v: {required: true}}\n" JOB("");
     _cleanup_case_ Case c = plan_given(text, "push", NULL);
@@ -161,6 +170,7 @@ int main(void) {
         cmocka_unit_test(templates_do_not_multiply_without_end),
         cmocka_unit_test(inputs_have_defaults_and_what_is_given),
         cmocka_unit_test(wrong_inputs_are_no_fault_of_the_file),
+        cmocka_unit_test(a_pipeline_without_inputs_takes_none),
         cmocka_unit_test(a_required_input_must_be_given_by_hand),
         cmocka_unit_test(bad_inputs_of_a_file_are_refused),
         cmocka_unit_test(steps_say_their_shell_and_whether_to_go_on),

@@ -116,7 +116,8 @@ static int read_ttl(json_t *body, int64_t *ret_us, Err *err) {
         return r;
     if (!str_to_duration(ttl, ret_us) || *ret_us <= 0)
         return err_set(err, ERR_INVALID,
-                       "field \"ttl\": expected a duration such as \"12h\" or \"30d\", got \"%s\"", ttl);
+                       "field \"ttl\": expected a duration such as \"12h\", \"30d\" or \"2w\", got \"%s\"",
+                       ttl);
     return 0;
 }
 

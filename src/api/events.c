@@ -83,7 +83,8 @@ static int events(HttpRequest *req, Err *err) {
         return r;
     l = mem_new(NULL, Listener);
     l->b = b;
-    l->last = http_sse_last_id(req, newest);
+    /* an id that is yet to come is of a state that was restored or made anew since */
+    l->last = MIN(http_sse_last_id(req, newest), newest);
     http_reply_stream(req, "text/event-stream", &source, l, attach, KEEPALIVE_US);
     return 0;
 }

@@ -86,6 +86,7 @@ static const struct {
     {"m", 60 * INT64_C(1000000)},
     {"h", 3600 * INT64_C(1000000)},
     {"d", 86400 * INT64_C(1000000)},
+    {"w", 7 * 86400 * INT64_C(1000000)},
 };
 
 static bool duration_unit(const char **s, int64_t *ret) {
@@ -127,7 +128,7 @@ char *str_from_duration(int64_t us, char *out) {
     size_t len = 0;
 
     snprintf(out, STR_DURATION_SIZE, "0s");
-    for (size_t i = ELEMENTS(units); i-- > 0; us %= units[i].us)
+    for (size_t i = ELEMENTS(units) - 1; i-- > 0; us %= units[i].us) /* weeks as days: "30d" */
         if (us >= units[i].us)
             len += (size_t)snprintf(out + len, STR_DURATION_SIZE - len, "%lld%s",
                                     (long long)(us / units[i].us), units[i].word);

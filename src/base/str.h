@@ -25,7 +25,7 @@ _must_check_ bool str_to_u64(const char *s, uint64_t max, uint64_t *ret);
 
 /* Sizes as people write them: "512", "64K", "10M", "4G" (powers of 1024) → bytes. */
 _must_check_ bool str_to_size(const char *s, uint64_t *ret);
-/* Durations: "90" (seconds), "500ms", "30s", "10m", "2h", "1d", "1h30m" → microseconds. */
+/* Durations: "90" (seconds), "500ms", "30s", "10m", "2h", "1d", "2w", "1h30m" → microseconds. */
 _must_check_ bool str_to_duration(const char *s, int64_t *ret_us);
 #define STR_DURATION_SIZE 64
 /* The reverse, whole milliseconds: "30d", "1h30m", "0s". Gives out, of STR_DURATION_SIZE bytes. */

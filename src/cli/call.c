@@ -254,33 +254,12 @@ int cli_print(const Buf *out, Err *err) {
     return err_wrap(err, "standard output");
 }
 
-/* "2026-02-24 06:59:36" of document 3 → RFC 3339, in every field of a time. */
-static void normalise_times(json_t *value) {
-    const char *key;
-    json_t *field;
-    size_t i;
-
-    json_array_foreach (value, i, field) {
-        normalise_times(field);
-    }
-    json_object_foreach (value, key, field) {
-        const char *text = json_string_value(field);
-        char rfc[CLOCK_RFC3339_SIZE];
-        int64_t us;
-
-        if (text && str_ends(key, "_at") && strlen(text) == 19 && time_parse(text, &us))
-            json_string_set(field, clock_rfc3339(us, rfc));
-        else
-            normalise_times(field);
-    }
-}
-
 int cli_print_json(const Cli *cli, json_t *value, Err *err) {
+    size_t layout = cli->out.tty ? JSON_INDENT(2) : JSON_COMPACT | JSON_ENCODE_ANY;
+    size_t digits = JSON_REAL_PRECISION(15); /* as many as a double keeps: 0.286228 stays so */
     _cleanup_buf_ Buf out = BUF_INIT;
-    char *text;
+    char *text = value ? json_dumps(value, layout | digits) : NULL;
 
-    normalise_times(value);
-    text = value ? json_dumps(value, cli->out.tty ? JSON_INDENT(2) : JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
     buf_adds(&out, text ? text : "{}");
     buf_addc(&out, '\n');
     free(text);

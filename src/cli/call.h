@@ -44,7 +44,7 @@ _must_check_ int cli_answer_array(const json_t *answer, const char *key, json_t 
 
 /* Prints all of out to standard output; a closed pipe ends the process quietly, as for any filter. */
 _must_check_ int cli_print(const Buf *out, Err *err);
-/* The answer as JSON and a newline: indented on a terminal, with the times of document 3 as RFC 3339. */
+/* The answer as JSON and a newline: indented on a terminal. */
 _must_check_ int cli_print_json(const Cli *cli, json_t *value, Err *err);
 /* An operand that must be a build's number. */
 _must_check_ int cli_build_id(Cli *cli, const char *text, int64_t *ret, Err *err);

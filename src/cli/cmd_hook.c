@@ -262,13 +262,20 @@ static int post_many(Cli *cli, const HookRef *refs, size_t count, const char *re
     return r;
 }
 
-/* The hook's script tells of every other end itself. */
-static int not_handed_over(Cli *cli, size_t left, const Err *err) {
+/* answered: the server is there, and would not or could not take it. The hook's script tells of every other
+ * end itself. */
+static int not_handed_over(Cli *cli, size_t left, bool answered, const Err *err) {
     fprintf(stderr,
             "pelton: %s\n"
             "pelton: THE PUSH IS STORED, BUT NOT BUILT YET (%zu ref%s).\n"
-            "pelton: It will be built when the server is back: pelton server --state DIR\n",
-            text_clean(cli->mem, err->msg), left, left == 1 ? "" : "s");
+            "pelton: %s\n",
+            text_clean(cli->mem, err->msg), left, left == 1 ? "" : "s",
+            answered
+                ? "The server will find it when it compares the refs: every --compare-refs, and at its start."
+                : "It will be built when the server is back: pelton server --state DIR");
+    if (answered && err->sys == 401)
+        fprintf(stderr,
+                "pelton: It does not know the token of its hooks, hook.token: its start makes a new one.\n");
     return CLI_UNREACHABLE;
 }
 
@@ -297,9 +304,9 @@ static int hand_over(Cli *cli, const HookRef *refs, size_t count, const char *re
         if (r == -ERR_INVALID)
             refused(cli, &refs[i], n, &err);
         else if (r < 0)
-            return not_handed_over(cli, left + count - i, &err);
+            return not_handed_over(cli, left + count - i, err.sys >= 400, &err);
     }
-    return left ? not_handed_over(cli, left, &err) : CLI_DONE;
+    return left ? not_handed_over(cli, left, true, &err) : CLI_DONE;
 }
 
 static int hook_run(Cli *cli, void *arg, Err *err) {
@@ -328,7 +335,7 @@ static int hook_run(Cli *cli, void *arg, Err *err) {
         fprintf(stderr, "pelton: THE PUSH MAY NOT SURVIVE A POWER LOSS: %s\n",
                 text_clean(cli->mem, err->msg));
     if (connect_state(cli, options->state, err) < 0)
-        return not_handed_over(cli, count, err);
+        return not_handed_over(cli, count, false, err);
     envp = git_env(cli, repo, options->state);
     describe(cli, envp, repo, refs, count);
     verify(cli, envp, repo, options->state, refs, count);

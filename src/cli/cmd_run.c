@@ -1,9 +1,11 @@
 /* pelton run: the pipeline of a working tree, by the same planner and the same executors, without a server to
  * be there. */
 #include "base/str.h"
+#include "base/yaml.h"
 #include "cli/commands.h"
 #include "cli/follow.h"
 #include "cli/local.h"
+#include "cli/planned.h"
 #include "cli/secret_file.h"
 #include "cli/start.h"
 #include "cli/table.h"
@@ -91,6 +93,20 @@ static int open_repository(Cli *cli, const char *name, const char **ret, Err *er
     return r;
 }
 
+/* Before a server is asked, which would speak of a commit that nobody has made. */
+static int find_pipeline(Cli *cli, const char *repo, const GitSnapshot *snap, Err *err) {
+    GitCommit *commit;
+    GitFile *files;
+    int r = git_commit_read(repo, snap->commit, plan_files, YAML_MAX_BYTES, cli->mem, &commit, &files, err);
+
+    if (r < 0)
+        return r == -ERR_TOO_LARGE ? 0 : r; /* it is there, and the server says what is wrong */
+    for (size_t i = 0; plan_files[i]; i++)
+        if (files[i].content)
+            return 0;
+    return planned_nothing("at the root of the working tree", err);
+}
+
 static int start_build(Cli *cli, const RunOptions *options, const char *name, const GitSnapshot *snap,
                        int64_t *ret, Err *err) {
     StartBody start = {.ref = snap->commit,
@@ -122,6 +138,8 @@ static int run_tree(Cli *cli, const RunOptions *options, const char *folder, Loc
         r = secret_file_send(cli, name, options->secret_file, err);
     if (r >= 0)
         r = git_snapshot(folder, local_scratch(local), repo, cli->mem, &snap, err);
+    if (r >= 0)
+        r = find_pipeline(cli, repo, &snap, err);
     if (r >= 0)
         r = start_build(cli, options, name, &snap, &build, err);
     if (r < 0)

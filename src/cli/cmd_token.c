@@ -24,7 +24,7 @@ static const Setting create_flags[] = {
      .type = SETTING_STRING,
      .offset = offsetof(TokenOptions, ttl),
      .arg = "TIME",
-     .help = "how long it is good: 12h, 30d (default: until revoked)"},
+     .help = "how long it is good: 12h, 30d, 2w (default: until revoked)"},
 };
 
 static int create_run(Cli *cli, void *arg, Err *err) {
@@ -36,7 +36,7 @@ static int create_run(Cli *cli, void *arg, Err *err) {
     int r;
 
     if (options->ttl && (!str_to_duration(options->ttl, &ttl) || ttl <= 0))
-        return err_set(err, ERR_INVALID, "--ttl %s: expected a time such as 12h or 30d", options->ttl);
+        return err_set(err, ERR_INVALID, "--ttl %s: expected a time such as 12h, 30d or 2w", options->ttl);
     jw_object(&w, NULL);
     jw_str(&w, "name", cli->args[0]);
     jw_str(&w, "role", options->role);

@@ -62,8 +62,8 @@ void http_client_guard(HttpClient *c, HttpGuard guard);
  * closed is opened anew once, when the body can be sent again. ERR_UNAVAILABLE: no connection; ERR_TIMEOUT;
  * ERR_IO: cut off. */
 _must_check_ int http_client_call(HttpClient *c, HttpCall *call, Err *err);
-/* Turns a non-2xx status into an error, with the message of the answer's JSON ("message" or "error") if it
- * has one. */
+/* Turns a non-2xx status into an error (sys: the status), with the message of the answer's JSON ("message" or
+ * "error") if it has one. */
 _must_check_ int http_call_check(const HttpCall *call, Err *err);
 /* Makes a blocked http_client_call of another thread return ERR_CANCELLED; the client can be used again.
  * When no call is running the next one ends so. */

@@ -6,7 +6,7 @@
 #include "base/str.h"
 
 #define TEMPLATE "\\$\\{\\{"
-#define DURATION "^[0-9]+$|^(?=[0-9])([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$"
+#define DURATION "^[0-9]+$|^(?=[0-9])([0-9]+w)?([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$"
 #define SIZE "^[0-9]+[KMGT]?$"
 
 static size_t number_of(const LangLevel *level) {

@@ -154,18 +154,21 @@ static int open_rooms(Server *s, Err *err) {
 
 /* ---- tokens ---- */
 
-static int first_login(Server *s, bool *ret_new, Err *err) {
-    TokenRequest admin = {.name = "admin", .role = "admin"};
+static int open_keys(Server *s, Err *err) {
     TokenRequest hook = {.name = "hook", .role = "hook"};
     char text[AUTH_TOKEN_SIZE];
-    bool hook_new;
-    int r = auth_token_file(s->builds.db, in_state(s, "admin.token"), &admin, text, ret_new, err);
+    bool fresh;
+    int r = auth_token_file(s->builds.db, in_state(s, "hook.token"), &hook, text, &fresh, err);
 
-    if (r >= 0)
-        r = auth_token_file(s->builds.db, in_state(s, "hook.token"), &hook, text, &hook_new, err);
-    if (r >= 0)
-        r = auth_key_file(in_state(s, "webhook.key"), s->api.webhook_key, err);
-    return r;
+    return r < 0 ? r : auth_key_file(in_state(s, "webhook.key"), s->api.webhook_key, err);
+}
+
+/* Only when we can be reached: whoever starts us is told of it once, and a start that fails tells nothing. */
+static int first_login(Server *s, bool *ret_new, Err *err) {
+    TokenRequest admin = {.name = "admin", .role = "admin"};
+    char text[AUTH_TOKEN_SIZE];
+
+    return auth_token_file(s->builds.db, in_state(s, "admin.token"), &admin, text, ret_new, err);
 }
 
 /* ---- HTTP ---- */
@@ -423,7 +426,7 @@ static int start(Server *s, Err *err) {
     if (r >= 0)
         r = build_repos_put_back(&s->builds, s->api.repos, err);
     if (r >= 0)
-        r = first_login(s, &first, err);
+        r = open_keys(s, err);
     if (r >= 0 && deploys(s))
         r = open_ingress(s, err);
     if (r >= 0)
@@ -432,6 +435,8 @@ static int start(Server *s, Err *err) {
         r = start_comparing(s, err);
     if (r >= 0)
         r = start_http(s, err);
+    if (r >= 0)
+        r = first_login(s, &first, err);
     if (r < 0)
         return r;
     r = db_durable(s->builds.db, db_promised(s->builds.db), 0, err); /* the tokens that are told */
@@ -472,6 +477,7 @@ static void run(Server *s) {
         }
         poll(fds, ELEMENTS(fds), next ? (int)MAX((next - clock_mono()) / US_PER_MS + 1, (int64_t)0) : -1);
     }
+    log_info("server", "stopping; jobs and releases go on");
 }
 
 static void stop_children(Server *s) {
@@ -487,7 +493,6 @@ static void stop_children(Server *s) {
 
 /* Jobs and releases go on: the next server takes them over. */
 static void stop(Server *s) {
-    log_info("server", "stopping; jobs and releases go on");
     stop_children(s);
     if (s->agent)
         deploy_agent_stop(s->agent);

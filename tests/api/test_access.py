@@ -159,6 +159,12 @@ def test_what_a_token_follows_ends_at_its_expiry(bench):
         assert not next_line(cut)
 
 
+def test_a_tokens_time_may_be_told_in_weeks(bench):
+    out = bench.server.run("token", "create", "weeks", "--ttl", "1w", "--json")
+    assert json.loads(out.stdout)["expires_at"]
+    assert "2w" in bench.server.run("token", "create", "soon", "--ttl", "1y", expect=2).stderr
+
+
 def test_a_token_stops_at_its_expiry(bench):
     made = new_token(bench, "read", ttl="1s")
     reader = bench.as_token(made["token"])

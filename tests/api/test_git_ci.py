@@ -372,6 +372,17 @@ def test_a_last_event_id_that_is_none_is_no_harm(bench, last):
         events.until(lambda event: event.json["build"]["id"] == number)
 
 
+def test_a_listener_of_a_state_that_had_more_events_goes_on(bench):
+    # as after the state was restored from a backup, or made anew
+    for ahead in (1, 1000, 2**63 - 1):
+        with bench.client.events("/api/events") as events:
+            bench.build_of()
+            newest = int(events.until(lambda event: True)[-1].id)
+        with bench.client.events("/api/events", last_id=min(newest + ahead, 2**63 - 1)) as events:
+            number = bench.build_of()
+            events.until(lambda event: event.json["build"]["id"] == number)
+
+
 def test_a_failed_and_a_cancelled_build_complete_as_well(bench):
     runner = bench.runner()
     with bench.client.events("/api/events") as events:

@@ -54,6 +54,7 @@ GOOD = [
     {"on": {"schedule": {"nightly": "0 3 * * *"}}, "timezone": "Europe/Berlin", "jobs": {"a": {"steps": ["x"]}}},
     {"jobs": {"a": {"steps": ["x"], "retry": {"times": 1, "on": "exit"}, "timeout": 90, "queue-timeout": "1h30m"}}},
     {"jobs": {"a": {"steps": ["x"], "retry": {"times": 1, "on": ["oom", "lost"], "backoff": "500ms"}, "timeout": "90"}}},
+    {"jobs": {"a": {"steps": ["x"], "timeout": "2w1d"}}},
     {"jobs": {"a": {"steps": ["x"], "resources": {"memory": 2097152, "disk": "10G"}, "timeout": "${{ matrix.x }}"}}},
     {"jobs": {"a": {"steps": ["x"], "resources": {"cpu": 1.5, "memory": "2G"}, "priority": -5, "env": {"A": 1}}}},
 ]
@@ -72,6 +73,7 @@ BAD = [
     {"jobs": {"a": {"steps": ["x"], "retry": {"times": 1, "on": ["oom", "sometimes"]}}}},
     {"jobs": {"a": {"steps": ["x"], "timeout": "soon"}}},
     {"jobs": {"a": {"steps": ["x"], "timeout": "30m1h"}}},
+    {"jobs": {"a": {"steps": ["x"], "timeout": "1d1w"}}},
     {"jobs": {"a": {"steps": ["x"], "timeout": ""}}},
     {"jobs": {"a": {"steps": ["x"], "timeout": 0}}},
     {"jobs": {"a": {"steps": ["x"], "resources": {"memory": "2 GB"}}}},

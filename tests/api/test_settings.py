@@ -5,7 +5,8 @@ import subprocess
 
 import pytest
 
-from lib.server import BINARY, base_env
+from lib.server import BINARY, Pelton, base_env
+from lib.wait import wait_for
 
 
 def server(tmp_path, *flags, file=None, env=None):
@@ -81,6 +82,7 @@ def test_a_second_server_on_the_same_state_is_told_so(start_pelton):
     done = subprocess.run([first.binary, "server", "--state", first.state, "--listen", "127.0.0.1:0"],
                           capture_output=True, text=True, env=base_env(first.folder), timeout=60, check=False)
     assert done.returncode != 0 and "another server works on" in done.stderr
+    assert "stopping" not in done.stderr, "of jobs and releases that are the other's"
     assert first.client.get("/health")["status"] == "ok"
 
 
@@ -88,4 +90,16 @@ def test_an_address_that_is_taken_is_a_clear_error(start_pelton, tmp_path):
     first = start_pelton()
     (tmp_path / "second").mkdir()
     done = server(tmp_path / "second", "--listen", first.address, "--runners", "0")
-    assert done.returncode != 0 and first.address in done.stderr
+    assert done.returncode != 0 and first.address in done.stderr and "stopping" not in done.stderr
+
+
+def test_the_way_to_log_in_is_told_by_the_first_start_that_comes_up(start_pelton, tmp_path):
+    folder, taken = tmp_path / "second", start_pelton().address
+    folder.mkdir()
+    assert server(folder, "--listen", taken, "--runners", "0").returncode != 0
+    with Pelton(folder, "--runners", "0") as second:
+        told = wait_for("login", lambda: f"pelton login {second.url} --token-file" in second.server_log())
+        assert told and second.client.get("/api/me")["role"] == "admin"
+        second.restart()
+        wait_for("address", lambda: second.server_log().count("Pelton ") > 1)
+        assert second.server_log().count("pelton login") == 1

@@ -256,6 +256,26 @@ def test_a_push_while_the_server_is_down_is_built_at_its_start(start_pelton):
     assert server.client.get("/api/builds?repo=one")["total"] == 5
 
 
+def test_a_push_that_the_server_refuses_to_hear_of_is_told_so_and_found_by_comparing(start_pelton):
+    server = start_pelton("--runners", "0", "--compare-refs", "1s")
+    work, first = server.push("one", {"Makefile": "all:\n"})
+    (server.state / "hook.token").write_text("plt_" + "x" * 40 + "\n")
+    head = work.commit({"x": "y"})
+    work.url = str(server.state / "repos" / "one.git")
+    push = work.push()
+    assert "answers 401" in push.text and "NOT BUILT YET (1 ref)" in push.text
+    assert "is back" not in push.text and "--compare-refs" in push.text and "hook.token" in push.text
+
+    def found():
+        return server.client.get("/api/builds?repo=one")["total"] == 2
+
+    wait_for("the build", found)
+    assert server.client.get("/api/builds?repo=one&limit=1")["builds"][0]["commit_hash"] == head
+    server.restart()
+    work.commit({"x": "z"})
+    assert "NOT BUILT" not in work.push().text
+
+
 def test_a_push_to_the_bare_repositorys_path_is_built(start_pelton):
     server = start_pelton("--runners", "0")
     work = server.work("one", {"Makefile": "all:\n"})

@@ -138,8 +138,14 @@ def test_builds_are_a_table_or_the_answer(run, server):
     assert out.stdout.splitlines()[1].split()[:3] == ["12", "hello", "failed"]
     assert "\x1b" not in out.stdout
     assert server.seen[0].path == "/api/builds?waiting=1&limit=5&repo=a%20b"
-    build = json.loads(run("builds", "--json").stdout)["builds"][0]
-    assert build["created_at"] == "2026-02-24T06:59:36.000000Z"
+
+
+def test_json_is_the_servers_answer_as_it_is(run, server):
+    for seconds in (3.5, 0.286228, 1234567.123457, 0.1 + 0.2):
+        build = {**BUILD, "duration_seconds": round(seconds, 6), "title": "café / \"x\"", "jobs": [], "rerun_of": None}
+        server.routes["GET", "/api/builds/12"] = (200, build)
+        out = run("build", "show", "12", "--json").stdout
+        assert out == json.dumps(build, separators=(",", ":"), ensure_ascii=False) + "\n"
 
 
 def test_a_build_whose_place_was_taken_is_superseded_in_lists_and_by_itself(run, server):

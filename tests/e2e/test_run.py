@@ -95,6 +95,17 @@ def test_a_run_that_fails_exits_with_1(tree, scratch):
     assert_nothing_left(scratch)
 
 
+def test_a_run_without_a_pipeline_is_told_as_plan_tells_it(tree, scratch):
+    git(tree, "rm", "-q", "-f", ".pelton.yml")
+    out = run(tree, scratch)
+    plan = subprocess.run([BINARY, "plan"], cwd=tree, env=environment(scratch), capture_output=True, text=True)
+    for done in (out, plan):
+        assert done.returncode == 3, done.stderr
+        assert "nothing to build: no .pelton.yml, Makefile or flake.nix " in done.stderr
+    assert "at the root of the working tree; see" in out.stderr and len(out.stderr.splitlines()) == 1
+    assert_nothing_left(scratch)
+
+
 def test_a_run_of_no_such_job_names_those_that_are(tree, scratch):
     out = run(tree, scratch, "chek")
     assert out.returncode == 2

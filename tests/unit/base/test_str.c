@@ -57,7 +57,8 @@ static void durations(void **state) {
     static const char *const fine[] = {"30d", "1d2h3m4s5ms", "1h30m", "500ms", "90d1s"};
     char text[STR_DURATION_SIZE];
     static const char *const bad[] = {
-        "", "s", "1x", "-1s", "1.5h", "30m1h", "1h1h", "1h 1m", "106751992d", "9223372036854775807s", NULL};
+        "",  "s", "1x", "-1s", "1.5h", "30m1h", "1h1h", "1h 1m", "1d1w", "106751992d", "9223372036854775807s",
+        NULL};
     int64_t n = 77;
 
     for (size_t i = 0; bad[i]; i++)
@@ -76,6 +77,9 @@ static void durations(void **state) {
     assert_true(str_to_duration("1h30m", &n) && n == INT64_C(5400000000));
     assert_true(str_to_duration("1d2h3m4s5ms", &n) && n == INT64_C(93784005000));
     assert_true(str_to_duration("0", &n) && n == 0);
+    assert_true(str_to_duration("1w12h", &n) && n == INT64_C(648000000000));
+    assert_true(str_to_duration("2w", &n) && n == INT64_C(1209600000000));
+    assert_string_equal(str_from_duration(n, text), "14d");
 }
 
 static void nearest_word(void **state) {

@@ -82,8 +82,10 @@ static int open_repository(Cli *cli, const char *name, const char **ret, Err *er
     jw_str(&w, "name", name);
     jw_end_object(&w);
     r = cli_request(cli, "POST", "/api/repos", &body, &made, err);
-    if (r == -ERR_CONFLICT || r == -ERR_EXISTS)
+    if (r == -ERR_CONFLICT || r == -ERR_EXISTS) {
+        cli->hint = NULL;
         r = 0;
+    }
     if (r >= 0)
         r = cli_request(cli, "GET", mem_printf(cli->mem, "/api/repos/%s", name), NULL, &repo, err);
     if (r >= 0)

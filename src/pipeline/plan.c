@@ -320,8 +320,10 @@ static int plan_stages(const char *text, size_t len, const PlanContext *context,
 
     if (str_eq(context->event, "pull_request"))
         ref = context->target ? context->target : "";
-    if (r >= 0 && !stages_wants(info, context->event, ref, NULL))
+    if (r >= 0 && !stages_wants(info, context->event, ref, NULL)) {
         (*ret)->nothing = true;
+        (*ret)->why = mem_printf(mem, "none of its triggers is for a %s %s", context->event, ref);
+    }
     return r == -ERR_UNSUPPORTED || r == -ERR_INVALID ? fail_first(STAGES_FILE, *ret_problems, err) : r;
 }
 

@@ -188,12 +188,17 @@ void handover_outputs(JobProcess *j, size_t step) {
     refuse(j, "PELTON_OUTPUT", &err);
 }
 
+static bool is_blank(const Buf *text) {
+    return text->len == 0 || strspn(buf_str(text), " \t\r\n") == text->len;
+}
+
+/* A file with nothing in it hands over nothing: a script has found no jobs to make. */
 void handover_pipeline(JobProcess *j) {
     _cleanup_buf_ Buf text = BUF_INIT;
     Err err;
     int r = take_file(j, HANDOVER_PIPELINE, HANDOVER_MAX_PIPELINE, &text, &err);
 
-    if (r == -ERR_NOT_FOUND)
+    if (r == -ERR_NOT_FOUND || (r == 0 && is_blank(&text)))
         return;
     if (r == 0 && (!str_utf8_valid(buf_str(&text), text.len) || memchr(text.data, '\0', text.len)))
         r = err_set(&err, ERR_INVALID, "it is no text in UTF-8");

@@ -133,6 +133,12 @@ jobs:
 """
 
 
+STAGES = """name: p
+stages: [{name: s, steps: [{name: t, step_type: shell, config: {command: 'true'}}]}]
+triggers: [{trigger_type: git_push, config: {branch_patterns: [main]}}]
+"""
+
+
 def test_lint_and_plan_know_when_the_clock_starts_a_build(run, tmp_path):
     (tmp_path / ".pelton.yml").write_text(SCHEDULED)
     assert "nightly   0 3 * * *  Europe/Berlin  in " in run("lint").stdout
@@ -151,6 +157,12 @@ def test_lint_and_plan_know_when_the_clock_starts_a_build(run, tmp_path):
     assert "it has no schedule monthly" in run("plan", "--event", "schedule", "--schedule", "monthly").stdout
     wrong = run("plan", "--schedule", "weekly")
     assert wrong.returncode == 2 and "--event schedule" in wrong.stderr
+
+
+def test_plan_of_stages_knows_their_triggers(run, tmp_path):
+    (tmp_path / "pelton-stages.yml").write_text(STAGES)
+    assert "none of its triggers is for a push other" in run("plan", "--branch", "other").stdout
+    assert "none of its triggers" not in run("plan", "--branch", "main").stdout
 
 
 def test_lint_says_what_is_wrong_with_a_time(run, tmp_path):

@@ -186,6 +186,11 @@ jobs:
     assert "hello from 1\n" in log and "hello from 2\n" in log and "7 and success\n" in log
 
 
+@pytest.mark.parametrize("part", ["", "\n  \n"])
+def test_a_script_that_finds_no_jobs_to_make_may_say_so_with_nothing(server, part):
+    assert list(jobs_of(server.wait_build(push_maker(server, "none", part), "success"))) == ["make"]
+
+
 def test_who_follows_a_build_of_one_job_follows_those_that_it_hands_over(server):
     fifo = server.folder / "go"
     os.mkfifo(fifo)

@@ -2,6 +2,7 @@
 #include "api/pipelines.h"
 
 #include "base/str.h"
+#include <string.h>
 
 #define PAYLOAD_MAX (5 * 1024 * 1024)
 #define PIECE ((size_t)64 * 1024)
@@ -46,6 +47,30 @@ static int authenticate(HttpRequest *req, const Pipeline *p, const Buf *body, Er
         return err_set(err, ERR_UNAUTHORIZED,
                        "sign the delivery with the pipeline's secret (X-Hub-Signature-256), or send a token");
     return auth_authorize(api_of(req)->builds->db, req, ROLE_WRITE, err);
+}
+
+/* What is signed may be a form whose only field is the JSON (GitHub's content type
+ * application/x-www-form-urlencoded). */
+static int take_payload(HttpRequest *req, const Buf *body, const char **ret, Err *err) {
+    const char *type = http_header(req, "Content-Type");
+    char *text = mem_strndup(http_mem(req), body->len ? body->data : "", body->len), *form;
+
+    *ret = text;
+    if (strlen(text) != body->len)
+        return err_set(err, ERR_INVALID, "a zero byte is no part of JSON");
+    if (!type || !str_after(type, "application/x-www-form-urlencoded") || *text == '{')
+        return 0;
+    form = (char *)str_after(text, "payload=");
+    if (!form)
+        return err_set(err, ERR_INVALID, "expected the form's field \"payload\", or JSON");
+    form[strcspn(form, "&")] = '\0';
+    for (char *c = form; *c; c++)
+        if (*c == '+')
+            *c = ' ';
+    *ret = form;
+    return str_url_decode(form)
+               ? 0
+               : err_set(err, ERR_INVALID, "the form's field \"payload\" is not percent-encoded");
 }
 
 typedef struct Delivery {
@@ -229,13 +254,14 @@ static int webhook(HttpRequest *req, Err *err) {
     if (r >= 0)
         r = disk_check(&api_of(req)->builds->disk, err);
     if (r >= 0)
-        r = json_read(body.len ? body.data : "", body.len, &payload, err);
+        r = take_payload(req, &body, &run.payload, err);
+    if (r >= 0)
+        r = json_read(run.payload, strlen(run.payload), &payload, err);
     if (r < 0)
         return r;
     if (!json_is_object(payload))
         return err_set(err, ERR_INVALID, "expected a JSON object");
     run.pipeline = p;
-    run.payload = mem_strndup(http_mem(req), body.len ? body.data : "", body.len);
     run.delivery = delivery_id(req);
     delivery = read_payload(req, payload, &run);
     if (!is_fine_word(run.branch) || !is_fine_word(run.commit))

@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import json
+from urllib.parse import urlencode
 
 import pytest
 
@@ -57,6 +58,15 @@ def test_a_push_starts_an_execution(ci):
 def test_a_tag_is_told_as_one(ci):
     view = ci.wait(Hook(ci, ci.create(SHOW)).accept(push("refs/tags/v1"))["execution_id"], "success")
     assert view["stages"][0]["steps"][0]["stdout"] == f" {COMMIT} v1\n"
+
+
+def test_a_form_with_the_payload_is_taken_as_github_sends_it(ci):
+    hook = Hook(ci, ci.create(SHOW))
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    payload = push(message="a + b & c = ü%")
+    view = ci.wait(hook.accept(urlencode({"payload": json.dumps(payload)}).encode(), form)["execution_id"], "success")
+    assert view["trigger_info"]["webhook_payload"] == payload
+    assert hook.send(b"other=1", form).status == 400 and hook.send(b"payload=%zz", form).status == 400
 
 
 def test_the_same_delivery_runs_once(ci):

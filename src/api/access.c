@@ -156,10 +156,24 @@ static int create(HttpRequest *req, Err *err) {
     return 0;
 }
 
+/* Builds would stop without a word of why. One that is replaced may go. */
+static int check_not_own(Api *api, int64_t id, Err *err) {
+    for (size_t i = 0; i < ELEMENTS(api->own_tokens); i++)
+        if (api->own_tokens[i] == id)
+            return err_set(
+                err, ERR_CONFLICT,
+                "the server itself works with this token, for %s: remove %s of its state directory and "
+                "restart it, which makes a new one, then revoke this",
+                i ? "its own runner" : "the hooks", i ? "runner*/token" : "hook.token");
+    return 0;
+}
+
 static int revoke_token(HttpRequest *req, Err *err) {
     int64_t id;
     int r = http_param_id(req, "id", &id, err);
 
+    if (r >= 0)
+        r = check_not_own(api_of(req), id, err);
     if (r >= 0)
         r = auth_revoke(api_of(req)->builds->db, id, err);
     if (r < 0)

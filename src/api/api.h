@@ -18,11 +18,12 @@ typedef struct Api {
     const char *state;   /* the state directory, for the hook */
     const char *program; /* absolute path of this binary, for the hook */
     const char *version;
-    gid_t repo_group;                             /* of the repositories' files, or (gid_t)-1 */
-    int64_t runner_wait_us;                       /* the longest a lease call is held */
-    int64_t session_us;                           /* how long a login lasts */
-    unsigned char webhook_key[AUTH_KEY_SIZE];     /* what the secrets of webhooks are made from */
-    _Atomic int64_t own_runners[API_OWN_RUNNERS]; /* ids of those that the server starts; 0: none */
+    gid_t repo_group;                                /* of the repositories' files, or (gid_t)-1 */
+    int64_t runner_wait_us;                          /* the longest a lease call is held */
+    int64_t session_us;                              /* how long a login lasts */
+    unsigned char webhook_key[AUTH_KEY_SIZE];        /* what the secrets of webhooks are made from */
+    _Atomic int64_t own_runners[API_OWN_RUNNERS];    /* ids of those that the server starts; 0: none */
+    _Atomic int64_t own_tokens[API_OWN_RUNNERS + 1]; /* ids of theirs, and of the hooks' before them */
 } Api;
 
 /* Fills in what the room itself keeps, in mem. */

@@ -51,7 +51,8 @@ _must_check_ int auth_session_create(Db *db, const Principal *of, int64_t ttl_us
 /* Who the text is: ERR_UNAUTHORIZED (saying no more than that) when it is wrong, expired or revoked. In mem.
  */
 _must_check_ int auth_verify(Db *db, const char *text, const void *mem, Principal **ret, Err *err);
-/* From now on it and its sessions open nothing. ERR_NOT_FOUND: no such token, or revoked already. */
+/* From now on it and its sessions open nothing. ERR_NOT_FOUND: no such token, or revoked already.
+ * ERR_CONFLICT: nobody could make another token without this one. */
 _must_check_ int auth_revoke(Db *db, int64_t id, Err *err);
 /* Whether the principal's token has neither expired nor been revoked since it was verified: for what goes on
  * after its request. Reads the database only when some token was revoked. From one thread at a time. */
@@ -59,7 +60,7 @@ bool auth_still(Db *db, Principal *p);
 /* A token kept in a file (mode 0600): the one that is there if it still holds, else a new one. *ret_new
  * tells. */
 _must_check_ int auth_token_file(Db *db, const char *path, const TokenRequest *request,
-                                 char text[AUTH_TOKEN_SIZE], bool *ret_new, Err *err);
+                                 char text[AUTH_TOKEN_SIZE], int64_t *ret_id, bool *ret_new, Err *err);
 
 /* HttpServerOptions.authorize: the request's bearer token, Basic password or session cookie, against the
  * route's roles. The principal is a Principal. `db` is what arg points to. A cookie alone may only change

@@ -148,12 +148,27 @@ int auth_verify(Db *db, const char *text, const void *mem, Principal **ret, Err 
     return 0;
 }
 
+/* Inside the transaction that revokes it: two admins do not end each other's token at once. */
+static int check_revoke(Db *db, int64_t id, int64_t now, Err *err) {
+    bool last;
+    int r = store_token_is_last_admin(db, id, now, &last, err);
+
+    if (r < 0 || !last)
+        return r;
+    return err_set(err, ERR_CONFLICT,
+                   "this is the last admin token that holds: make another one first "
+                   "(pelton token create NAME --role admin)");
+}
+
 int auth_revoke(Db *db, int64_t id, Err *err) {
+    int64_t now = clock_now();
     int r = db_begin(db, err);
 
     if (r < 0)
         return r;
-    r = store_token_revoke(db, id, clock_now(), err);
+    r = check_revoke(db, id, now, err);
+    if (r >= 0)
+        r = store_token_revoke(db, id, now, err);
     if (r >= 0)
         r = db_commit(db, err);
     db_rollback(db);
@@ -179,7 +194,7 @@ bool auth_still(Db *db, Principal *p) {
     return true;
 }
 
-static bool file_holds(Db *db, const char *path, char text[AUTH_TOKEN_SIZE]) {
+static bool file_holds(Db *db, const char *path, char text[AUTH_TOKEN_SIZE], int64_t *ret_id) {
     _cleanup_talloc_ TALLOC_CTX *mem = talloc_new(NULL);
     _cleanup_buf_ Buf content = BUF_INIT;
     Principal *p;
@@ -193,16 +208,19 @@ static bool file_holds(Db *db, const char *path, char text[AUTH_TOKEN_SIZE]) {
         return false;
     memcpy(text, buf_str(&content), len);
     text[len] = '\0';
-    return auth_verify(db, text, mem, &p, &err) >= 0;
+    if (auth_verify(db, text, mem, &p, &err) < 0)
+        return false;
+    *ret_id = p->token_id;
+    return true;
 }
 
 int auth_token_file(Db *db, const char *path, const TokenRequest *request, char text[AUTH_TOKEN_SIZE],
-                    bool *ret_new, Err *err) {
+                    int64_t *ret_id, bool *ret_new, Err *err) {
     char line[AUTH_TOKEN_SIZE + 1];
     int64_t id;
     int r, n;
 
-    if (file_holds(db, path, text)) {
+    if (file_holds(db, path, text, ret_id)) {
         *ret_new = false;
         return 0;
     }
@@ -213,6 +231,7 @@ int auth_token_file(Db *db, const char *path, const TokenRequest *request, char 
     r = file_write_atomic(path, line, (size_t)n, 0600, err);
     if (r < 0)
         return err_wrap(err, "write token file");
+    *ret_id = id;
     *ret_new = true;
     return 0;
 }

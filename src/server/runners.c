@@ -92,7 +92,7 @@ int runner_child_prepare(Db *db, RunnerChild *child, const void *mem, const char
     if (r >= 0)
         r = put_row(db, child, name, mem, &token.runner_id, err);
     if (r >= 0)
-        r = auth_token_file(db, token_file, &token, text, &fresh, err);
+        r = auth_token_file(db, token_file, &token, text, &child->token_id, &fresh, err);
     if (r < 0)
         return err_wrap(err, "runner %s", name);
     child->id = token.runner_id;

@@ -9,7 +9,7 @@ typedef struct RunnerChild {
     int64_t slots, cancel_grace_us;
     uint64_t min_free_space;
     bool allow_shell;
-    int64_t id; /* filled in: its row's */
+    int64_t id, token_id; /* filled in: its row's, its token's */
 } RunnerChild;
 
 /* A runner of the server's own that may be drained: then it is not to run. */

@@ -157,18 +157,23 @@ static int open_rooms(Server *s, Err *err) {
 static int open_keys(Server *s, Err *err) {
     TokenRequest hook = {.name = "hook", .role = "hook"};
     char text[AUTH_TOKEN_SIZE];
+    int64_t id;
     bool fresh;
-    int r = auth_token_file(s->builds.db, in_state(s, "hook.token"), &hook, text, &fresh, err);
+    int r = auth_token_file(s->builds.db, in_state(s, "hook.token"), &hook, text, &id, &fresh, err);
 
-    return r < 0 ? r : auth_key_file(in_state(s, "webhook.key"), s->api.webhook_key, err);
+    if (r < 0)
+        return r;
+    s->api.own_tokens[0] = id;
+    return auth_key_file(in_state(s, "webhook.key"), s->api.webhook_key, err);
 }
 
 /* Only when we can be reached: whoever starts us is told of it once, and a start that fails tells nothing. */
 static int first_login(Server *s, bool *ret_new, Err *err) {
     TokenRequest admin = {.name = "admin", .role = "admin"};
     char text[AUTH_TOKEN_SIZE];
+    int64_t id;
 
-    return auth_token_file(s->builds.db, in_state(s, "admin.token"), &admin, text, ret_new, err);
+    return auth_token_file(s->builds.db, in_state(s, "admin.token"), &admin, text, &id, ret_new, err);
 }
 
 /* ---- HTTP ---- */
@@ -332,6 +337,7 @@ static int start_runners(Server *s, Err *err) {
         if (r < 0)
             return r;
         s->api.own_runners[i] = child.id;
+        s->api.own_tokens[1 + i] = child.token_id;
     }
     return 0;
 }

@@ -471,6 +471,8 @@ _must_check_ int store_token_insert(Db *db, Token *t, const char *hash, Err *err
 _must_check_ int store_token_by_hash(Db *db, const char *hash, const void *mem, Token **ret, Err *err);
 _must_check_ int store_tokens(Db *db, const void *mem, Token **ret, size_t *ret_count,
                               Err *err); /* sessions left out */
+/* Whether it is an admin's token that holds, and no other is. */
+_must_check_ int store_token_is_last_admin(Db *db, int64_t id, int64_t now, bool *ret, Err *err);
 /* And the sessions that it opened. ERR_NOT_FOUND. */
 _must_check_ int store_token_revoke(Db *db, int64_t id, int64_t now, Err *err);
 /* Forgets sessions that have expired. */

@@ -42,6 +42,19 @@ int store_tokens(Db *db, const void *mem, Token **ret, size_t *ret_count, Err *e
                     SELECT " WHERE kind = 'token' ORDER BY id", "");
 }
 
+int store_token_is_last_admin(Db *db, int64_t id, int64_t now, bool *ret, Err *err) {
+    int64_t last;
+    int r =
+        db_query_int(db, &last, err,
+                     "SELECT COUNT(*) = 1 AND MAX(id) = ?1 FROM token WHERE role = 'admin' AND kind = 'token'"
+                     " AND revoked_at = 0 AND (expires_at = 0 OR expires_at > ?2)",
+                     "ii", id, now);
+
+    if (r >= 0)
+        *ret = last != 0;
+    return r;
+}
+
 int store_token_revoke(Db *db, int64_t id, int64_t now, Err *err) {
     int64_t changes = 0;
     int r = db_exec(db, &changes, err, "UPDATE token SET revoked_at = ?2 WHERE id = ?1 AND revoked_at = 0",

@@ -227,12 +227,67 @@ def test_a_bad_token_is_not_made(bench, body):
 def test_an_unknown_token_cannot_be_revoked(bench):
     bench.client.delete("/api/tokens/999999", expect=404)
     bench.client.delete("/api/tokens/x", expect=404)
+    bench.client.delete("/api/tokens/0", expect=404)
+
+
+def number_of(server, name):
+    """Of the token of that name which holds."""
+    return next(t["id"] for t in server.client.get("/api/tokens")["tokens"] if (t["name"], t["status"]) == (name, "active"))
+
+
+def test_the_last_admin_token_that_holds_cannot_be_revoked(own_bench):
+    bench = own_bench()
+    first = number_of(bench.server, "admin")
+    other, short = new_token(bench, "admin"), new_token(bench, "admin", ttl="1s")
+    new_token(bench, "user")
+    bench.client.delete(f"/api/tokens/{other['id']}", expect=204)
+    wait_for("expiry", lambda: bench.as_token(short["token"]).call("GET", "/api/me", expect=(200, 401)).status == 401)
+    refused = bench.client.call("DELETE", f"/api/tokens/{first}", expect=409).json
+    assert "pelton token create NAME --role admin" in refused["message"]
+    assert "last admin token" in bench.server.run("token", "revoke", first, expect=1).stderr
+    assert bench.client.get("/api/me")["role"] == "admin"
+    for gone in (short["id"], number_of(bench.server, "a user")):
+        bench.client.delete(f"/api/tokens/{gone}", expect=204)
+    new_token(bench, "admin")
+    bench.client.delete(f"/api/tokens/{first}", expect=204)
+    bench.client.call("GET", "/api/me", expect=401)
+
+
+def test_an_admin_without_a_token_gets_one_from_the_server(own_bench):
+    bench = own_bench()
+    (bench.server.state / "admin.token").unlink()
+    bench.server.restart()
+    assert bench.server.client.get("/api/me")["role"] == "admin"
+
+
+def test_the_servers_own_tokens_are_revoked_only_when_it_has_others(start_pelton):
+    server = start_pelton()
+
+    def build(name):
+        _, push = server.push(name, {"Makefile": "all:\n"})
+        server.wait_build(push.build, "success")
+
+    own = {"hook": server.state / "hook.token", "runner local": server.state / "runner" / "token"}
+    build("first")
+    old = {name: number_of(server, name) for name in own}
+    for name, path in own.items():
+        refused = server.client.call("DELETE", f"/api/tokens/{old[name]}", expect=409).json["message"]
+        assert path.name in refused and "restart" in refused
+    for path in own.values():
+        path.unlink()
+    server.restart()
+    build("second")
+    for name, number in old.items():
+        server.client.delete(f"/api/tokens/{number}", expect=204)
+        assert number_of(server, name) != number
+    build("third")
 
 
 def test_a_revoked_admin_token_is_made_anew_at_the_start(own_bench):
     bench = own_bench()
     old = bench.server.client
-    number = next(t["id"] for t in old.get("/api/tokens")["tokens"] if t["name"] == "admin")
+    number = number_of(bench.server, "admin")
+    new_token(bench, "admin")
     old.delete(f"/api/tokens/{number}", expect=204)
     old.call("GET", "/api/me", expect=401)
     bench.server.restart()

@@ -97,6 +97,23 @@ static void a_revoked_token_is_nobody_at_once(void **state) {
     assert_int_equal(verify(f, text, &p), -ERR_UNAUTHORIZED);
 }
 
+static void an_admin_can_be_revoked_while_another_holds(void **state) {
+    Fixture *f = *state;
+    char text[AUTH_TOKEN_SIZE], session[AUTH_TOKEN_SIZE];
+    int64_t first = make(f, "admin", 0, text), second = make(f, "admin", 3600 * US_PER_S, text);
+    Principal *p;
+
+    make(f, "user", 0, text);
+    assert_true(auth_revoke(f->db, first, &err) >= 0);
+    assert_int_equal(auth_revoke(f->db, second, &err), -ERR_CONFLICT);
+    assert_int_equal(auth_revoke(f->db, first, &err), -ERR_NOT_FOUND);
+    first = make(f, "admin", 0, text);
+    assert_true(auth_revoke(f->db, second, &err) >= 0);
+    assert_true(verify(f, text, &p) >= 0);
+    assert_true(auth_session_create(f->db, p, US_PER_S * 60, session, &err) >= 0);
+    assert_int_equal(auth_revoke(f->db, first, &err), -ERR_CONFLICT); /* a session is no token */
+}
+
 static void the_text_is_nowhere_in_the_database(void **state) {
     Fixture *f = *state;
     _cleanup_buf_ Buf content = BUF_INIT;
@@ -115,18 +132,21 @@ static void a_token_file_is_kept_while_it_holds(void **state) {
     TokenRequest request = {.name = "admin", .role = "admin"};
     char first[AUTH_TOKEN_SIZE], second[AUTH_TOKEN_SIZE];
     struct stat st;
+    int64_t id, again;
     bool fresh;
 
-    assert_true(auth_token_file(f->db, path, &request, first, &fresh, &err) >= 0);
+    assert_true(auth_token_file(f->db, path, &request, first, &id, &fresh, &err) >= 0);
     assert_true(fresh);
     assert_int_equal(stat(path, &st), 0);
     assert_int_equal(st.st_mode & 0777, 0600);
-    assert_true(auth_token_file(f->db, path, &request, second, &fresh, &err) >= 0);
+    assert_true(auth_token_file(f->db, path, &request, second, &again, &fresh, &err) >= 0);
     assert_false(fresh);
     assert_string_equal(first, second);
+    assert_int_equal(id, again);
     assert_true(file_write_atomic(path, "plt_wrong\n", 10, 0600, &err) >= 0);
-    assert_true(auth_token_file(f->db, path, &request, second, &fresh, &err) >= 0);
+    assert_true(auth_token_file(f->db, path, &request, second, &again, &fresh, &err) >= 0);
     assert_true(fresh);
+    assert_int_not_equal(id, again);
 }
 
 static void bad_names_and_roles_are_refused(void **state) {
@@ -223,6 +243,7 @@ int main(void) {
         TEST(a_token_off_by_one_character_is_nobody),
         TEST(a_token_that_has_expired_is_nobody),
         TEST(a_revoked_token_is_nobody_at_once),
+        TEST(an_admin_can_be_revoked_while_another_holds),
         TEST(the_text_is_nowhere_in_the_database),
         TEST(a_token_file_is_kept_while_it_holds),
         TEST(bad_names_and_roles_are_refused),

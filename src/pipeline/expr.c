@@ -42,8 +42,9 @@ const ExprWord expr_operators[] = {
 const ExprWord expr_functions[] = {
     {"success()", "everything before went well; only in `if`, as the next three"},
     {"failure()", "something before failed"},
-    {"cancelled()", "the build was cancelled"},
-    {"always()", "whatever came before"},
+    {"cancelled()", "the build was cancelled; in a job's `if`: a job that it needs was"},
+    {"always()", "whatever came before. A cancel of the build ends the jobs that have not begun, whatever "
+                 "their `if`: what has to be cleaned up even then is a step"},
     {"contains(a, b)", "the text a holds the text b; or the list a holds the value b"},
     {"changed(a, …)", "a file that fits one of the patterns (`'src/'`: all below it) differs from the commit "
                       "before the push, in a pull request from where it left its target; true where "

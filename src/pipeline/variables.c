@@ -3,7 +3,7 @@
 #include "base/str.h"
 
 const PlanVariable plan_variables[] = {
-    {"CI", "always \"true\""},
+    {"CI", "\"true\""},
     {"PELTON", "always \"true\""},
     {"PELTON_BUILD", "the build's number"},
     {"PELTON_BUILD_URL", "where the build can be watched"},

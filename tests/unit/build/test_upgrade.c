@@ -93,6 +93,7 @@ static const Written written[] = {
     {"foundation", ATTEMPT "(9, 1, 3, 'running', '', 51, 0)"},
     {"foundation", "INSERT INTO step VALUES (1, 1, 0, 'make', 'success', 0, 22, 24, 10, 90),"
                    " (6, 2, 0, 'make', 'running', -1, 54, 0, 10, 10)"},
+    {"foundation", "INSERT INTO step VALUES (3, 1, 0, 'make', 'running', -1, 32, 0, 10, 20)", "ended steps"},
     {"foundation", "INSERT INTO artifact VALUES (1, 1, 1, 'hello', 5, '" SHA256 "', 24)", "named artifacts"},
     {"named artifacts",
      "INSERT INTO artifact VALUES (1, 1, 1, '', 'hello', 5, '" SHA256 "', 493, 86400000000, 24, " LATER ")"},
@@ -315,6 +316,14 @@ static void its_jobs_attempts_and_steps(Older *o) {
     assert_int_equal(count, 1);
     assert_string_equal(steps[0].state, "success");
     assert_int_equal(steps[0].log_end, 90);
+    OK(store_steps(db, 6, 2, f->mem, &steps, &count, &err));
+    assert_string_equal(steps[0].state, "running");
+    OK(store_steps(db, 3, 1, f->mem, &steps, &count, &err));
+    assert_int_equal(count, has(o->version, "ended steps") ? 0 : 1);
+    if (count > 0) { /* which its attempt's end had left behind */
+        assert_string_equal(steps[0].state, "failed");
+        assert_int_equal(steps[0].finished_at, 33);
+    }
 }
 
 static void what_it_made_and_what_is_live(Older *o) {

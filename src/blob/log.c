@@ -132,11 +132,9 @@ int blob_sync(Blob *b, Err *err) {
 /* The file system has the size before it has the bytes: what is missing reads as zeros. *ret: where they
  * begin; the size when there are none. */
 static int find_zeros(int fd, uint64_t from, uint64_t size, uint64_t *ret, Err *err) {
-    _cleanup_free_ char *piece = malloc(PIECE);
+    _cleanup_talloc_ char *piece = mem_array(NULL, char, PIECE);
     uint64_t at = from;
 
-    if (!piece)
-        abort();
     while (at < size) {
         ssize_t n = pread(fd, piece, MIN(PIECE, size - at), (off_t)at);
         const char *zero = n > 0 ? memchr(piece, '\0', (size_t)n) : NULL;

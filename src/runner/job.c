@@ -8,6 +8,7 @@
 #include "executor/way.h"
 #include "runner/jobfile.h"
 #include "runner/process.h"
+#include "runner/report.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -332,6 +333,21 @@ static void conclude(JobProcess *j) {
     j->reason = j->cancelled ? reasons[j->stop] : NULL;
 }
 
+/* Whoever delivers it does not know that the server has refused a part of the log. */
+static void tell_cut(const JobProcess *j, Buf *report) {
+    const char *why = uploader_refusal(j->uploader);
+    _cleanup_free_ char *text = NULL;
+
+    if (!*why)
+        return;
+    text = strdup(buf_str(report));
+    if (!text)
+        abort();
+    text = report_cut(text, uploader_size(j->uploader), why);
+    buf_clear(report);
+    buf_adds(report, text);
+}
+
 /* Keeps the result first: from now on it is delivered even if this process dies. */
 static void deliver(JobProcess *j) {
     _cleanup_buf_ Buf report = BUF_INIT;
@@ -339,6 +355,7 @@ static void deliver(JobProcess *j) {
 
     conclude(j);
     report_write(j, true, &report);
+    tell_cut(j, &report);
     if (jobfile_finish(j->file_fd, report.data, report.len, uploader_short_log(j->uploader),
                        (size_t)uploader_size(j->uploader), &err) < 0)
         log_err("runner", "keep a result", &err);

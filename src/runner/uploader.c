@@ -528,7 +528,12 @@ int64_t uploader_size(const Uploader *u) {
 }
 
 const char *uploader_refusal(Uploader *u) {
-    return u->refusal; /* written once, before the event that tells of it */
+    const char *refusal;
+
+    pthread_mutex_lock(&u->lock);
+    refusal = u->refusal[0] ? u->refusal : ""; /* it is written once */
+    pthread_mutex_unlock(&u->lock);
+    return refusal;
 }
 
 bool uploader_full(Uploader *u) {

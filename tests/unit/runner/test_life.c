@@ -204,6 +204,34 @@ static void one_that_is_killed_while_it_delivers_is_followed_by_another(void **s
     assert_null(strstr(buf_str(&job->log), "pipeline"));
 }
 
+static void a_result_that_another_delivers_tells_that_its_log_was_refused(void **state) {
+    int id;
+    pid_t pid;
+    FakeJob *job;
+
+    world_start_runner();
+    id = gated_job("true", "echo more; sleep 1000"); /* which the refusal ends */
+    world_wait(strstr(buf_str(&fake_job(id)->log), "ready") != NULL);
+    pthread_mutex_lock(&world.lock);
+    world.full = true;
+    world.no_room = 1000;
+    pthread_mutex_unlock(&world.lock);
+    open_gate();
+    world_until(has_result());
+    pthread_mutex_lock(&world.lock);
+    world.full = false;
+    pthread_mutex_unlock(&world.lock);
+    pid = process_of();
+    kill(pid, SIGKILL);
+    world_until(process_of() > 0 && process_of() != pid);
+    pthread_mutex_lock(&world.lock);
+    world.no_room = 0;
+    pthread_mutex_unlock(&world.lock);
+    job = world_finish(id);
+    assert_non_null(strstr(buf_str(&job->report), "the log is cut: the disk is full"));
+    world_clean();
+}
+
 static void a_killed_job_process_takes_its_steps_along_and_its_attempt_is_told_lost(void **state) {
     int id;
 
@@ -352,6 +380,7 @@ int main(int argc, char **argv) {
         TEST(a_result_reaches_a_server_that_was_away),
         TEST(a_result_whose_process_was_killed_is_delivered_by_another),
         TEST(one_that_is_killed_while_it_delivers_is_followed_by_another),
+        TEST(a_result_that_another_delivers_tells_that_its_log_was_refused),
         TEST(a_killed_job_process_takes_its_steps_along_and_its_attempt_is_told_lost),
         TEST(what_is_left_of_jobs_that_died_without_a_runner_is_removed),
         TEST(a_long_log_arrives_whole_in_flat_memory),

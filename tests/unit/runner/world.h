@@ -55,6 +55,7 @@ typedef struct World {
     FakeJob jobs[JOBS_MAX];
     int count;
     bool down;   /* answers 503 */
+    bool full;   /* answers 507 to more of a log */
     int no_room; /* so many final reports are answered 507 */
     char running[4096];
     pid_t runner;
@@ -165,6 +166,8 @@ static inline int handle_log(HttpRequest *req, Err *err) {
     if (r == 0 && offset > job->next) {
         snprintf(text, sizeof(text), "{\"error\":\"LogGap\",\"next\":%lld}", (long long)job->next);
         answer_text(req, 409, text);
+    } else if (r == 0 && world.full) {
+        answer_text(req, 507, "{\"error\":\"NoSpace\",\"message\":\"the disk is full\"}");
     } else if (r == 0) {
         int64_t skip = job->next - offset;
 

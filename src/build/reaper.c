@@ -187,27 +187,32 @@ static void *run(void *arg) {
     return NULL;
 }
 
-/* Before a runner goes on with them: it has what they lack. */
-static int mend_logs(Builds *b, Err *err) {
+/* Before a runner goes on with them: it has what they lack. What cannot be mended (a full disk) does not keep
+ * the server from starting, which tries again at its next start. */
+static void mend_logs(Builds *b) {
     _cleanup_talloc_ TALLOC_CTX *mem = talloc_new(NULL);
     size_t count = 0;
     Job *jobs;
+    Err err;
     int r;
 
     if (!b->blob || !blob_power_was_off(b->blob))
-        return 0;
-    r = store_job_expired(b->db, INT64_MAX, INT64_MAX, mem, &jobs, &count, err);
+        return;
+    r = store_job_expired(b->db, INT64_MAX, INT64_MAX, mem, &jobs, &count, &err);
     for (size_t i = 0; r >= 0 && i < count; i++)
-        r = blob_log_mend(b->blob, jobs[i].id, jobs[i].attempt, err);
-    return r < 0 ? r : blob_mended(b->blob, err);
+        r = blob_log_mend(b->blob, jobs[i].id, jobs[i].attempt, &err);
+    if (r >= 0)
+        r = blob_mended(b->blob, &err);
+    if (r < 0)
+        log_err("build", "mend the logs of running jobs", &err);
 }
 
 int build_reaper_start(Builds *b, Err *err) {
     Reaper *reaper;
-    int r = mend_logs(b, err);
+    int r;
 
-    if (r >= 0)
-        r = extend_all(b, err);
+    mend_logs(b);
+    r = extend_all(b, err);
     if (r < 0)
         return r;
     reaper = mem_new(NULL, Reaper);

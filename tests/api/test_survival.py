@@ -99,6 +99,16 @@ def test_what_a_power_loss_left_of_a_running_jobs_log_as_zeros_is_asked_for_agai
     assert "\0" not in real.log(number) and assert_no_hole(real.log(number)) > 3
 
 
+def test_a_server_that_cannot_note_that_it_mended_the_logs_starts_and_says_so(start_pelton):
+    server = start_pelton("--runners", "0")
+    server.kill()
+    boot = server.state / "blobs" / "boot"
+    boot.unlink()
+    boot.mkdir()  # as good as a full disk
+    server.start()
+    assert server.client.get("/health")["status"] == "ok" and "mend the logs of running jobs" in server.server_log()
+
+
 def test_a_server_that_stops_in_order_leaves_its_jobs_running(real, tmp_path):
     files, stop = long_job(tmp_path)
     number = real.push("long", files)[1].build

@@ -150,23 +150,39 @@ static void a_result_reaches_a_server_that_was_away(void **state) {
     world_clean();
 }
 
-static void a_result_whose_process_was_killed_is_delivered_by_another(void **state) {
+static void set_down(bool down) {
+    pthread_mutex_lock(&world.lock);
+    world.down = down;
+    pthread_mutex_unlock(&world.lock);
+}
+
+/* A job that has ended while the server is down, and keeps its result. */
+static int job_with_result(const char *before, const char *after) {
     int id;
-    FakeJob *job;
 
     world_start_runner();
-    id = gated_job("true", "echo late");
+    id = gated_job(before, after);
     world_wait(strstr(buf_str(&fake_job(id)->log), "ready") != NULL);
-    pthread_mutex_lock(&world.lock);
-    world.down = true;
-    pthread_mutex_unlock(&world.lock);
+    set_down(true);
     open_gate();
     world_until(has_result());
-    kill(process_of(), SIGKILL);
-    world_until(process_of() > 0);
-    pthread_mutex_lock(&world.lock);
-    world.down = false;
-    pthread_mutex_unlock(&world.lock);
+    return id;
+}
+
+/* Until another one has its slot. */
+static void kill_process(void) {
+    pid_t pid = process_of();
+
+    kill(pid, SIGKILL);
+    world_until(process_of() > 0 && process_of() != pid);
+}
+
+static void a_result_whose_process_was_killed_is_delivered_by_another(void **state) {
+    int id = job_with_result("true", "echo late");
+    FakeJob *job;
+
+    kill_process();
+    set_down(false);
     job = world_finish(id);
     assert_string_equal(buf_str(&job->log), "==> step 1/1: one\nready\nlate\n");
     assert_non_null(strstr(buf_str(&job->report), "\"state\":\"success\""));
@@ -175,27 +191,12 @@ static void a_result_whose_process_was_killed_is_delivered_by_another(void **sta
 
 /* Nothing of it is there for the slot's next job: not what a step wrote and nobody took, either. */
 static void one_that_is_killed_while_it_delivers_is_followed_by_another(void **state) {
-    int id;
-    pid_t first, second;
+    int id = job_with_result("echo jobs: >$PELTON_PIPELINE; touch file", "exit 4");
     FakeJob *job;
 
-    world_start_runner();
-    id = gated_job("echo jobs: >$PELTON_PIPELINE; touch file", "exit 4");
-    world_wait(strstr(buf_str(&fake_job(id)->log), "ready") != NULL);
-    pthread_mutex_lock(&world.lock);
-    world.down = true;
-    pthread_mutex_unlock(&world.lock);
-    open_gate();
-    world_until(has_result());
-    first = process_of();
-    kill(first, SIGKILL);
-    world_until(process_of() > 0 && process_of() != first);
-    second = process_of();
-    kill(second, SIGKILL);
-    world_until(process_of() > 0 && process_of() != second);
-    pthread_mutex_lock(&world.lock);
-    world.down = false;
-    pthread_mutex_unlock(&world.lock);
+    kill_process();
+    kill_process();
+    set_down(false);
     job = world_finish(id);
     assert_non_null(strstr(buf_str(&job->report), "\"exit_code\":4"));
     world_clean();
@@ -206,7 +207,6 @@ static void one_that_is_killed_while_it_delivers_is_followed_by_another(void **s
 
 static void a_result_that_another_delivers_tells_that_its_log_was_refused(void **state) {
     int id;
-    pid_t pid;
     FakeJob *job;
 
     world_start_runner();
@@ -221,9 +221,7 @@ static void a_result_that_another_delivers_tells_that_its_log_was_refused(void *
     pthread_mutex_lock(&world.lock);
     world.full = false;
     pthread_mutex_unlock(&world.lock);
-    pid = process_of();
-    kill(pid, SIGKILL);
-    world_until(process_of() > 0 && process_of() != pid);
+    kill_process();
     pthread_mutex_lock(&world.lock);
     world.no_room = 0;
     pthread_mutex_unlock(&world.lock);

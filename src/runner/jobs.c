@@ -329,3 +329,17 @@ void jobs_write(Jobs *j, JsonWriter *w) {
 size_t jobs_count(const Jobs *j) {
     return j->count;
 }
+
+bool jobs_finishing(const Jobs *j) {
+    _cleanup_talloc_ void *mem = talloc_new(NULL);
+    char path[PATH_MAX];
+    JobFile file;
+    Err ignored;
+
+    for (size_t i = 0; i < j->count; i++) {
+        jobfile_path(j->host->o.dir, j->items[i].slot, ".job", path);
+        if (jobfile_read(path, mem, &file, &ignored) < 0 || file.result)
+            return true;
+    }
+    return false;
+}

@@ -26,3 +26,5 @@ void jobs_ended(Jobs *j, int pidfd);
 /* "running":[{"job":7,"attempt":1}] into an open object. Any thread. */
 void jobs_write(Jobs *j, JsonWriter *w);
 size_t jobs_count(const Jobs *j);
+/* Whether a process has nothing left but to deliver its result and to clear away. */
+bool jobs_finishing(const Jobs *j);

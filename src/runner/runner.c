@@ -26,6 +26,7 @@
 #define GRACE_US (10 * US_PER_S)
 #define POLL_MAX 1024
 #define WAIT_S 10
+#define SETTLE_US (3 * US_PER_S)
 #define GIB (INT64_C(1) << 30)
 
 typedef struct Runner {
@@ -319,6 +320,26 @@ static void work(Runner *r) {
     }
 }
 
+/* What is as good as done is waited for, so that nothing of it stays behind: no group, no files. */
+static void settle(Runner *r) {
+    static struct pollfd fds[POLL_MAX];
+    int64_t until = clock_mono() + SETTLE_US;
+    int64_t left;
+    size_t adopted;
+
+    while (jobs_finishing(r->jobs) && (left = until - clock_mono()) > 0) {
+        fds[0] = (struct pollfd){.fd = r->signal_fd, .events = POLLIN};
+        adopted = jobs_poll(r->jobs, fds + 1, POLL_MAX - 1);
+        if (poll(fds, adopted + 1, (int)(left / US_PER_MS) + 1) <= 0)
+            continue;
+        for (size_t i = 0; i < adopted; i++)
+            if (fds[i + 1].revents)
+                jobs_ended(r->jobs, fds[i + 1].fd);
+        if (fds[0].revents)
+            take_signals(r);
+    }
+}
+
 static void say_drained(const RunnerOptions *o) {
     struct utsname host;
 
@@ -342,6 +363,7 @@ int runner_main(const RunnerOptions *options) {
     log_info("runner", "%s takes jobs from %s, %d at a time", options->name ? options->name : "this runner",
              options->server, options->slots);
     work(r);
+    settle(r);
     lease_stop(r->lease);
     if (r->drained && jobs_count(r->jobs) == 0)
         say_drained(options);

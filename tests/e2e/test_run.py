@@ -1,6 +1,7 @@
 """pelton run: the working tree's pipeline on this machine, with no server to be there."""
 
 import os
+import re
 import signal
 import subprocess
 
@@ -79,6 +80,21 @@ def test_a_run_takes_the_files_as_they_are_and_leaves_no_trace(tree, scratch):
     assert "changed\non topic for me\n" in out.stdout and "other" not in out.stdout
     assert "with what is not committed" in out.stderr
     assert (git(tree, "count-objects", "-v"), git(tree, "status", "--porcelain")) == before
+    assert_nothing_left(scratch)
+
+
+def test_a_run_waits_for_a_job_that_clears_away_for_long(tree, scratch):
+    """The build is over before; what its job has left would stay, and its control groups."""
+    (tree / ".pelton.yml").write_text("""jobs:
+  many:
+    runs-on: {executor: shell}
+    steps: ["cat /proc/self/cgroup; seq 1 8000 | xargs touch"]
+""")
+    out = run(tree, scratch)
+    assert out.returncode == 0, out.stderr
+    group = re.search(r"0::(\S*/pelton-\S+)/slot-0", out.stdout)
+    roots = [line.split()[1] for line in open("/proc/self/mounts") if line.split()[2] == "cgroup2"]
+    assert [root for root in roots if group and os.path.exists(root + group[1])] == []
     assert_nothing_left(scratch)
 
 

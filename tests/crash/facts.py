@@ -29,6 +29,7 @@ class Attempt:
 class Facts:
     def __init__(self, world):
         self.world, self.client = world, world.client
+        self.finished = set()  # they stay so
 
     def numbers(self):
         """Of all builds, the newest first."""
@@ -43,8 +44,12 @@ class Facts:
     def unfinished(self):
         found = []
         for number in self.numbers():
+            if number in self.finished:
+                continue
             build = self.build(number)
-            if build["status"] not in FINISHED or any(job["status"] not in JOB_FINISHED for job in build["jobs"]):
+            if build["status"] in FINISHED and all(job["status"] in JOB_FINISHED for job in build["jobs"]):
+                self.finished.add(number)
+            else:
                 found.append(build)
         return found
 

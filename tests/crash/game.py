@@ -123,7 +123,7 @@ class Game:
             return not left
 
         try:
-            wait_for("end", ended, END)
+            wait_for("end", ended, END, every=0.1)
         except TooLate:
             for build in left:
                 self._wrong(LOST, f"build {build['id']} does not end: {json.dumps(build)[:3000]}")

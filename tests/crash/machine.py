@@ -198,7 +198,11 @@ class Filler:
                     size //= 2
 
     def free(self):
+        """For good, whatever comes next."""
         self.path.unlink(missing_ok=True)
+        folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        os.fsync(folder)
+        os.close(folder)
 
 
 def has_loops(folder):

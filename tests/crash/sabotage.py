@@ -342,7 +342,8 @@ def fill_server_disk(s):
     filler.fill()
 
     def free():
-        filler.free()
+        with s.world.lock:  # a power cut would bring it back
+            filler.free()
         s.world.excused -= 1
 
     s.later(s.rng.uniform(0.2, 1.5), harm, "disk", free)

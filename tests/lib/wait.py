@@ -11,7 +11,7 @@ class TooLate(AssertionError):
     """What was waited for has not come."""
 
 
-def wait_for(what, condition, timeout=20.0):
+def wait_for(what, condition, timeout=20.0, every=0.01):
     """Gives the first true value of condition(). `what` is a text, or a function that tells how things stand."""
     deadline = time.monotonic() + timeout * SLOWER
     pause = threading.Event()
@@ -21,4 +21,4 @@ def wait_for(what, condition, timeout=20.0):
             return value
         if time.monotonic() > deadline:
             raise TooLate(f"after {timeout * SLOWER:.0f} s still no {what() if callable(what) else what}")
-        pause.wait(0.01)
+        pause.wait(every)

@@ -18,7 +18,7 @@
 
 typedef struct RunOptions {
     const char *folder, *state, *secret_file;
-    const char **env, **inputs;
+    const char **env, **inputs, **labels;
     int64_t slots;
 } RunOptions;
 
@@ -44,6 +44,11 @@ static const Setting run_flags[] = {
      .offset = offsetof(RunOptions, secret_file),
      .arg = "FILE",
      .help = "secrets for the jobs that name them: lines NAME=VALUE"},
+    {.name = "label",
+     .type = SETTING_WORDS,
+     .offset = offsetof(RunOptions, labels),
+     .arg = "K=V",
+     .help = "a label for the runner, for jobs that ask for it; may be repeated"},
     {.name = "slots",
      .type = SETTING_INT,
      .offset = offsetof(RunOptions, slots),
@@ -154,7 +159,8 @@ static int run_tree(Cli *cli, const RunOptions *options, const char *folder, Loc
 
 static int run_run(Cli *cli, void *arg, Err *err) {
     const RunOptions *options = arg;
-    LocalOptions local_options = {.state = options->state, .slots = options->slots};
+    LocalOptions local_options = {
+        .state = options->state, .slots = options->slots, .labels = options->labels};
     char folder[PATH_MAX];
     Local *local;
     int r;
@@ -174,6 +180,8 @@ static const char *const run_examples[] = {
     "all jobs, with the files as they are now",
     "pelton run test --env LEVEL=full",
     "the job test, and what it needs",
+    "pelton run --label tier=high-memory",
+    "this machine counts as one that a job asks for by runs-on",
     "pelton run --state ~/.cache/pelton",
     "keep what it makes: a later run finds its caches",
     NULL,
@@ -182,8 +190,9 @@ static const char *const run_examples[] = {
 const Command command_run = {
     .name = "run",
     .brief = "run the pipeline of the working tree here, without a server",
-    .usage =
-        "run [--env K=V] [--input K=V] [--secret-file FILE] [--folder DIR] [--slots N] [--state DIR] [JOB …]",
+    .usage = "run [--env K=V] [--input K=V] [--secret-file FILE] [--label K=V] [--folder DIR] [--slots N] "
+             "[--state DIR] "
+             "[JOB …]",
     .about =
         "Takes the files as they are, committed or not (but for ignored ones), and runs what a push of them "
         "would: the same planner, the same runner, the same executors. Nothing is deployed. Ctrl-C cancels.",

@@ -4,6 +4,7 @@
 #include "base/str.h"
 #include "cli/sse.h"
 #include "cli/table.h"
+#include "cli/waits.h"
 
 #include <inttypes.h>
 #include <time.h>
@@ -12,9 +13,15 @@
 #define PATIENCE (10 * 60 * US_PER_S) /* how long a server may be away */
 #define PAUSE_FIRST (100 * US_PER_MS)
 #define PAUSE_MOST (2 * US_PER_S)
+#define IDLE (2 * US_PER_S)       /* without a word: perhaps something waits */
+#define ASK_EVERY (10 * US_PER_S) /* why */
+#define SKIPPED_NAMED 5           /* there may be hundreds */
 
 typedef struct Follow {
     Cli *cli;
+    Cli aside; /* the same server over a connection of its own, to ask while the log is followed */
+    int64_t asked;
+    const char *waits; /* "test waits: no runner has label gpu=yes", or NULL */
     int64_t build;
     SseReader sse;
     FollowJobs jobs;
@@ -34,7 +41,7 @@ typedef struct Follow {
 
 static FollowJob *find_job(FollowJobs *jobs, const void *mem, const char *name, int64_t attempt,
                            int64_t offset) {
-    FollowJob job = {.attempt = attempt, .next = offset, .status = ""};
+    FollowJob job = {.attempt = attempt, .next = offset, .status = "", .message = "", .waits = ""};
 
     for (size_t i = 0; i < jobs->count; i++)
         if (jobs->items[i].attempt == attempt && str_eq(jobs->items[i].name, name))
@@ -81,7 +88,9 @@ static void draw_status(Follow *f) {
     if (!term->tty || f->cli->json || f->line_open || f->result)
         return;
     buf_addf(&line, "build %" PRId64 ":", f->build);
-    if (f->jobs.count == 0)
+    if (f->waits)
+        buf_addf(&line, " %s", text_clean(f->cli->mem, f->waits));
+    else if (f->jobs.count == 0)
         buf_adds(&line, " waiting");
     for (size_t i = 0; i < f->jobs.count; i++) {
         const FollowJob *job = &f->jobs.items[i];
@@ -169,6 +178,8 @@ static int take_job(Follow *f, const json_t *data) {
     if (str_eq(job->status, status))
         return 0;
     job->status = mem_strdup(f->cli->mem, status);
+    job->message = mem_strdup(f->cli->mem, message);
+    f->waits = NULL;
     if (!bad || f->cli->json)
         return 0;
     if (!*message)
@@ -248,6 +259,102 @@ static int on_data(void *arg, const void *bytes, size_t len) {
     return r;
 }
 
+/* ---- what it waits for ---- */
+
+/* Of the latest attempts, which come last. */
+static bool any_runs(const FollowJobs *jobs) {
+    for (size_t i = 0; i < jobs->count; i++) {
+        bool runs = str_eq(jobs->items[i].status, "running");
+
+        for (size_t k = i + 1; k < jobs->count && runs; k++)
+            runs = !str_eq(jobs->items[k].name, jobs->items[i].name);
+        if (runs)
+            return true;
+    }
+    return false;
+}
+
+static int tell_waits(Follow *f, const char *job, const char *why) {
+    _cleanup_talloc_ char *line =
+        mem_printf(NULL, "%s waits: %s", text_clean(f->cli->mem, job), text_clean(f->cli->mem, why));
+    json_t *data;
+    int r;
+
+    if (!f->cli->json)
+        return say(f, STYLE_DIM, line);
+    data = json_pack("{s:s, s:s}", "name", job, "waiting", why);
+    r = print_event(f, "waiting", data);
+    json_decref(data);
+    return r < 0 ? r : flush_text(f);
+}
+
+/* "busy since 40 s" and "busy since 50 s" are. */
+static bool same_but_numbers(const char *a, const char *b) {
+    for (;;) {
+        a += strspn(a, "0123456789");
+        b += strspn(b, "0123456789");
+        if (*a != *b || !*a)
+            return *a == *b;
+        a++;
+        b++;
+    }
+}
+
+/* What was said is not said again; the line on a terminal keeps saying it as it is. */
+static void ask_waits(Follow *f) {
+    _cleanup_json_ json_t *build = NULL;
+    const char *job, *why;
+    FollowJob *known;
+    Err err;
+
+    if (!f->aside.client) {
+        f->aside = *f->cli;
+        if (http_client_new(f->cli->mem, f->cli->url, f->cli->token, &f->aside.client, &err) < 0)
+            return;
+    }
+    if (cli_request(&f->aside, "GET", mem_printf(f->cli->mem, "/api/builds/%" PRId64, f->build), NULL, &build,
+                    &err) < 0)
+        return; /* whoever follows hears what is wrong */
+    f->waits = NULL;
+    if (!build_waits(build, &job, &why))
+        return;
+    f->waits = mem_printf(f->cli->mem, "%s waits: %s", job, why);
+    known = find_job(&f->jobs, f->cli->mem, job, 0, 0);
+    if (same_but_numbers(known->waits, why) || tell_waits(f, job, why) < 0)
+        return;
+    known->waits = mem_strdup(f->cli->mem, why);
+}
+
+static void on_idle(void *arg) {
+    Follow *f = arg;
+    int64_t now = clock_mono();
+
+    if (f->result || (f->asked && now - f->asked < ASK_EVERY) || any_runs(&f->jobs))
+        return;
+    f->asked = now;
+    ask_waits(f);
+    draw_status(f);
+}
+
+/* "skipped: b (its condition is false), c and 3 more" */
+static int tell_skipped(Follow *f) {
+    _cleanup_buf_ Buf line = BUF_INIT;
+    size_t count = 0;
+
+    for (size_t i = 0; i < f->jobs.count; i++) {
+        const FollowJob *job = &f->jobs.items[i];
+
+        if (!str_eq(job->status, "skipped") || ++count > SKIPPED_NAMED)
+            continue;
+        buf_addf(&line, "%s%s", count > 1 ? ", " : "skipped: ", text_clean(f->cli->mem, job->name));
+        if (*job->message)
+            buf_addf(&line, " (%s)", text_clean(f->cli->mem, job->message));
+    }
+    if (count > SKIPPED_NAMED)
+        buf_addf(&line, " and %zu more", count - SKIPPED_NAMED);
+    return count ? say(f, STYLE_DIM, line.data) : 0;
+}
+
 /* ---- connections ---- */
 
 /* One connection, to its end. 0: it was cut, or the server is going down: worth another try. */
@@ -261,6 +368,8 @@ static int connect_once(Follow *f, const char *path, Err *err) {
                      .timeout_us = SILENCE,
                      .stream = true,
                      .on_data = on_data,
+                     .on_idle = on_idle,
+                     .idle_us = IDLE,
                      .arg = f};
     bool busy;
     int r;
@@ -335,7 +444,9 @@ int follow_build(Cli *cli, int64_t build, const char *job, Err *err) {
         line = mem_printf(NULL, "%s%s%s %" PRId64 " %s%s%s", job ? "job " : "",
                           job ? text_clean(cli->mem, job) : "", job ? " of build" : "build", build, result,
                           *f.why ? ": " : "", text_clean_lines(cli->mem, f.why, "  "));
-        r = say(&f, status_style(result), line);
+        r = job ? 0 : tell_skipped(&f);
+        if (r >= 0)
+            r = say(&f, status_style(result), line);
         if (r < 0)
             *err = f.err;
         else

@@ -7,8 +7,10 @@
 typedef struct FollowJob {
     const char *name;
     int64_t attempt;
-    int64_t next;       /* offset behind the last byte that was printed */
-    const char *status; /* the last word about it, or "" */
+    int64_t next;        /* offset behind the last byte that was printed */
+    const char *status;  /* the last word about it, or "" */
+    const char *message; /* what was said with it, or "" */
+    const char *waits;   /* what was last said of why it waits, or "" */
 } FollowJob;
 
 typedef struct FollowJobs {

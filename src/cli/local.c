@@ -32,8 +32,8 @@ static pid_t interrupt_keeper;
 
 /* ---- the keeper ---- */
 
-static pid_t start_server(const Local *l, int64_t slots, int out, Err *err) {
-    char self[PATH_MAX] = "";
+/* Of the server, in l. */
+static const char **server_argv(const Local *l, const LocalOptions *options, const char *self) {
     const char *argv[] = {self,
                           "server",
                           "--state",
@@ -47,12 +47,27 @@ static pid_t start_server(const Local *l, int64_t slots, int out, Err *err) {
                           "--runners",
                           "1",
                           "--slots",
-                          mem_printf(l, "%" PRId64, slots),
+                          mem_printf(l, "%" PRId64, options->slots),
                           "--json",
                           NULL};
+    const char **copy = NULL;
+    size_t count = 0;
+
+    for (size_t i = 0; argv[i]; i++)
+        mem_append(l, copy, count, argv[i]);
+    for (size_t i = 0; options->labels && options->labels[i]; i++) {
+        mem_append(l, copy, count, "--runner-label");
+        mem_append(l, copy, count, options->labels[i]);
+    }
+    mem_append(l, copy, count, NULL);
+    return copy;
+}
+
+static pid_t start_server(const Local *l, const LocalOptions *options, int out, Err *err) {
+    char self[PATH_MAX] = "";
     _cleanup_close_ int log =
         open(mem_printf(l, "%s/server.log", l->folder), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    ProcOptions proc = {.argv = argv, .out = out, .err = log, .new_session = true, .die_with_parent = true};
+    ProcOptions proc = {.out = out, .err = log, .new_session = true, .die_with_parent = true};
     pid_t pid;
     int r;
 
@@ -60,6 +75,7 @@ static pid_t start_server(const Local *l, int64_t slots, int out, Err *err) {
         return err_errno(err, "create a log in %s", l->folder);
     if (readlink("/proc/self/exe", self, sizeof(self) - 1) < 0)
         return err_errno(err, "find this program");
+    proc.argv = server_argv(l, options, self);
     r = proc_start(&proc, &pid, NULL, err);
     return r < 0 ? r : pid;
 }
@@ -115,13 +131,13 @@ static void end_server(pid_t pid) {
         return;
 }
 
-static _Noreturn void keep(const Local *l, int64_t slots, int line, int out) {
+static _Noreturn void keep(const Local *l, const LocalOptions *options, int line, int out) {
     Err err;
     pid_t pid;
 
     setsid();
     signal(SIGPIPE, SIG_IGN);
-    pid = start_server(l, slots, out, &err);
+    pid = start_server(l, options, out, &err);
     mem_close(out);
     if (pid < 0) {
         dprintf(STDERR_FILENO, "pelton: %s\n", err.msg);
@@ -173,7 +189,7 @@ static int make_folders(Local *l, const char *state, Err *err) {
     return file_mkdirs(local_scratch(l), 0700, err);
 }
 
-static int start_keeper(Local *l, int64_t slots, int *ret_out, Err *err) {
+static int start_keeper(Local *l, const LocalOptions *options, int *ret_out, Err *err) {
     int line[2], out[2];
 
     if (pipe2(line, O_CLOEXEC) < 0 || pipe2(out, O_CLOEXEC) < 0)
@@ -184,7 +200,7 @@ static int start_keeper(Local *l, int64_t slots, int *ret_out, Err *err) {
     if (l->keeper == 0) {
         mem_close(line[1]);
         mem_close(out[0]);
-        keep(l, slots, line[0], out[1]);
+        keep(l, options, line[0], out[1]);
     }
     mem_close(line[0]);
     mem_close(out[1]);
@@ -248,7 +264,7 @@ int local_start(Cli *cli, const LocalOptions *options, Local **ret, Err *err) {
 
     if (r < 0)
         return r;
-    r = start_keeper(l, options->slots, &out, err);
+    r = start_keeper(l, options, &out, err);
     if (r < 0)
         return r;
     catch_interrupts(l);

@@ -6,8 +6,9 @@
 typedef struct Local Local;
 
 typedef struct LocalOptions {
-    const char *state; /* kept between runs; NULL: a folder that is gone afterwards */
-    int64_t slots;     /* jobs at a time */
+    const char *state;   /* kept between runs; NULL: a folder that is gone afterwards */
+    int64_t slots;       /* jobs at a time */
+    const char **labels; /* of its runner: "key=value", NULL-terminated; NULL: none */
 } LocalOptions;
 
 /* Starts it and connects cli with it. A keeper, a process in a session of its own, holds it and ends it when

@@ -306,6 +306,26 @@ static int transmit_chunked(Exchange *x, Err *err) {
     return transmit(x, chunk.data, chunk.len, err);
 }
 
+/* Waits for the answer's next bytes. */
+static int await_answer(Exchange *x, Err *err) {
+    const HttpCall *call = x->call;
+    Wire *w = &x->client->wire;
+    int64_t deadline = w->deadline;
+
+    for (;;) {
+        int64_t idle = call->on_idle ? clock_mono() + call->idle_us : 0;
+        bool first = idle && (!deadline || idle < deadline);
+        int r;
+
+        w->deadline = first ? idle : deadline;
+        r = wire_wait(w, WIRE_READ, err);
+        w->deadline = deadline;
+        if (r != -ERR_TIMEOUT || !first)
+            return r;
+        call->on_idle(call->arg);
+    }
+}
+
 /* Request and answer over the connection there is. */
 static int exchange(Exchange *x, Err *err) {
     HttpClient *c = x->client;
@@ -325,7 +345,7 @@ static int exchange(Exchange *x, Err *err) {
         r = transmit_streamed(x, err);
     x->whole = r == 0;
     while (r == 0) {
-        r = wire_wait(&c->wire, WIRE_READ, err);
+        r = await_answer(x, err);
         if (r > 0)
             r = receive(x, err);
     }

@@ -44,6 +44,9 @@ typedef struct HttpCall {
     /* Called when the head of a 2xx answer has come, before any of its body: whoever follows a stream knows
      * then that it listens. Non-zero ends the call with ERR_CANCELLED. Not for https://. */
     int (*on_head)(void *arg);
+    /* Called each time that nothing of the answer has come for idle_us. NULL: not at all. */
+    void (*on_idle)(void *arg);
+    int64_t idle_us;
     void *arg;
     /* filled in */
     int status;

@@ -16,13 +16,17 @@ typedef struct CurlExchange {
     CallSink sink;
     size_t sent;
     int64_t deadline;
-    int r; /* a callback's failure, with *err */
+    int64_t idle_at; /* when on_idle is due, if nothing comes until then */
+    int r;           /* a callback's failure, with *err */
     Err *err;
 } CurlExchange;
 
 static void progress(CurlExchange *x) {
+    int64_t now = clock_mono();
+
     if (x->call->stream && x->call->timeout_us)
-        x->deadline = clock_mono() + x->call->timeout_us;
+        x->deadline = now + x->call->timeout_us;
+    x->idle_at = now + x->call->idle_us;
 }
 
 static size_t on_write(char *data, size_t one, size_t len, void *arg) {
@@ -162,11 +166,17 @@ static int curl_failure(CURLcode code, Err *err) {
 /* Waits until something can go on. */
 static int wait_multi(CurlExchange *x, Err *err) {
     struct curl_waitfd extra = {.fd = x->client->wire.interrupt_fd, .events = CURL_WAIT_POLLIN};
-    int64_t left = x->deadline ? x->deadline - clock_mono() : 60 * US_PER_S;
+    int64_t now = clock_mono(), left = x->deadline ? x->deadline - now : 60 * US_PER_S;
     uint64_t count;
 
     if (left <= 0)
         return err_set(err, ERR_TIMEOUT, "no answer in time");
+    if (x->call->on_idle && now >= x->idle_at) {
+        x->call->on_idle(x->call->arg);
+        x->idle_at = clock_mono() + x->call->idle_us;
+    }
+    if (x->call->on_idle)
+        left = MAX(MIN(left, x->idle_at - now), (int64_t)0);
     curl_lib.curl_multi_poll(x->client->curl->multi, &extra, 1, (int)MIN(left / 1000 + 1, INT64_C(60000)),
                              NULL);
     if (read(x->client->wire.interrupt_fd, &count, sizeof(count)) > 0)
@@ -218,6 +228,7 @@ int curl_call(HttpClient *c, HttpCall *call, Err *err) {
         return r;
     x.sink = (CallSink){call, call->max_answer ? call->max_answer : (size_t)16 * 1024 * 1024};
     x.deadline = call->timeout_us ? clock_mono() + call->timeout_us : 0;
+    progress(&x);
     headers = make_headers(c, call);
     set_options(&x, url, headers);
     curl_lib.curl_multi_add_handle(c->curl->multi, c->curl->easy);

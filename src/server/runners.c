@@ -6,6 +6,7 @@
 #include "base/id.h"
 #include "base/log.h"
 #include <inttypes.h>
+#include <string.h>
 #include <sys/utsname.h>
 
 /* One that is known keeps its facts until it tells them anew: whoever asks what it could run is told so. */
@@ -86,6 +87,7 @@ int runner_child_prepare(Db *db, RunnerChild *child, const void *mem, const char
     TokenRequest token = {.name = mem_printf(mem, "runner %s", name), .role = "runner"};
     char text[AUTH_TOKEN_SIZE];
     const char **copy;
+    size_t labels = 0;
     bool fresh;
     int r = file_mkdirs(dir, 0711, err);
 
@@ -96,9 +98,15 @@ int runner_child_prepare(Db *db, RunnerChild *child, const void *mem, const char
     if (r < 0)
         return err_wrap(err, "runner %s", name);
     child->id = token.runner_id;
-    copy = mem_array(mem, const char *, ELEMENTS(argv));
-    for (size_t i = 0; i < ELEMENTS(argv); i++)
-        copy[i] = argv[i];
+    while (child->labels && child->labels[labels])
+        labels++;
+    copy = mem_array(mem, const char *, ELEMENTS(argv) + 2 * labels);
+    memcpy(copy, argv, sizeof(argv));
+    for (size_t i = 0; i < labels; i++) {
+        copy[ELEMENTS(argv) - 1 + 2 * i] = "--label";
+        copy[ELEMENTS(argv) + 2 * i] = child->labels[i];
+    }
+    copy[ELEMENTS(argv) - 1 + 2 * labels] = NULL;
     *ret_argv = copy;
     return 0;
 }

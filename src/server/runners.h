@@ -5,7 +5,8 @@
 
 typedef struct RunnerChild {
     const char *program, *state, *url;
-    int number; /* from 0 */
+    const char *const *labels; /* "key=value", NULL-terminated; NULL: none */
+    int number;                /* from 0 */
     int64_t slots, cancel_grace_us;
     uint64_t min_free_space;
     bool allow_shell;

@@ -329,6 +329,7 @@ static int start_runners(Server *s, Err *err) {
                              .url = s->url,
                              .number = (int)i,
                              .slots = s->settings->slots,
+                             .labels = s->settings->runner_label,
                              .cancel_grace_us = s->settings->cancel_grace,
                              .min_free_space = s->settings->min_free_space,
                              .allow_shell = s->builds.options.allow_shell};

@@ -1,5 +1,6 @@
 """pelton run: the working tree's pipeline on this machine, with no server to be there."""
 
+import json
 import os
 import re
 import signal
@@ -160,6 +161,38 @@ def test_what_ends_a_run_ends_its_jobs(tree, scratch, sig):
         process.send_signal(sig)
         process.wait(60)
     wait_for("nothing to be left", lambda: not processes.processes_of(scratch) and not list(scratch.iterdir()))
+
+
+LABELLED = """
+jobs:
+  first: {steps: ["echo first"]}
+  second: {needs: first, runs-on: {labels: {tier: high-memory}}, steps: ["echo second"]}
+  third: {if: 'branch == "other"', steps: ["echo third"]}
+"""
+
+
+@pytest.mark.parametrize("flags", [[], ["--json"]])
+def test_a_run_says_why_a_job_does_not_begin(tree, scratch, flags):
+    (tree / ".pelton.yml").write_text(LABELLED)
+    with subprocess.Popen([BINARY, "run", *flags], cwd=tree, env=environment(scratch), text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        line = next(line for line in process.stdout if "high-memory" in line)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+    if flags:
+        event = json.loads(line)
+        assert (event["event"], event["name"]) == ("waiting", "second")
+        assert event["waiting"].startswith("no runner has label tier=high-memory")
+    else:
+        assert line.startswith("second waits: no runner has label tier=high-memory; runners: local")
+    assert_nothing_left(scratch)
+
+
+def test_a_run_has_the_labels_that_it_is_given_and_names_what_was_skipped(tree, scratch):
+    (tree / ".pelton.yml").write_text(LABELLED)
+    out = run(tree, scratch, "--label", "tier=high-memory")
+    assert out.returncode == 0 and "second\n" in out.stdout
+    assert "skipped: third (its condition is false)\nbuild 1 success\n" in out.stderr
 
 
 def test_a_kept_state_keeps_what_was_made(tree, scratch, tmp_path):

@@ -322,6 +322,43 @@ static void the_head_of_an_answer_is_told_once_before_its_body(void **state) {
     script_end(&s);
 }
 
+typedef struct Patience {
+    HttpClient *client;
+    int idle, last; /* interrupts at the last; 0: never */
+} Patience;
+
+static void note_idle(void *arg) {
+    Patience *p = arg;
+
+    if (++p->idle == p->last)
+        http_client_interrupt(p->client);
+}
+
+static void silence_is_told_until_something_comes_or_the_time_is_over(void **state) {
+    static const char *const answers[] = {"HANG", "HANG", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+                                          NULL};
+    static const int last[] = {3, 0, 1}, results[] = {-ERR_CANCELLED, -ERR_TIMEOUT, 0};
+    Script s;
+    HttpClient *c;
+    Err err;
+
+    script_start(&s, answers);
+    c = client_at(s.base, NULL);
+    for (size_t i = 0; answers[i]; i++) {
+        Patience patience = {.client = c, .last = last[i]};
+        HttpCall call = {.on_idle = note_idle,
+                         .idle_us = i == 2 ? 60 * US_PER_S : US_PER_MS,
+                         .timeout_us = i == 1 ? 50 * US_PER_MS : 60 * US_PER_S,
+                         .arg = &patience};
+
+        assert_int_equal(try_get(c, &call, &err), results[i]);
+        assert_true(i == 1 ? patience.idle > 0 : patience.idle == (i == 0 ? 3 : 0));
+        buf_done(&call.answer);
+    }
+    talloc_free(c);
+    script_end(&s);
+}
+
 static void *interrupt(void *arg) {
     http_client_interrupt(arg);
     return NULL;
@@ -641,6 +678,7 @@ int main(void) {
         TEST(time_and_size_are_bounded),
         TEST(a_receiver_can_end_a_call),
         TEST(the_head_of_an_answer_is_told_once_before_its_body),
+        TEST(silence_is_told_until_something_comes_or_the_time_is_over),
         TEST(another_thread_can_interrupt),
         TEST(a_body_can_be_streamed),
         TEST(a_body_whose_length_shows_at_its_end_has_a_trailer),

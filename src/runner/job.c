@@ -416,20 +416,22 @@ int job_main(const RunnerHost *host, int64_t id, int64_t attempt, int slot, cons
     return 0;
 }
 
-/* What a server takes for the end of an attempt that nobody knows the end of. */
-static char *write_lost(const JobProcess *j, const char *why) {
+/* A result in the place of the one that there is not. */
+static char *write_loss(const JobProcess *j, const JobLoss *loss) {
     _cleanup_buf_ Buf out = BUF_INIT;
     JsonWriter w = JSON_WRITER(&out);
 
     jw_object(&w, NULL);
     jw_int(&w, "attempt", j->attempt);
-    jw_str(&w, "state", "lost");
-    jw_str(&w, "message", why);
+    jw_str(&w, "state", loss->state);
+    if (loss->reason)
+        jw_str(&w, "reason", loss->reason);
+    jw_str(&w, "message", loss->message);
     jw_end_object(&w);
     return buf_dup(&out, j->mem);
 }
 
-static int deliver_left(JobProcess *j, const char *lost, Err *err) {
+static int deliver_left(JobProcess *j, const JobLoss *loss, Err *err) {
     char path[PATH_MAX];
     struct stat st;
     JobFile file = {0};
@@ -443,14 +445,14 @@ static int deliver_left(JobProcess *j, const char *lost, Err *err) {
     r = jobfile_read(path, j->mem, &file, err);
     if (r == 0)
         r = jobfile_take(path, &j->file_fd, err);
-    if (r == 0 && !file.result && !lost)
+    if (r == 0 && !file.result && !loss)
         r = err_set(err, ERR_INVALID, "%s: has no result", path);
     if (r < 0)
         return r;
     j->id = file.id;
     j->attempt = file.attempt;
-    if (lost) {
-        file.result = write_lost(j, lost);
+    if (loss) {
+        file.result = write_loss(j, loss);
         r = start_uploader(j, NULL, 0, err);
     } else {
         r = spooled ? start_uploader(j, NULL, st.st_size, err)
@@ -463,7 +465,7 @@ static int deliver_left(JobProcess *j, const char *lost, Err *err) {
     return 0;
 }
 
-int job_deliver_main(const RunnerHost *host, int slot, const char *lost) {
+int job_deliver_main(const RunnerHost *host, int slot, const JobLoss *loss) {
     JobProcess j;
     Err err;
     int r;
@@ -471,7 +473,7 @@ int job_deliver_main(const RunnerHost *host, int slot, const char *lost) {
     init(&j, host, slot);
     r = become(host, 0, &j.signal_fd, &err);
     if (r == 0)
-        r = deliver_left(&j, lost, &err);
+        r = deliver_left(&j, loss, &err);
     if (r < 0) {
         log_err("runner", "deliver a result", &err);
         return 1;

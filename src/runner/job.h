@@ -27,8 +27,15 @@ typedef enum JobStop { JOB_STOP_USER, JOB_STOP_SUPERSEDED, JOB_STOP_TIMEOUT } Jo
  * files. secrets: the JOB's object, or NULL. */
 int job_main(const RunnerHost *host, int64_t id, int64_t attempt, int slot, const char *job, size_t len,
              const json_t *secrets);
-/* The same for a job whose process has died: brings its result to the server, with the rest of its log. lost:
- * there is none, and why; NULL otherwise. */
-int job_deliver_main(const RunnerHost *host, int slot, const char *lost);
+/* How a job has ended whose process could not say it. */
+typedef struct JobLoss {
+    const char *state;  /* "lost", "failed" */
+    const char *reason; /* or NULL */
+    const char *message;
+} JobLoss;
+
+/* The same for a job whose process has died: brings its result to the server, with the rest of its log. loss:
+ * there is none; NULL otherwise. */
+int job_deliver_main(const RunnerHost *host, int slot, const JobLoss *loss);
 /* Removes all files of a slot whose process is dead. */
 void job_remove(const RunnerHost *host, int slot);

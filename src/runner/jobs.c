@@ -1,11 +1,13 @@
 #include "runner/jobs.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/proc.h"
 #include "base/str.h"
 #include "executor/executor.h"
 #include "runner/jobfile.h"
 #include "runner/report.h"
+#include "runner/spec.h"
 #include <dirent.h>
 #include <errno.h>
 #include <poll.h>
@@ -16,6 +18,9 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#define SLACK_US (10 * US_PER_S)
+#define OVERDUE "its job process hung and was killed"
+
 typedef struct Running {
     int64_t id, attempt;
     int slot;
@@ -24,6 +29,8 @@ typedef struct Running {
     const char *told; /* the order that it was given last, a constant; NULL: none */
     bool delivering;  /* only brings a result; still listed, for the lease has to last until the server has it
                        */
+    int64_t due;      /* when it must have a result, monotonic; INT64_MAX: when it likes */
+    bool overdue;     /* it had none, and was killed */
 } Running;
 
 struct Jobs {
@@ -75,6 +82,21 @@ static Running *find(Jobs *j, int64_t id, int64_t attempt) {
     return NULL;
 }
 
+/* What a job process may take, from when its job is to stop or its time is over, until it has a result: it
+ * keeps the times itself, and only one that hangs, or was stopped by somebody, needs us for it. */
+static int64_t allowance(const Jobs *j) {
+    return 2 * j->host->o.cancel_grace_us + j->host->o.cleanup_us + SLACK_US;
+}
+
+static int64_t due_of(const Jobs *j, const json_t *job) {
+    int64_t timeout;
+    Err err;
+
+    if (spec_timeout(job, &timeout, &err) < 0 || timeout <= 0)
+        return INT64_MAX; /* a mistake in it is the job process's to tell */
+    return clock_mono() + timeout + allowance(j);
+}
+
 /* As fork: true in the child. */
 static bool start_process(Jobs *j, Running r) {
     r.pid = fork();
@@ -107,6 +129,7 @@ void jobs_start(Jobs *j, const json_t *job) {
     if (find(j, r.id, r.attempt))
         return;
     r.slot = free_slot(j);
+    r.due = due_of(j, job);
     if (start_process(j, r))
         _exit(
             job_main(j->host, r.id, r.attempt, r.slot, text, strlen(text), json_object_get(job, "secrets")));
@@ -122,6 +145,13 @@ static void send_signal(const Running *r, int sig, JobStop reason) {
         pidfd_send_signal(r->pidfd, sig, &info, 0);
     else
         sigqueue(r->pid, sig, info.si_value);
+}
+
+static void kill_process(const Running *r) {
+    if (r->pidfd >= 0)
+        pidfd_send_signal(r->pidfd, SIGKILL, NULL, 0);
+    else
+        kill(r->pid, SIGKILL);
 }
 
 void jobs_stop(Jobs *j, const json_t *stop) {
@@ -150,6 +180,8 @@ void jobs_stop(Jobs *j, const json_t *stop) {
     pthread_mutex_lock(&j->lock);
     r->told = told;
     pthread_mutex_unlock(&j->lock);
+    if (!r->delivering)
+        r->due = MIN(r->due, clock_mono() + allowance(j));
     send_signal(r, str_eq(reason, "stale") ? JOB_SIGNAL_STALE : JOB_SIGNAL_STOP, number);
 }
 
@@ -176,7 +208,7 @@ static bool is_whole(const Jobs *j, const JobFile *file) {
 /* What a dead process has left: its steps are killed; a process delivers its result, or without one that the
  * attempt is lost, and why. What has not even begun is lost as soon as the server sees that it is not listed.
  */
-static void clear_left(Jobs *j, int slot, const char *why) {
+static void clear_left(Jobs *j, int slot, const JobLoss *loss) {
     _cleanup_talloc_ void *mem = talloc_new(NULL);
     char path[PATH_MAX];
     JobFile file;
@@ -187,9 +219,12 @@ static void clear_left(Jobs *j, int slot, const char *why) {
     sweep(j, is_not, &slot);
     if (jobfile_read(path, mem, &file, &err) < 0)
         job_remove(j->host, slot);
-    else if (start_process(
-                 j, (Running){.id = file.id, .attempt = file.attempt, .slot = slot, .delivering = true}))
-        _exit(job_deliver_main(j->host, slot, is_whole(j, &file) ? NULL : why));
+    else if (start_process(j, (Running){.id = file.id,
+                                        .attempt = file.attempt,
+                                        .slot = slot,
+                                        .delivering = true,
+                                        .due = INT64_MAX}))
+        _exit(job_deliver_main(j->host, slot, is_whole(j, &file) ? NULL : loss));
 }
 
 static const char *name_end(int status, char *out, size_t size) {
@@ -212,8 +247,11 @@ static void ended(Jobs *j, size_t i, int status) {
                  (long long)r.attempt, status);
     if (r.delivering && status == 1)
         job_remove(j->host, r.slot);
+    else if (r.overdue && !r.told)
+        clear_left(j, r.slot, &(JobLoss){"failed", "timeout", OVERDUE});
     else if (!child || status)
-        clear_left(j, r.slot, name_end(status, why, sizeof(why)));
+        clear_left(j, r.slot,
+                   &(JobLoss){"lost", NULL, r.overdue ? OVERDUE : name_end(status, why, sizeof(why))});
     drop(j, i);
 }
 
@@ -227,6 +265,37 @@ void jobs_reap(Jobs *j) {
                 ended(j, i, proc_status(status));
                 break;
             }
+}
+
+/* One that only delivers, or clears away, is waited for: the server may be out of reach. */
+static bool has_result(const Jobs *j, const Running *r) {
+    _cleanup_talloc_ void *mem = talloc_new(NULL);
+    char path[PATH_MAX];
+    JobFile file;
+    Err ignored;
+
+    jobfile_path(j->host->o.dir, r->slot, ".job", path);
+    return jobfile_read(path, mem, &file, &ignored) < 0 || file.result;
+}
+
+int64_t jobs_kill_overdue(Jobs *j) {
+    int64_t now = clock_mono(), next = INT64_MAX;
+
+    for (size_t i = 0; i < j->count; i++) {
+        Running *r = &j->items[i];
+
+        if (r->due <= now) {
+            r->due = INT64_MAX;
+            r->overdue = !has_result(j, r);
+            if (r->overdue) {
+                log_warn("runner", "job %lld attempt %lld: its process (%d) hangs, and is killed",
+                         (long long)r->id, (long long)r->attempt, (int)r->pid);
+                kill_process(r);
+            }
+        }
+        next = MIN(next, r->due);
+    }
+    return next;
 }
 
 size_t jobs_poll(const Jobs *j, struct pollfd *fds, size_t max) {
@@ -246,6 +315,16 @@ void jobs_ended(Jobs *j, int pidfd) {
         }
 }
 
+/* Of one that has begun under another runner: its time anew, for it is only to be bounded. */
+static int64_t due_again(const Jobs *j, const JobFile *file) {
+    _cleanup_json_ json_t *job = NULL;
+    Err err;
+
+    if (!file->job || json_read(file->job, strlen(file->job), &job, &err) < 0)
+        return INT64_MAX;
+    return due_of(j, job);
+}
+
 /* The lock's holder is looked for again when its pidfd is open: only then is it known to be that process. One
  * that has only just been born and has not written yet stays unknown, and the server takes it for lost; it
  * hears so. */
@@ -262,8 +341,12 @@ static bool adopt(Jobs *j, const char *path, int slot) {
         log_err("runner", "adopt a job", &err);
     log_info("runner", "job %lld attempt %lld goes on in process %d", (long long)file.id,
              (long long)file.attempt, (int)pid);
-    add(j,
-        (Running){.id = file.id, .attempt = file.attempt, .slot = slot, .pid = pid, .pidfd = TAKE_FD(pidfd)});
+    add(j, (Running){.id = file.id,
+                     .attempt = file.attempt,
+                     .slot = slot,
+                     .pid = pid,
+                     .pidfd = TAKE_FD(pidfd),
+                     .due = due_again(j, &file)});
     return true;
 }
 
@@ -289,7 +372,8 @@ static int each_slot(Jobs *j, const char *folder, Err *err) {
             continue;
         jobfile_path(j->host->o.dir, slot, ".job", path);
         if (!adopt(j, path, slot))
-            clear_left(j, slot, "its job process had ended when its runner started");
+            clear_left(j, slot,
+                       &(JobLoss){"lost", NULL, "its job process had ended when its runner started"});
     }
     closedir(dir);
     return 0;
@@ -331,15 +415,8 @@ size_t jobs_count(const Jobs *j) {
 }
 
 bool jobs_finishing(const Jobs *j) {
-    _cleanup_talloc_ void *mem = talloc_new(NULL);
-    char path[PATH_MAX];
-    JobFile file;
-    Err ignored;
-
-    for (size_t i = 0; i < j->count; i++) {
-        jobfile_path(j->host->o.dir, j->items[i].slot, ".job", path);
-        if (jobfile_read(path, mem, &file, &ignored) < 0 || file.result)
+    for (size_t i = 0; i < j->count; i++)
+        if (has_result(j, &j->items[i]))
             return true;
-    }
     return false;
 }

@@ -47,6 +47,7 @@ typedef struct JobProcess {
     bool cancelled; /* asked to stop */
     JobStop stop;
     bool timed_out;      /* the job's own time is over */
+    bool cleaning;       /* what runs now comes after a cancel, or after that time */
     bool refused;        /* the server takes no more of the log */
     bool delivered, ran; /* heard from the uploader */
     int64_t deadline;    /* monotonic; of the job, or of its cleaning steps; INT64_MAX: none */
@@ -71,15 +72,18 @@ typedef struct Watch {
     pid_t pid;
     int out;            /* read end of its output, non-blocking */
     int64_t timeout_us; /* 0: none */
-    bool cleaning;      /* an always() step after a cancel: the cancel does not concern it */
+    bool cleaning;      /* it runs whether the job is cancelled or not: a cancel does not end it */
     int status;         /* filled in: exit status or 128 + signal */
     Err err;            /* filled in: WATCH_BROKEN */
+    const char *over;   /* filled in: WATCH_TIMEOUT; which time it was, in words */
     void (*ask)(ExecutorJob *job, pid_t pid, int sig);
     void (*stop)(ExecutorJob *job);
 } Watch;
 
 /* Follows a started process to its end, and that of all it started, keeping its output. */
 WatchEnd watch_process(JobProcess *j, Watch *w);
+/* From now on the job has the time for cleaning up, once, whatever else comes. */
+void watch_begin_cleaning(JobProcess *j);
 /* Waits for an event of the uploader that makes `done` (delivered, ran) true; false: stale. */
 bool watch_uploader(JobProcess *j, const bool *done);
 /* Sleeps; false: the job shall stop, or its time is over. */

@@ -24,6 +24,7 @@
 #include <sys/utsname.h>
 
 #define GRACE_US (10 * US_PER_S)
+#define CLEANUP_US (60 * US_PER_S)
 #define POLL_MAX 1024
 #define WAIT_S 10
 #define SETTLE_US (3 * US_PER_S)
@@ -190,6 +191,8 @@ static int fill_host(RunnerHost *host, const RunnerOptions *options, const void 
     host->pid = getpid();
     if (host->o.cancel_grace_us == 0)
         host->o.cancel_grace_us = GRACE_US;
+    if (host->o.cleanup_us == 0)
+        host->o.cleanup_us = CLEANUP_US;
     if (host->o.job_uid_base == 0)
         host->o.job_uid_base = SANDBOX_UID_BASE;
     if (host->o.job_gid == 0)
@@ -298,6 +301,12 @@ static bool take_signals(Runner *r) {
     return go_on;
 }
 
+static int wait_ms(int64_t until) {
+    int64_t left = until == INT64_MAX ? -1 : MAX(until - clock_mono(), (int64_t)0);
+
+    return left < 0 ? -1 : (int)MIN(left / US_PER_MS + 1, (int64_t)INT_MAX);
+}
+
 static void work(Runner *r) {
     static struct pollfd fds[POLL_MAX];
     bool go_on = true;
@@ -307,7 +316,7 @@ static void work(Runner *r) {
         fds[0] = (struct pollfd){.fd = lease_fd(r->lease), .events = POLLIN};
         fds[1] = (struct pollfd){.fd = r->signal_fd, .events = POLLIN};
         adopted = jobs_poll(r->jobs, fds + 2, POLL_MAX - 2);
-        if (poll(fds, adopted + 2, -1) < 0)
+        if (poll(fds, adopted + 2, wait_ms(jobs_kill_overdue(r->jobs))) < 0)
             continue;
         for (size_t i = 0; i < adopted; i++)
             if (fds[i + 2].revents)

@@ -25,6 +25,7 @@ typedef struct RunnerOptions {
     bool allow_shell;
     uint64_t keep_free_bytes; /* with less free beneath dir it takes no job (see base/disk.h) */
     int64_t cancel_grace_us;  /* between SIGTERM and SIGKILL; 0: 10 s */
+    int64_t cleanup_us;       /* for all that runs after a cancel or the job's timeout; 0: 60 s */
     uid_t job_uid_base;       /* as root, sandboxes of slot n run as this + n; 0: SANDBOX_UID_BASE */
     gid_t job_gid;            /* 0: SANDBOX_GID */
     char *title;              /* argv[0]'s memory, for the name that ps shows of a job process; or NULL */

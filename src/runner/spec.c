@@ -404,8 +404,6 @@ static int read_spec(const json_t *from, const void *mem, JobSpec *job, Err *err
     if (r == 0)
         r = json_opt_bool(from, "network", &job->network, err);
     if (r == 0)
-        r = json_opt_i64(from, "timeout", &job->timeout_us, err);
-    if (r == 0)
         r = read_env(from, "env", &job->env, err);
     if (r == 0)
         r = read_env(from, "computed", &job->computed, err);
@@ -546,9 +544,7 @@ static int read_job(const json_t *from, const void *mem, JobSpec *job, Err *err)
         r = read_needs(from, mem, job, err);
     if (r == 0)
         r = read_given(from, mem, job, err);
-    if (r == 0 && job->timeout_us == 0)
-        r = json_opt_i64(from, "timeout", &job->timeout_us, err);
-    return r;
+    return r < 0 ? r : spec_timeout(from, &job->timeout_us, err);
 }
 
 /* What only an engine, or nix, can do is asked of it. */
@@ -564,6 +560,16 @@ static int check_executor(JobSpec *job, Err *err) {
             return err_set(err, ERR_INVALID, "step %zu: uses: %s needs the executor of that name", i + 1,
                            job->steps[i].build ? "docker" : "nix");
     return 0;
+}
+
+int spec_timeout(const json_t *job, int64_t *ret, Err *err) {
+    json_t *spec = NULL;
+    int r = json_opt_object(job, "spec", &spec, err);
+
+    *ret = 0;
+    if (r == 0 && spec)
+        r = json_opt_i64(spec, "timeout", ret, err);
+    return r == 0 && *ret == 0 ? json_opt_i64(job, "timeout", ret, err) : r;
 }
 
 int spec_read(const char *text, size_t len, const void *mem, JobSpec **ret, Err *err) {

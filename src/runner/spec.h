@@ -88,6 +88,8 @@ typedef struct JobSpec {
     JobWorkspace workspace;
 } JobSpec;
 
+/* What a JOB has of time, µs; 0: as much as it likes. */
+_must_check_ int spec_timeout(const json_t *job, int64_t *ret, Err *err);
 /* ERR_INVALID names the field. */
 _must_check_ int spec_read(const char *text, size_t len, const void *mem, JobSpec **ret, Err *err);
 /* The JOB's secrets: an object of texts, or NULL. */

@@ -76,17 +76,36 @@ static CondStatus status_so_far(const JobProcess *j) {
     return j->state || j->timed_out ? COND_FAILURE : COND_SUCCESS;
 }
 
-static bool shall_run(JobProcess *j, size_t i) {
-    const JobSpec *s = j->spec;
+/* Whether the step runs when so much has come of the job. */
+static int runs_after(const JobProcess *j, size_t i, CondStatus status, bool *ret, Err *err) {
+    const char *condition = j->spec->steps[i].condition;
     PlanContext context = values_context(j);
-    bool run = false;
+
+    *ret = status == COND_SUCCESS;
+    return str_empty(condition) ? 0 : condition_eval(condition, &context, status, ret, err);
+}
+
+static bool runs_in_spite_of_a_cancel(const JobProcess *j, size_t i) {
+    bool run;
+    Err ignored;
+
+    return runs_after(j, i, COND_CANCELLED, &run, &ignored) >= 0 && run;
+}
+
+static bool shall_run(JobProcess *j, size_t i) {
+    bool run;
     Err err;
 
-    if (str_empty(s->steps[i].condition))
-        return status_so_far(j) == COND_SUCCESS;
-    if (condition_eval(s->steps[i].condition, &context, status_so_far(j), &run, &err) < 0)
-        job_fail(j, "invalid", 0, "step %zu (%s): if: %s", i + 1, s->steps[i].name, err.msg);
-    return run;
+    if (runs_after(j, i, status_so_far(j), &run, &err) < 0) {
+        job_fail(j, "invalid", 0, "step %zu (%s): if: %s", i + 1, j->spec->steps[i].name, err.msg);
+        return false;
+    }
+    if (!run)
+        return false;
+    if (!j->cleaning || clock_mono() < j->deadline)
+        return true;
+    job_say(j, "step %zu/%zu: does not run: the time for cleaning up is over", i + 1, j->spec->step_count);
+    return false;
 }
 
 /* What a try again would not mend is the pipeline's. */
@@ -142,7 +161,7 @@ static void judge(JobProcess *j, size_t i, WatchEnd end, const Watch *w, bool oo
         snprintf(what, sizeof(what), "cancelled");
     } else if (end == WATCH_TIMEOUT) {
         reason = "timeout";
-        snprintf(what, sizeof(what), j->timed_out ? "the job's time is over" : "timed out");
+        snprintf(what, sizeof(what), "%s", w->over);
     } else if (end == WATCH_BROKEN) {
         reason = "infrastructure";
         snprintf(what, sizeof(what), "%s", w->err.msg);
@@ -195,11 +214,13 @@ static int start_step(JobProcess *j, size_t i, Watch *w, Err *err) {
 static void run_step(JobProcess *j, size_t i) {
     const JobStep *step = &j->spec->steps[i];
     StepResult *result = &j->steps[i];
-    Watch w = {.timeout_us = step->timeout_us, .cleaning = j->cancelled};
+    Watch w = {.timeout_us = step->timeout_us, .cleaning = runs_in_spite_of_a_cancel(j, i)};
     WatchEnd end = WATCH_EXITED;
     bool oom;
     Err err;
 
+    if (j->cancelled || j->timed_out)
+        watch_begin_cleaning(j);
     result->started_at = clock_now();
     result->state = STEP_RUNNING;
     job_say(j, "step %zu/%zu: %s", i + 1, j->spec->step_count,

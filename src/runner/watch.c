@@ -13,8 +13,7 @@
 
 #define READ_SIZE ((size_t)256 * 1024)
 #define PIPE_SIZE (1 << 20)
-#define PAUSE_US (100 * US_PER_MS)  /* after so long a secret that has begun is not waited for */
-#define CLEANING_US (60 * US_PER_S) /* for all steps that run after a cancel or the job's timeout */
+#define PAUSE_US (100 * US_PER_MS) /* after so long a secret that has begun is not waited for */
 
 /* In the data segment: the pages of a fork that are never touched cost nothing. */
 static char read_buffer[READ_SIZE];
@@ -100,6 +99,13 @@ static Taken take_output(JobProcess *j, Watch *w, bool *broken) {
     return *broken ? TAKEN_END : TAKEN_SOME;
 }
 
+void watch_begin_cleaning(JobProcess *j) {
+    if (j->cleaning)
+        return;
+    j->cleaning = true;
+    j->deadline = clock_mono() + j->host->o.cleanup_us;
+}
+
 /* Why the process should end, WATCH_EXITED: no reason. */
 static WatchEnd reason_to_end(const JobProcess *j, const Watch *w, int64_t step_deadline, bool broken) {
     int64_t now;
@@ -158,6 +164,17 @@ static int64_t masker_until(const JobProcess *j, int64_t until) {
     return j->masker && mask_held(j->masker) ? MIN(until, clock_mono() + PAUSE_US) : until;
 }
 
+static void name_timeout(JobProcess *j, Watch *w) {
+    if (clock_mono() < j->deadline) {
+        w->over = "timed out";
+    } else if (j->cleaning) {
+        w->over = "the time for cleaning up is over";
+    } else {
+        w->over = "the job's time is over";
+        j->timed_out = true;
+    }
+}
+
 WatchEnd watch_process(JobProcess *j, Watch *w) {
     int64_t step_deadline = w->timeout_us > 0 ? clock_mono() + w->timeout_us : INT64_MAX, grace = INT64_MAX;
     WatchEnd end = WATCH_EXITED, now;
@@ -172,6 +189,8 @@ WatchEnd watch_process(JobProcess *j, Watch *w) {
             open = take_output(j, w, &broken) != TAKEN_END;
         else if (!fds[0].revents && !fds[1].revents && fds[2].fd >= 0 && j->masker)
             broken = !keep(j, w, mask_pause(j->masker));
+        if (j->cancelled && w->cleaning)
+            watch_begin_cleaning(j);
         over = (fds[0].revents || !open) && reaped(w);
         now = reason_to_end(j, w, step_deadline, broken);
         if (!over && end == WATCH_EXITED && now != WATCH_EXITED) {
@@ -190,30 +209,32 @@ WatchEnd watch_process(JobProcess *j, Watch *w) {
         (void)err_set(&w->err, ERR_NO_SPACE, "%s", uploader_refusal(j->uploader));
     if (broken && end == WATCH_EXITED)
         end = WATCH_BROKEN;
-    if (end == WATCH_TIMEOUT && clock_mono() >= j->deadline)
-        j->timed_out = true;
+    if (end == WATCH_TIMEOUT)
+        name_timeout(j, w);
     if (end == WATCH_CANCELLED || j->timed_out)
-        j->deadline = clock_mono() + CLEANING_US;
+        watch_begin_cleaning(j);
     return end;
 }
 
 /* A cancel or a stale attempt ends what the uploader runs, not this wait: it uses what is ours. */
 bool watch_uploader(JobProcess *j, const bool *done) {
+    int64_t until = done == &j->delivered ? INT64_MAX : j->deadline;
     struct pollfd fds[3];
     bool aborted = false;
 
     while (!*done && !(j->stale && done == &j->delivered)) {
-        wait_for_something(j, NULL, false, j->deadline, fds);
-        if (done == &j->ran && !aborted && (j->stale || j->cancelled || clock_mono() >= j->deadline)) {
-            j->timed_out = j->timed_out || clock_mono() >= j->deadline;
+        wait_for_something(j, NULL, false, until, fds);
+        if (done == &j->ran && !aborted && (j->stale || j->cancelled || clock_mono() >= until)) {
+            j->timed_out = j->timed_out || clock_mono() >= until;
             aborted = true;
+            until = INT64_MAX; /* it ends soon, and has what is ours until then */
             uploader_abort(j->uploader, true);
         }
-        if (aborted || done == &j->delivered)
-            j->deadline = INT64_MAX;
     }
-    if (aborted)
+    if (aborted) {
         uploader_abort(j->uploader, false);
+        watch_begin_cleaning(j);
+    }
     return !j->stale;
 }
 

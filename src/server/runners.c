@@ -82,6 +82,8 @@ int runner_child_prepare(Db *db, RunnerChild *child, const void *mem, const char
                           mem_printf(mem, "%" PRIu64, child->min_free_space),
                           "--cancel-grace",
                           mem_printf(mem, "%" PRId64 "ms", child->cancel_grace_us / US_PER_MS),
+                          "--cleanup-time",
+                          mem_printf(mem, "%" PRId64 "ms", child->cleanup_us / US_PER_MS),
                           child->allow_shell ? "--allow-shell" : "--no-allow-shell",
                           NULL};
     TokenRequest token = {.name = mem_printf(mem, "runner %s", name), .role = "runner"};

@@ -7,7 +7,7 @@ typedef struct RunnerChild {
     const char *program, *state, *url;
     const char *const *labels; /* "key=value", NULL-terminated; NULL: none */
     int number;                /* from 0 */
-    int64_t slots, cancel_grace_us;
+    int64_t slots, cancel_grace_us, cleanup_us;
     uint64_t min_free_space;
     bool allow_shell;
     int64_t id, token_id; /* filled in: its row's, its token's */

@@ -331,6 +331,7 @@ static int start_runners(Server *s, Err *err) {
                              .slots = s->settings->slots,
                              .labels = s->settings->runner_label,
                              .cancel_grace_us = s->settings->cancel_grace,
+                             .cleanup_us = s->settings->cleanup_time,
                              .min_free_space = s->settings->min_free_space,
                              .allow_shell = s->builds.options.allow_shell};
         int r = start_runner(s, (size_t)i, &child, err);

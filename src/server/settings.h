@@ -17,11 +17,11 @@ typedef struct Settings {
     int64_t artifact_keep;
     uint64_t max_body, min_free_space;
     int64_t lease, job_timeout, idle_timeout, request_timeout, session, drain_grace, cancel_grace,
-        compare_refs;
+        cleanup_time, compare_refs;
     bool access_log, print_config, json;
 } Settings;
 
-#define SERVER_SETTINGS 37
+#define SERVER_SETTINGS 38
 extern const Setting server_settings[SERVER_SETTINGS];
 
 /* File, environment, flags, in that order, then checks between them. *ret_print (when asked for): what holds,

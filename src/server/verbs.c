@@ -75,7 +75,7 @@ const Command command_server = {
 typedef struct RunnerFlags {
     const char *server, *server_file, *token, *token_file, *dir, *name, *log_level;
     const char **labels, **executors;
-    int64_t slots, cancel_grace, uid_base, cpu, memory, disk;
+    int64_t slots, cancel_grace, cleanup_time, uid_base, cpu, memory, disk;
     uint64_t min_free_space;
     bool allow_shell;
 } RunnerFlags;
@@ -178,6 +178,14 @@ static const Setting runner_flags[] = {
      .fallback = "10s",
      .arg = "TIME",
      .help = "between SIGTERM and SIGKILL"},
+    {.name = "cleanup-time",
+     .type = SETTING_DURATION,
+     .offset = AT(cleanup_time),
+     .min = 1000000,
+     .max = 86400 * INT64_C(1000000),
+     .fallback = "1m",
+     .arg = "TIME",
+     .help = "what steps that run after a cancel or the job's timeout (if: always()) have together"},
     {.name = "job-uid-base",
      .type = SETTING_INT,
      .offset = AT(uid_base),
@@ -239,6 +247,7 @@ static int run_runner(Cli *cli, void *flags, Err *err) {
                              .allow_shell = f->allow_shell,
                              .keep_free_bytes = f->min_free_space,
                              .cancel_grace_us = f->cancel_grace,
+                             .cleanup_us = f->cleanup_time,
                              .job_uid_base = (uid_t)f->uid_base};
 
     if (!f->server && !f->server_file)

@@ -48,19 +48,8 @@ def log_size(server, number):
     return server.build(number)["jobs"][0]["log_size"]
 
 
-def process_of(server, name):
-    """The pid of the server's process of that name: "pelton runner", "pelton job"."""
-    def is_it(pid):
-        try:
-            return Path(f"/proc/{pid}/comm").read_text().strip() == name and processes.alive(pid)
-        except OSError:
-            return False
-
-    return wait_for(name, lambda: [pid for pid in server.processes() if is_it(pid)])[0]
-
-
 def runner_of(server):
-    return process_of(server, "pelton runner")
+    return server.process_of("pelton runner")
 
 
 @pytest.fixture
@@ -127,7 +116,7 @@ def test_a_job_that_ends_while_the_server_is_away_is_told_afterwards(real, tmp_p
     number = real.push("long", files)[1].build
     wait_for("lines", lambda: log_size(real, number))
     real.kill()
-    job = process_of(real, "pelton job")
+    job = real.process_of("pelton job")
     stop.touch()
     shell = [pid for pid, command in real.processes().items() if "the end after" in command]
     assert all(processes.wait_end(pid) for pid in shell) and processes.alive(job)
@@ -172,7 +161,7 @@ def test_a_killed_job_process_is_a_lost_attempt_and_leaves_nothing_behind(start_
     wait_for("lines", lambda: log_size(real, number))
     wait_for("its step", lambda: real.build(number)["jobs"][0]["steps"])
     first = {pid for pid, command in real.processes().items() if "the end after" in command or command == "sleep 0.02"}
-    job = process_of(real, "pelton job")
+    job = real.process_of("pelton job")
     os.kill(job, signal.SIGKILL)
     wait_for("second attempt", lambda: real.build(number)["jobs"][0]["attempt"] == 2, timeout=60)
     lost = real.client.get(f"/api/builds/{number}/attempts")["attempts"][0]
@@ -190,7 +179,7 @@ def test_a_job_whose_process_was_killed_after_a_cancel_is_cancelled_and_no_step_
                                                "[\"trap : TERM; echo on; while :; do sleep 0.02 || :; done\"]}}\n"})[1].build
     wait_for("its step", lambda: "\non\n" in real.log(number) and real.build(number)["jobs"][0]["steps"])
     real.api("POST", f"/api/builds/{number}/cancel", expect=200)
-    os.kill(process_of(real, "pelton job"), signal.SIGKILL)
+    os.kill(real.process_of("pelton job"), signal.SIGKILL)
     job = real.wait_build(number, "cancelled")["jobs"][0]
     assert job["message"] == "it was to stop when its job process was killed by SIGKILL"
     assert [step["status"] for step in job["steps"]] == ["cancelled"] and job["steps"][0]["finished_at"]

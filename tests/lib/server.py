@@ -128,6 +128,19 @@ class Pelton:
         """{pid: command line} of all that belongs to this server."""
         return {pid: processes.command_of(pid) for pid in processes.processes_of(self.folder)}
 
+    def processes_named(self, name):
+        """The pids of its processes of that name: "pelton runner", "pelton job"."""
+        def is_it(pid):
+            try:
+                return Path(f"/proc/{pid}/comm").read_text().strip() == name and processes.alive(pid)
+            except OSError:
+                return False
+
+        return [pid for pid in self.processes() if is_it(pid)]
+
+    def process_of(self, name):
+        return wait_for(name, lambda: self.processes_named(name))[0]
+
     def server_log(self):
         try:
             return self.log_path.read_text(errors="replace")[-20000:]

@@ -9,6 +9,9 @@
 
 /* A job that has waited so long for a runner with enough of everything is not overtaken for ever. */
 #define PATIENCE_US (30 * US_PER_S)
+#define ANSWER_ENOUGH ((size_t)4 << 20) /* bytes of jobs that are given at a time; the next call gets more   \
+                                         */
+#define OUTPUTS_MAX (8 << 20)           /* bytes that one job gets of others */
 
 typedef struct Look {
     Builds *b;
@@ -147,8 +150,17 @@ static int claim_one(Tx *tx, const BuildClaim *claim, int64_t id, const void *me
     return 0;
 }
 
+static size_t bytes_of_outputs(const ClaimedJob *c) {
+    size_t bytes = 0;
+
+    for (size_t i = 0; i < c->need_count; i++)
+        for (size_t k = 0; k < c->needs[i].output_count; k++)
+            bytes += strlen(c->needs[i].outputs[k].value);
+    return bytes;
+}
+
 /* A job that names a secret which it cannot have ends instead of being given to a runner: *ret_job.id is 0.
- * So does one that should never have been queued. */
+ * So does one that needs more than can be given, or that should never have been queued. */
 static int give_secrets(Tx *tx, ClaimedJob *ret_job, const void *mem, Err *err) {
     JobEnd invalid = {.state = "failed", .reason = "invalid", .exit_code = -1};
     const Job job = ret_job->job;
@@ -157,6 +169,11 @@ static int give_secrets(Tx *tx, ClaimedJob *ret_job, const void *mem, Err *err) 
 
     if (lacks)
         invalid.message = mem_printf(mem, "it %s, and comes from a fork that nobody has approved", lacks);
+    else if (bytes_of_outputs(ret_job) > OUTPUTS_MAX)
+        invalid.message = mem_printf(mem,
+                                     "the outputs that it names of the jobs that it needs have %zu bytes "
+                                     "together, and %d are the limit; hand over files as artifacts",
+                                     bytes_of_outputs(ret_job), OUTPUTS_MAX);
     else
         r = secrets_of_job(tx->b, &job, ret_job->build, mem, &ret_job->secrets, &ret_job->secret_count,
                            &invalid.message, err);
@@ -167,8 +184,10 @@ static int give_secrets(Tx *tx, ClaimedJob *ret_job, const void *mem, Err *err) 
 }
 
 static int claim_some(Tx *tx, Look *look, const void *mem, Claimed *claimed, Err *err) {
+    size_t bytes = 0;
+
     look->now = tx->now;
-    while (claimed->count < look->claim->max) {
+    while (claimed->count < look->claim->max && bytes < ANSWER_ENOUGH) {
         ClaimedJob one = {0};
         LaneHead head;
         int r = look_for_job(look, &head, err);
@@ -181,8 +200,10 @@ static int claim_some(Tx *tx, Look *look, const void *mem, Claimed *claimed, Err
             r = give_secrets(tx, &one, mem, err);
         if (r < 0)
             return r;
-        if (one.job.id)
-            mem_append(mem, claimed->jobs, claimed->count, one);
+        if (!one.job.id)
+            continue;
+        bytes += strlen(one.job.spec) + strlen(one.build->env) + bytes_of_outputs(&one);
+        mem_append(mem, claimed->jobs, claimed->count, one);
     }
     return 0;
 }

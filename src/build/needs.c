@@ -21,6 +21,15 @@ static int read_outputs(Builds *b, const NeedState *state, const void *mem, Plan
     return 0;
 }
 
+/* Whether the text names an output of the job, or of the matrix that the job is one of. */
+static bool names_outputs(const char *text, const char *job) {
+    const char *matrix = strstr(job, " (");
+    _cleanup_talloc_ char *name =
+        mem_printf(NULL, "needs.%.*s.outputs.", matrix ? (int)(matrix - job) : (int)strlen(job), job);
+
+    return strstr(text, name) != NULL;
+}
+
 int needs_read(Builds *b, int64_t job_id, const char *text, const void *mem, PlanNeed **ret,
                size_t *ret_count, Err *err) {
     NeedState *states;
@@ -38,7 +47,8 @@ int needs_read(Builds *b, int64_t job_id, const char *text, const void *mem, Pla
     needs = mem_array(mem, PlanNeed, count);
     for (size_t i = 0; r >= 0 && i < count; i++) {
         needs[i] = (PlanNeed){.job = states[i].name, .state = states[i].state};
-        r = read_outputs(b, &states[i], mem, &needs[i], err);
+        if (names_outputs(text, states[i].name))
+            r = read_outputs(b, &states[i], mem, &needs[i], err);
     }
     *ret = needs;
     *ret_count = count;

@@ -71,7 +71,8 @@ _must_check_ int state_build_stop(Tx *tx, const Build *build, const char *reason
                                   Err *err);
 
 /* Of a text with expressions in it that asks for it (the condition or the specification of a job): how the
- * jobs that it needs have ended. *ret_count 0: it does not. In mem. */
+ * jobs that it needs have ended, with the outputs of those whose outputs it names. *ret_count 0: it does not.
+ * In mem. */
 _must_check_ int needs_read(Builds *b, int64_t job_id, const char *text, const void *mem, PlanNeed **ret,
                             size_t *ret_count, Err *err);
 

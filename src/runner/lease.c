@@ -13,6 +13,7 @@
 #define WAIT_S 10
 /* A server that is back counts the leases of all that runs here from then on. */
 #define PAUSE_MAX_US US_PER_S
+#define ANSWER_MAX ((size_t)256 << 20) /* a job's specification may have 64 MiB, before it is escaped */
 #define CALL_TIMEOUT_US ((WAIT_S + 10) * US_PER_S)
 
 struct Lease {
@@ -52,6 +53,7 @@ static int call_server(Lease *l, Buf *ret_answer, Err *err) {
         .path = "/api/runner/lease",
         .content_type = "application/json",
         .timeout_us = CALL_TIMEOUT_US,
+        .max_answer = ANSWER_MAX,
     };
     int r;
 

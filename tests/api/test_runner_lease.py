@@ -381,3 +381,41 @@ def test_a_lease_call_whose_token_expires_while_it_waits_gets_no_job_and_keeps_i
     later.result()
     job = next_one.result()["jobs"][0]
     assert (job["build"], job["attempt"]) == (number, 1)
+
+
+def test_an_answer_has_no_more_jobs_than_can_be_sent_well(bench):
+    runner = bench.runner(slots=40)
+    script = "echo " + "x" * 400_000
+    number = bench.build_of({".pelton.yml": "jobs:\n  m:\n    matrix: {n: [" + ", ".join(map(str, range(40))) + "]}\n"
+                                            f"    steps: ['{script}']\n"})
+    answers = [runner.lease()["jobs"]]
+    while answers[-1]:
+        assert sum(len(job["spec"]["steps"][0]["run"]) for job in answers[-1]) < 5 << 20
+        answers.append(runner.lease()["jobs"])
+    assert len(answers) > 3 and sorted(job["id"] for jobs in answers for job in jobs) == sorted(
+        job["id"] for job in bench.build(number)["jobs"])
+
+
+@pytest.mark.parametrize("named, ends", [("needs.m.result", False), ("needs.m.outputs.o1", True)])
+def test_a_job_gets_the_outputs_that_it_names_if_they_are_not_too_many(bench, named, ends):
+    number = bench.build_of({".pelton.yml": f"""jobs:
+  m: {{matrix: {{n: [1, 2]}}, steps: ["true"]}}
+  small: {{steps: ["true"]}}
+  join:
+    needs: [m, small]
+    env: {{R: "${{{{ {named} }}}}", S: "${{{{ needs.small.outputs.o1 }}}}"}}
+    steps: ["true"]
+"""})
+    runner = bench.runner(slots=1)
+    for _ in range(3):
+        job = runner.take()
+        outputs = {f"o{i}": "x" * 60_000 for i in range(80)} if job["name"].startswith("m ") else {"o1": "few"}
+        runner.finish(job, outputs=outputs)
+    if ends:
+        assert runner.lease()["jobs"] == []
+        join = bench.build(number)["jobs"][3]
+        assert (join["status"], join["reason"]) == ("failed", "invalid")
+        assert "have 9600003 bytes together, and 8388608 are the limit; hand over files as artifacts" in join["message"]
+    else:
+        needs = {need["job"]: need["outputs"] for need in runner.take()["needs"]}
+        assert needs == {"m (1)": {}, "m (2)": {}, "small": {"o1": "few"}}

@@ -13,14 +13,15 @@
 #define PATIENCE (10 * 60 * US_PER_S) /* how long a server may be away */
 #define PAUSE_FIRST (100 * US_PER_MS)
 #define PAUSE_MOST (2 * US_PER_S)
-#define IDLE (2 * US_PER_S)       /* without a word: perhaps something waits */
-#define ASK_EVERY (10 * US_PER_S) /* why */
+#define IDLE (2 * US_PER_S)       /* without a word: it is asked how the build stands */
+#define ASK_EVERY (10 * US_PER_S) /* and again, where only what it waits for is of interest */
 #define SKIPPED_NAMED 5           /* there may be hundreds */
 
 typedef struct Follow {
     Cli *cli;
     Cli aside; /* the same server over a connection of its own, to ask while the log is followed */
     int64_t asked;
+    json_t *state;     /* the build as it answered then, or NULL */
     const char *waits; /* "test waits: no runner has label gpu=yes", or NULL */
     int64_t build;
     SseReader sse;
@@ -80,25 +81,41 @@ static void clear_status(Follow *f) {
     f->status_shown = false;
 }
 
+/* "  test (step 2) 12 s": of each job that runs. */
+static void add_running(const Follow *f, Buf *line) {
+    const json_t *jobs = json_object_get(f->state, "jobs");
+    const void *mem = f->cli->mem;
+    json_t *job, *step;
+    size_t i, k;
+
+    json_array_foreach (jobs, i, job) {
+        const json_t *steps = json_object_get(job, "steps");
+
+        if (!str_eq(field_text(mem, job, "status"), "running"))
+            continue;
+        buf_addf(line, "  %s", text_clean(mem, field_text(mem, job, "name")));
+        json_array_foreach (steps, k, step)
+            if (str_eq(field_text(mem, step, "status"), "running"))
+                buf_addf(line, " (step %zu)", k + 1);
+        buf_addf(line, " %s", field_duration(mem, job, clock_now()));
+    }
+}
+
 static void draw_status(Follow *f) {
     const Term *term = &f->cli->err;
     _cleanup_buf_ Buf line = BUF_INIT;
-    size_t keep;
+    size_t keep, begin;
 
     if (!term->tty || f->cli->json || f->line_open || f->result)
         return;
     buf_addf(&line, "build %" PRId64 ":", f->build);
+    begin = line.len;
     if (f->waits)
         buf_addf(&line, " %s", text_clean(f->cli->mem, f->waits));
-    else if (f->jobs.count == 0)
-        buf_adds(&line, " waiting");
-    for (size_t i = 0; i < f->jobs.count; i++) {
-        const FollowJob *job = &f->jobs.items[i];
-
-        if (*job->status && !str_eq(job->status, "success") && !str_eq(job->status, "skipped"))
-            buf_addf(&line, "  %s %s", text_clean(f->cli->mem, job->name),
-                     text_clean(f->cli->mem, job->status));
-    }
+    else
+        add_running(f, &line);
+    if (line.len == begin)
+        buf_adds(&line, f->jobs.count ? " goes on" : " waiting");
     keep = text_cut(line.data, term->width > 1 ? (size_t)term->width - 1 : 0);
     clear_status(f);
     fprintf(stderr, "%s%.*s%s", term_style(term, STYLE_DIM), (int)keep, line.data,
@@ -180,6 +197,8 @@ static int take_job(Follow *f, const json_t *data) {
     job->status = mem_strdup(f->cli->mem, status);
     job->message = mem_strdup(f->cli->mem, message);
     f->waits = NULL;
+    json_decref(f->state);
+    f->state = NULL;
     if (!bad || f->cli->json)
         return 0;
     if (!*message)
@@ -261,19 +280,6 @@ static int on_data(void *arg, const void *bytes, size_t len) {
 
 /* ---- what it waits for ---- */
 
-/* Of the latest attempts, which come last. */
-static bool any_runs(const FollowJobs *jobs) {
-    for (size_t i = 0; i < jobs->count; i++) {
-        bool runs = str_eq(jobs->items[i].status, "running");
-
-        for (size_t k = i + 1; k < jobs->count && runs; k++)
-            runs = !str_eq(jobs->items[k].name, jobs->items[i].name);
-        if (runs)
-            return true;
-    }
-    return false;
-}
-
 static int tell_waits(Follow *f, const char *job, const char *why) {
     _cleanup_talloc_ char *line =
         mem_printf(NULL, "%s waits: %s", text_clean(f->cli->mem, job), text_clean(f->cli->mem, why));
@@ -300,23 +306,31 @@ static bool same_but_numbers(const char *a, const char *b) {
     }
 }
 
-/* What was said is not said again; the line on a terminal keeps saying it as it is. */
-static void ask_waits(Follow *f) {
-    _cleanup_json_ json_t *build = NULL;
-    const char *job, *why;
-    FollowJob *known;
+/* How it stands, over a connection of our own. Whoever follows hears by the log's what is wrong with it. */
+static bool ask_state(Follow *f) {
+    json_t *state = NULL;
     Err err;
 
     if (!f->aside.client) {
         f->aside = *f->cli;
         if (http_client_new(f->cli->mem, f->cli->url, f->cli->token, &f->aside.client, &err) < 0)
-            return;
+            return false;
     }
-    if (cli_request(&f->aside, "GET", mem_printf(f->cli->mem, "/api/builds/%" PRId64, f->build), NULL, &build,
+    if (cli_request(&f->aside, "GET", mem_printf(f->cli->mem, "/api/builds/%" PRId64, f->build), NULL, &state,
                     &err) < 0)
-        return; /* whoever follows hears what is wrong */
+        return false;
+    json_decref(f->state);
+    f->state = state;
+    return true;
+}
+
+/* What was said is not said again; the line on a terminal keeps saying it as it is. */
+static void note_waits(Follow *f) {
+    const char *job, *why;
+    FollowJob *known;
+
     f->waits = NULL;
-    if (!build_waits(build, &job, &why))
+    if (!build_waits(f->state, &job, &why))
         return;
     f->waits = mem_printf(f->cli->mem, "%s waits: %s", job, why);
     known = find_job(&f->jobs, f->cli->mem, job, 0, 0);
@@ -329,10 +343,13 @@ static void on_idle(void *arg) {
     Follow *f = arg;
     int64_t now = clock_mono();
 
-    if (f->result || (f->asked && now - f->asked < ASK_EVERY) || any_runs(&f->jobs))
+    if (f->result)
         return;
-    f->asked = now;
-    ask_waits(f);
+    if (!f->asked || now - f->asked >= (f->cli->err.tty ? IDLE : ASK_EVERY)) {
+        f->asked = now;
+        if (ask_state(f))
+            note_waits(f);
+    }
     draw_status(f);
 }
 
@@ -453,6 +470,7 @@ int follow_build(Cli *cli, int64_t build, const char *job, Err *err) {
             r = str_eq(result, "success") ? CLI_DONE : CLI_FAILED;
     }
     clear_status(&f);
+    json_decref(f.state);
     sse_done(&f.sse);
     buf_done(&f.text);
     term_filter_done(&f.filter);

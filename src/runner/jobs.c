@@ -29,8 +29,8 @@ typedef struct Running {
     const char *told; /* the order that it was given last, a constant; NULL: none */
     bool delivering;  /* only brings a result; still listed, for the lease has to last until the server has it
                        */
-    int64_t due;      /* when it must have a result, monotonic; INT64_MAX: when it likes */
-    bool overdue;     /* it had none, and was killed */
+    int64_t due;      /* when it must have ended, monotonic; INT64_MAX: when it likes */
+    bool overdue;     /* it had no result by then, and was killed */
 } Running;
 
 struct Jobs {
@@ -223,7 +223,7 @@ static void clear_left(Jobs *j, int slot, const JobLoss *loss) {
                                         .attempt = file.attempt,
                                         .slot = slot,
                                         .delivering = true,
-                                        .due = INT64_MAX}))
+                                        .due = clock_mono() + 2 * allowance(j)}))
         _exit(job_deliver_main(j->host, slot, is_whole(j, &file) ? NULL : loss));
 }
 
@@ -267,7 +267,7 @@ void jobs_reap(Jobs *j) {
             }
 }
 
-/* One that only delivers, or clears away, is waited for: the server may be out of reach. */
+/* Or nothing left to do but to clear away. */
 static bool has_result(const Jobs *j, const Running *r) {
     _cleanup_talloc_ void *mem = talloc_new(NULL);
     char path[PATH_MAX];
@@ -278,22 +278,28 @@ static bool has_result(const Jobs *j, const Running *r) {
     return jobfile_read(path, mem, &file, &ignored) < 0 || file.result;
 }
 
-int64_t jobs_kill_overdue(Jobs *j) {
+/* A result is not lost with its process, another one delivers it; but that needs a server. */
+static void look_after(Jobs *j, Running *r, bool reachable) {
+    bool result = has_result(j, r);
+
+    if (result && !reachable) {
+        r->due = clock_mono() + allowance(j);
+        return;
+    }
+    log_warn("runner", "job %lld attempt %lld: its process (%d) hangs, and is killed", (long long)r->id,
+             (long long)r->attempt, (int)r->pid);
+    r->due = INT64_MAX;
+    r->overdue = !result;
+    kill_process(r);
+}
+
+int64_t jobs_kill_overdue(Jobs *j, bool reachable) {
     int64_t now = clock_mono(), next = INT64_MAX;
 
     for (size_t i = 0; i < j->count; i++) {
-        Running *r = &j->items[i];
-
-        if (r->due <= now) {
-            r->due = INT64_MAX;
-            r->overdue = !has_result(j, r);
-            if (r->overdue) {
-                log_warn("runner", "job %lld attempt %lld: its process (%d) hangs, and is killed",
-                         (long long)r->id, (long long)r->attempt, (int)r->pid);
-                kill_process(r);
-            }
-        }
-        next = MIN(next, r->due);
+        if (j->items[i].due <= now)
+            look_after(j, &j->items[i], reachable);
+        next = MIN(next, j->items[i].due);
     }
     return next;
 }

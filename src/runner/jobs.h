@@ -25,9 +25,9 @@ size_t jobs_poll(const Jobs *j, struct pollfd *fds, size_t max);
 void jobs_ended(Jobs *j, int pidfd);
 /* "running":[{"job":7,"attempt":1}] into an open object. Any thread. */
 void jobs_write(Jobs *j, JsonWriter *w);
-/* Kills those that should have had a result long ago; gives when the next one should, monotonic, INT64_MAX:
- * none. */
-int64_t jobs_kill_overdue(Jobs *j);
+/* Kills those that should have ended long ago, and are followed by one that delivers; gives when the next one
+ * should, monotonic, INT64_MAX: none. reachable: the server is. */
+int64_t jobs_kill_overdue(Jobs *j, bool reachable);
 size_t jobs_count(const Jobs *j);
 /* Whether a process has nothing left but to deliver its result and to clear away. */
 bool jobs_finishing(const Jobs *j);

@@ -27,6 +27,7 @@
 #define CLEANUP_US (60 * US_PER_S)
 #define POLL_MAX 1024
 #define WAIT_S 10
+#define REACHABLE_US (3 * WAIT_S * US_PER_S)
 #define SETTLE_US (3 * US_PER_S)
 #define GIB (INT64_C(1) << 30)
 
@@ -36,8 +37,9 @@ typedef struct Runner {
     Jobs *jobs;
     Lease *lease;
     int signal_fd;
-    bool drained; /* the server has nothing for us any more: we end with our last job process */
-    bool low;     /* the disk, when it was looked at last */
+    int64_t heard; /* when the server has answered last, monotonic */
+    bool drained;  /* the server has nothing for us any more: we end with our last job process */
+    bool low;      /* the disk, when it was looked at last */
 } Runner;
 
 /* ---- what this host can do ---- */
@@ -275,6 +277,7 @@ static void take_answer(Runner *r) {
 
     if (!answer)
         return;
+    r->heard = clock_mono();
     note_server(r);
     if (json_read(buf_str(answer), answer->len, &root, &err) < 0 ||
         json_opt_array(root, "stop", &stops, &err) < 0 || json_opt_array(root, "jobs", &jobs, &err) < 0 ||
@@ -316,7 +319,8 @@ static void work(Runner *r) {
         fds[0] = (struct pollfd){.fd = lease_fd(r->lease), .events = POLLIN};
         fds[1] = (struct pollfd){.fd = r->signal_fd, .events = POLLIN};
         adopted = jobs_poll(r->jobs, fds + 2, POLL_MAX - 2);
-        if (poll(fds, adopted + 2, wait_ms(jobs_kill_overdue(r->jobs))) < 0)
+        if (poll(fds, adopted + 2,
+                 wait_ms(jobs_kill_overdue(r->jobs, clock_mono() - r->heard < REACHABLE_US))) < 0)
             continue;
         for (size_t i = 0; i < adopted; i++)
             if (fds[i + 2].revents)

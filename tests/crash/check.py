@@ -20,7 +20,7 @@ NOT_THERE = re.compile(rb"/bin/sh: \d+: \./crash-step: not found\n")  # of a cle
 STEP_LINE = re.compile(rb"==> step (\d+)/\d+: step \d+\n")
 
 # harms that may cost an attempt: those to its job process, and those that keep its runner silent
-TO_JOB = ("kill job process", "stop job process")
+TO_JOB = ("kill job process", "stop job process", "hang job process")
 TO_RUNNER = ("kill machine", "kill both machines", "stop runner", "stop machine", "cut network", "kill runner",
              "kill runner in adoption", "SIGTERM runner", "kill server and runner")
 TO_DISK = ("fill server's disk", "fill runner's disk", "fail server's write", "fail runner's write")
@@ -47,7 +47,7 @@ class Check:
 
     def __init__(self, world, driver, saboteur, ledger, facts):
         self.world, self.driver, self.ledger, self.facts = world, driver, ledger, facts
-        self.harms = saboteur.harms
+        self.harms, self.cancelled = saboteur.harms, saboteur.cancelled
         self.found = []
         self.builds = [facts.build(number) for number in facts.numbers()]
         self.attempts = facts.attempts()
@@ -222,7 +222,7 @@ class Check:
         return None if len(lost) == MAX_ATTEMPTS else f"only {len(lost)} attempts were lost"
 
     def _failed_by_time(self, job, plan):
-        if plan.timeout or self._harmed(job["id"], job["attempt"], ("stop job process",)):
+        if plan.timeout or self._harmed(job["id"], job["attempt"], ("stop job process", "hang job process")):
             return None
         return "it has all the time that it wants"
 
@@ -238,7 +238,8 @@ class Check:
         shape = self.driver.mix.shapes[trigger.shape]
         if job["reason"] == "superseded" and shape.group and shape.cancel != "none":
             return None
-        return None if self._wanted_to_cancel(trigger) else "nobody has cancelled it"
+        hung = build["id"] in self.cancelled
+        return None if hung or self._wanted_to_cancel(trigger) else "nobody has cancelled it"
 
     def _skipped(self, build, job, plan, trigger):
         states = {other["name"]: other["status"] for other in build["jobs"]}
@@ -313,7 +314,8 @@ class Check:
         log = self.facts.log(build["id"], job["name"])
         if len(log) != job["log_size"]:
             self.wrong(HOLE, f"{what}: its log has {len(log)} bytes, it is told to have {job['log_size']}")
-        lost = job["reason"] == "lost" or "it was to stop when its " in job["message"]  # nobody has told of its steps' ends
+        lost = job["reason"] == "lost" or any(
+            words in job["message"] for words in ("it was to stop when its ", "hung and was killed"))  # nobody has told of its steps' ends
         if lost or job["status"] == "cancelled" and not job["steps"]:
             problem = self._torn(job, job["attempt"], build, plan)
             if problem:

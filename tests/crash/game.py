@@ -101,6 +101,7 @@ class Game:
             world.server.stop()
             world.start_server()
         facts.client = world.client
+        self._end_hung(facts)
         self._builds_end(facts)
         self._jobs_go()
         world.notice_deaths()
@@ -114,6 +115,14 @@ class Game:
         self._nothing_is_left()
         for death in world.deaths:
             self._wrong(DIED, death)
+
+    def _end_hung(self, facts):
+        """A job whose process hangs ends by its time, if it has one; by a cancel in any case."""
+        hung = {harm.job for harm in self.saboteur.harms if harm.kind == "hang job process"}
+        for build in facts.unfinished() if hung else ():
+            if hung & {job["id"] for job in build["jobs"] if job["status"] == "running"}:
+                facts.client.call("POST", f"/api/builds/{build['id']}/cancel", {}, expect=(200, 409))
+                self.saboteur.cancelled.add(build["id"])
 
     def _builds_end(self, facts):
         left = []

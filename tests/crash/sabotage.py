@@ -32,6 +32,7 @@ class Saboteur:
         self.world, self.driver, self.rng = world, driver, rng
         self.harms, self.mends = [], []
         self.busy = set()  # what is hurt at the moment
+        self.cancelled = set()  # builds, for a job whose process hangs
         self.story = open(Path(path), "w", encoding="utf-8")
         self.started = time.time()
 
@@ -301,6 +302,15 @@ def pause_job(s):
     return harm
 
 
+def hang_job(s):
+    """For ever: its build is cancelled after the storm, if nothing else has ended the job by then."""
+    runner, held = s.a_job()
+    if not held or not processes.send(held.pid, signal.SIGSTOP):
+        return None
+    s.busy.add(held)
+    return Harm("hang job process", time.time(), runner=runner.name, job=held.job, attempt=held.attempt)
+
+
 def pause_step(s):
     pid, env = s.a_step()
     if not env or not processes.send(pid, signal.SIGSTOP):
@@ -421,6 +431,7 @@ KINDS = {
     "stop server": Kind(pause_server, 5),
     "stop runner": Kind(pause_runner, 5),
     "stop job process": Kind(pause_job, 5),
+    "hang job process": Kind(hang_job, 1),
     "stop step": Kind(pause_step, 2),
     "stop machine": Kind(pause_machine, 4),
     "cut network": Kind(cut_network, 8, "network"),

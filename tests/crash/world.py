@@ -129,7 +129,7 @@ class World:
             self.server.start(
                 [self.tools.binary, "server", "--state", self.state, "--listen", f"{self.address}:{self.port}",
                  "--ingress", "127.0.0.1:0", "--runners", "0", "--allow-executor", "shell", "--lease",
-                 f"{self.lease}s", "--cancel-grace", "1s"], self._env(self.server_faults), self.folder)
+                 f"{self.lease}s", "--cancel-grace", "1s", "--cleanup-time", "2s"], self._env(self.server_faults), self.folder)
             wait_for(lambda: f"a server that listens\n{self.server.tail()}",
                      lambda: where.exists() or not self.server.up, 60)
             if not self.server.up:
@@ -150,7 +150,7 @@ class World:
             if runner.up:
                 return
             command = [self.tools.binary, "runner", "--server", self.client.url, "--dir", runner.folder, "--name",
-                       runner.name, "--slots", "3", "--allow-shell", "--cancel-grace", "1s", "--job-uid-base",
+                       runner.name, "--slots", "3", "--allow-shell", "--cancel-grace", "1s", "--cleanup-time", "2s", "--job-uid-base",
                        str(200_000 + 1000 * self.runners.index(runner))]
             if self.moving:
                 command += ["--server-file", self.state / "server.json"]

@@ -184,6 +184,18 @@ const char *str_nearest(const char *s, const char *const *words) {
     return best;
 }
 
+bool str_is_web_url(const char *s) {
+    const char *host = str_after(s, "https://");
+
+    if (!host)
+        host = str_after(s, "http://");
+    if (!host || strcspn(host, "/?#") == 0)
+        return false;
+    while ((unsigned char)*s > ' ' && *s != 0x7F)
+        s++;
+    return !*s;
+}
+
 bool str_is_commit(const char *s) {
     return s && strlen(s) == 40 && strspn(s, "0123456789abcdef") == 40;
 }

@@ -54,6 +54,9 @@ _must_check_ bool str_url_decode(char *s);
 /* Percent-encodes everything but unreserved characters; with keep_slash also '/' stays. */
 char *str_url_encode(const void *ctx, const char *s, bool keep_slash);
 
+/* http:// or https:// and a host, perhaps more; no blanks, no control characters. */
+bool str_is_web_url(const char *s);
+
 /* 40 lower-case hex digits, a git object name (SHA-1). */
 bool str_is_commit(const char *s);
 

@@ -41,19 +41,39 @@ static void free_list(struct curl_slist **list) {
         curl_lib.curl_slist_free_all(*list);
 }
 
-static int add_recipients(const char *to, struct curl_slist **list, const void *mem, Err *err) {
+/* The next of the addresses at *at, in mem; NULL behind the last one. */
+static const char *next_recipient(const char **at, const void *mem) {
+    const char *one = *at + strspn(*at, ", ");
+    size_t len = strcspn(one, ", ");
+
+    *at = one + len;
+    return len ? mem_strndup(mem, one, len) : NULL;
+}
+
+static int check_recipients(const char *to, const void *mem, Err *err) {
+    const char *one;
     size_t count = 0;
 
-    for (const char *at = to + strspn(to, ", "); *at; at += strspn(at, ", ")) {
-        size_t len = strcspn(at, ", ");
-        const char *one = mem_strndup(mem, at, len);
-
+    while ((one = next_recipient(&to, mem)))
         if (!is_address(one) || ++count > TO_MAX)
             return err_set(err, ERR_INVALID, "\"%.60s\" is not an address for mail", one);
-        *list = curl_lib.curl_slist_append(*list, mem_printf(mem, "<%s>", one));
-        at += len;
-    }
     return count ? 0 : err_set(err, ERR_INVALID, "no address for mail");
+}
+
+bool mail_is_to(const char *to) {
+    _cleanup_talloc_ void *mem = talloc_new(NULL);
+    Err unused;
+
+    return check_recipients(to, mem, &unused) == 0;
+}
+
+static int add_recipients(const char *to, struct curl_slist **list, const void *mem, Err *err) {
+    const char *one;
+    int r = check_recipients(to, mem, err);
+
+    while (r == 0 && (one = next_recipient(&to, mem)))
+        *list = curl_lib.curl_slist_append(*list, mem_printf(mem, "<%s>", one));
+    return r;
 }
 
 /* Letters outside ASCII and line ends: as an encoded word (RFC 2047), in pieces of whole characters. */

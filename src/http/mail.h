@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/err.h"
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef struct MailServer {
@@ -15,6 +16,9 @@ typedef struct Mail {
     const char *subject, *text;
     const char *id; /* of the message, unique: the same mail sent twice can be recognised */
 } Mail;
+
+/* Whether mail can be sent to this: a Mail's `to`. */
+bool mail_is_to(const char *to);
 
 /* Blocks at most for timeout_us. ERR_INVALID: an address that is none. ERR_UNAVAILABLE, ERR_TIMEOUT, ERR_IO:
  * worth another try; ERR_FORBIDDEN: the server does not want it. */

@@ -68,14 +68,12 @@ static bool allow(const void *arg, const struct sockaddr *address) {
 /* "https://host:port" of an address, and what comes behind it. */
 static int split_url(const char *url, const void *mem, const char **ret_base, const char **ret_path,
                      Err *err) {
-    const char *rest = str_after(url, "https://");
     size_t len;
 
-    if (!rest)
-        rest = str_after(url, "http://");
-    if (!rest)
+    if (!str_is_web_url(url))
         return err_set(err, ERR_INVALID, "\"%.80s\" is no http:// or https:// address", url);
-    len = (size_t)(rest - url) + strcspn(rest, "/?#");
+    len = (size_t)(strstr(url, "://") + 3 - url);
+    len += strcspn(url + len, "/?#");
     *ret_base = mem_strndup(mem, url, len);
     *ret_path = url[len] == '/' ? url + len : mem_printf(mem, "/%s", url + len);
     return 0;

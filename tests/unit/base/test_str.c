@@ -203,6 +203,18 @@ static void url_coding(void **state) {
     talloc_free(s);
 }
 
+static void web_urls(void **state) {
+    static const char *const good[] = {"http://a", "https://a.example.com:8080/x?y#z", "http://[::1]:9/",
+                                       "https://u:p@h/\xC3\xBC"};
+    static const char *const bad[] = {"",           "a",         "ftp://a",      "http://",    "https:///x",
+                                      "https://?x", "http:/a/b", "https://a b/", "http://a\n", " http://a"};
+
+    for (size_t i = 0; i < ELEMENTS(good); i++)
+        assert_true(str_is_web_url(good[i]));
+    for (size_t i = 0; i < ELEMENTS(bad); i++)
+        assert_false(str_is_web_url(bad[i]));
+}
+
 static void names_and_commits(void **state) {
     assert_true(str_is_commit("0123456789abcdef0123456789abcdef01234567"));
     assert_false(str_is_commit("0123456789ABCDEF0123456789abcdef01234567"));
@@ -299,6 +311,7 @@ int main(void) {
         cmocka_unit_test(url_coding),
         cmocka_unit_test(names_and_commits),
         cmocka_unit_test(glob),
+        cmocka_unit_test(web_urls),
         cmocka_unit_test(glob_of_many_stars_ends),
     };
 

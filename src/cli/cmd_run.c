@@ -111,7 +111,7 @@ static int find_pipeline(Cli *cli, const char *repo, const GitSnapshot *snap, Er
     for (size_t i = 0; plan_files[i]; i++)
         if (files[i].content)
             return 0;
-    return planned_nothing("at the root of the working tree", err);
+    return plan_nothing("at the root of the working tree", err);
 }
 
 static int start_build(Cli *cli, const RunOptions *options, const char *name, const GitSnapshot *snap,

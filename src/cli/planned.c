@@ -73,17 +73,12 @@ static int file_here(void *data, const char *path, const void *mem, const char *
 
 static const PlanSource source_here = {.file = file_here};
 
-int planned_nothing(const char *where, Err *err) {
-    return err_set(err, ERR_NOT_FOUND,
-                   "nothing to build: no .pelton.yml, Makefile or flake.nix %s; see docs/pipeline.md", where);
-}
-
 int planned_read(Cli *cli, const char *path, PlanContext *context, Planned *ret, Err *err) {
     Planned p = {0};
     int r = read_files(cli, path, &p.files, err);
 
     if (r >= 0 && p.files.first == plan_file_count())
-        r = planned_nothing("here", err);
+        r = plan_nothing("here", err);
     if (r < 0)
         return r;
     context->source = &source_here;

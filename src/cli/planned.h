@@ -24,8 +24,6 @@ typedef struct Planned {
  * has.
  */
 _must_check_ int planned_read(Cli *cli, const char *path, PlanContext *context, Planned *ret, Err *err);
-/* ERR_NOT_FOUND: there is none of plan_files; where: "here". */
-_must_check_ int planned_nothing(const char *where, Err *err);
 /* The mistakes, each with its line. */
 void planned_problems(const Cli *cli, const Planned *p, Buf *out);
 /* When builds start by themselves, and the next time of each. */

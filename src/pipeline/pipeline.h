@@ -172,6 +172,9 @@ const char *stages_repository_name(const char *repository, const void *mem);
  * one. What has no triggers wants all. */
 bool stages_wants(const StagesInfo *info, const char *event, const char *ref, const char *repository);
 
+/* The first that is a mistake; when none is, the first. There is one. */
+const PlanProblem *plan_problems_first(const PlanProblems *problems);
+
 /* Reads, checks and plans. Problems as of plan_make; ERR_UNSUPPORTED when all of them are step types that
  * this version does not run yet. */
 _must_check_ int stages_plan(const char *text, size_t len, const PlanContext *context, const void *mem,

@@ -327,6 +327,15 @@ static int plan_stages(const char *text, size_t len, const PlanContext *context,
     return r == -ERR_UNSUPPORTED || r == -ERR_INVALID ? fail_first(STAGES_FILE, *ret_problems, err) : r;
 }
 
+int plan_nothing(const char *where, Err *err) {
+    _cleanup_buf_ Buf files = BUF_INIT;
+
+    for (size_t i = 0; plan_files[i]; i++)
+        buf_addf(&files, "%s%s", i == 0 ? "" : plan_files[i + 1] ? ", " : " or ", plan_files[i]);
+    return err_set(err, ERR_NOT_FOUND, "nothing to build: no %s %s; see docs/pipeline.md", buf_str(&files),
+                   where);
+}
+
 int plan_make(const char *const *contents, const size_t *lens, const PlanContext *context, const void *mem,
               Plan **ret, PlanProblems **ret_problems, Err *err) {
     size_t file = contents[FILE_YML] ? FILE_YML : FILE_YAML;
@@ -348,8 +357,6 @@ int plan_make(const char *const *contents, const size_t *lens, const PlanContext
             return plan_detected("make", plan_files[file], "sandbox", spec_make(&w), mem, ret);
     if (contents[FILE_FLAKE])
         return plan_detected("flake", plan_files[FILE_FLAKE], "nix", spec_flake(&w), mem, ret);
-    return err_set(
-        err, ERR_NOT_FOUND,
-        "nothing to build: no .pelton.yml, Makefile or flake.nix at the root of %.8s; see docs/pipeline.md",
-        context->commit ? context->commit : "the commit");
+    return plan_nothing(
+        mem_printf(mem, "at the root of %.8s", context->commit ? context->commit : "the commit"), err);
 }

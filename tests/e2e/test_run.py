@@ -118,7 +118,7 @@ def test_a_run_without_a_pipeline_is_told_as_plan_tells_it(tree, scratch):
     plan = subprocess.run([BINARY, "plan"], cwd=tree, env=environment(scratch), capture_output=True, text=True)
     for done in (out, plan):
         assert done.returncode == 3, done.stderr
-        assert "nothing to build: no .pelton.yml, Makefile or flake.nix " in done.stderr
+        assert "nothing to build: no .pelton.yml, .pelton.yaml, pelton-stages.yml, GNUmakefile, makefile, Makefile or flake.nix " in done.stderr
     assert "at the root of the working tree; see" in out.stderr and len(out.stderr.splitlines()) == 1
     assert_nothing_left(scratch)
 

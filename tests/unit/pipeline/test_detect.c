@@ -79,9 +79,10 @@ static void nothing_at_all_says_what_was_looked_for(void **state) {
     _cleanup_case_ Case c = plan_bytes("README.md", "", 0, &on_main);
 
     assert_int_equal(c.result, -ERR_NOT_FOUND);
-    assert_string_equal(
-        c.err.msg, "nothing to build: no .pelton.yml, Makefile or flake.nix at the root of 01234567; see "
-                   "docs/pipeline.md");
+    assert_string_equal(c.err.msg,
+                        "nothing to build: no .pelton.yml, .pelton.yaml, pelton-stages.yml, GNUmakefile, "
+                        "makefile, Makefile or flake.nix at the root of 01234567; see "
+                        "docs/pipeline.md");
     assert_null(c.plan);
     assert_null(c.problems);
 }

@@ -46,7 +46,7 @@ void reply_problems(HttpRequest *req, int status, const PlanProblems *problems) 
             buf_addf(&details, "line %d, column %d: ", p->line, p->column);
         buf_adds(&details, p->message);
     }
-    write_error(req, status, problems->items[0].message, buf_str(&details), &out);
+    write_error(req, status, plan_problems_first(problems)->message, buf_str(&details), &out);
     http_reply_json(req, status, &out);
 }
 

@@ -120,6 +120,7 @@ typedef struct PlanProblem {
     const char *file;    /* NULL: the pipeline file itself, else one that it includes … */
     const char *text;    /* … and what is in that */
     size_t len;
+    bool later; /* no mistake: a coming version runs what stands there */
 } PlanProblem;
 
 typedef struct PlanProblems {
@@ -137,6 +138,9 @@ extern const char *const plan_files[];
  * nothing to build, saying what would be looked for. */
 _must_check_ int plan_make(const char *const *contents, const size_t *lens, const PlanContext *context,
                            const void *mem, Plan **ret, PlanProblems **ret_problems, Err *err);
+
+/* The same, of files that are missing `where` ("here"); always -ERR_NOT_FOUND. */
+int plan_nothing(const char *where, Err *err);
 
 /* Jobs that a running build gets as well: what a step wrote to $PELTON_PIPELINE. known: the names of the jobs
  * that the build has (of one with a matrix each), which may be needed and whose names are taken;

@@ -227,7 +227,7 @@ static void plan_jobs(const PipeFile *file, const PlanContext *context, SpecWrit
 }
 
 static int fail_first(const char *file, const PlanProblems *all, Err *err) {
-    const PlanProblem *first = &all->items[0];
+    const PlanProblem *first = plan_problems_first(all);
 
     if (first->file)
         file = first->file;

@@ -72,6 +72,13 @@ PlanProblems *problems_take(Problems *p) {
     return all;
 }
 
+const PlanProblem *plan_problems_first(const PlanProblems *problems) {
+    for (size_t i = 0; i < problems->count; i++)
+        if (!problems->items[i].later)
+            return &problems->items[i];
+    return &problems->items[0];
+}
+
 const char *problems_show(Problems *p, const char *text) {
     size_t len = strlen(text), cut = len;
     _cleanup_buf_ Buf out = BUF_INIT;

@@ -5,7 +5,6 @@
 #include "pipeline/spec.h"
 
 #define EDGES_MAX 200000
-#define NOTICES_MAX 100
 #define ENV_BUDGET (8 * 1024 * 1024) /* bytes of values that were put together */
 
 /* A workspace that a job left for those after it: whole, or what the job changed. */
@@ -133,17 +132,6 @@ typedef struct StagesJob {
     bool after_failure; /* it may run though stages before it failed, or did not run */
 } StagesJob;
 
-/* Those of the pipeline and the stage, which every step of the job has. */
-static StagesSecrets shared_secrets(const StagesPlanner *p, const StagesJob *job) {
-    const StagesSecrets *from[] = {&p->file->secrets, &p->file->stages[job->stage].secrets};
-    StagesSecrets all = {0};
-
-    for (size_t i = 0; i < ELEMENTS(from); i++)
-        for (size_t k = 0; k < from[i]->count; k++)
-            stages_secrets_add(&all, from[i]->names[k], p->mem);
-    return all;
-}
-
 static void write_secrets(JsonWriter *w, const StagesSecrets *secrets) {
     if (secrets->count == 0)
         return;
@@ -151,22 +139,6 @@ static void write_secrets(JsonWriter *w, const StagesSecrets *secrets) {
     for (size_t i = 0; i < secrets->count; i++)
         jw_str(w, NULL, secrets->names[i]);
     jw_end_array(w);
-}
-
-/* Of all its steps: so the job is given them. */
-static void write_job_secrets(JsonWriter *w, const StagesPlanner *p, const StagesJob *job,
-                              const StagesSecrets *shared) {
-    StagesSecrets all = {0};
-
-    for (size_t i = 0; i < shared->count; i++)
-        stages_secrets_add(&all, shared->names[i], p->mem);
-    for (size_t i = 0; i < job->count && all.count <= STAGES_MAX_JOB_SECRETS; i++)
-        for (size_t k = 0; k < job->steps[i].secrets.count; k++)
-            stages_secrets_add(&all, job->steps[i].secrets.names[k], p->mem);
-    if (all.count > STAGES_MAX_JOB_SECRETS)
-        problems_add(p->problems, 0, 0, "Stage '%s' names more than %d secrets for one job",
-                     problems_show(p->problems, p->file->stages[job->stage].name), STAGES_MAX_JOB_SECRETS);
-    write_secrets(w, &all);
 }
 
 /* What the step has beside what all of them have. */
@@ -221,10 +193,6 @@ typedef struct Barrier {
     size_t whole; /* of the planner's kept: from here on they make the workspace, when all went well */
 } Barrier;
 
-static bool in_parallel(const Stage *stage) {
-    return stage->parallel && stage->count > 1;
-}
-
 static void write_file(JsonWriter *w, const char *key, size_t job) {
     char path[64];
 
@@ -251,7 +219,7 @@ static void write_workspace(JsonWriter *w, const StagesPlanner *p, const StagesJ
     jw_end_array(w);
     if (!job->last)
         write_file(w, "keep", p->plan->count);
-    jw_bool(w, "changes", in_parallel(&p->file->stages[job->stage]));
+    jw_bool(w, "changes", stages_in_parallel(&p->file->stages[job->stage]));
     jw_end_object(w);
 }
 
@@ -276,7 +244,8 @@ static const char *executor_of(const StagesJob *job) {
 static const char *write_spec(StagesPlanner *p, const StagesJob *job, const StagesEnv *env,
                               const Barrier *before) {
     const Stage *stage = &p->file->stages[job->stage];
-    StagesSecrets shared = shared_secrets(p, job);
+    StagesSecrets shared = stages_secrets_of(p->file, stage, NULL, 0, p->mem);
+    StagesSecrets secrets = stages_secrets_of(p->file, stage, job->steps, job->count, p->mem);
     StagesEnv all = flatten(p, env);
     _cleanup_buf_ Buf out = BUF_INIT;
     JsonWriter w = JSON_WRITER(&out);
@@ -296,7 +265,7 @@ static const char *write_spec(StagesPlanner *p, const StagesJob *job, const Stag
     for (size_t i = 0; i < job->count; i++)
         write_step(p, &w, env, &job->steps[i], &shared);
     jw_end_array(&w);
-    write_job_secrets(&w, p, job, &shared);
+    write_secrets(&w, &secrets);
     write_workspace(&w, p, job, before);
     write_origin(&w, p, job);
     jw_end_object(&w);
@@ -391,7 +360,7 @@ static void plan_steps(StagesPlanner *p, const Course *c, size_t first, size_t c
                      .steps = &stage->steps[first],
                      .count = count,
                      .last = c->index + 1 == p->file->count &&
-                             (in_parallel(stage) || first + count == stage->count),
+                             (stages_in_parallel(stage) || first + count == stage->count),
                      .after_failure = c->after_failure};
 
     p->edges += before->count + p->kept_count - first_kept(&job, before);
@@ -411,17 +380,7 @@ static void plan_parallel(StagesPlanner *p, const Course *c, Barrier *barrier) {
     *barrier = behind(p, from, barrier->whole);
 }
 
-/* Steps of one container are one job; where the next one begins another job follows, with the same workspace.
- */
-static size_t run_length(const Stage *stage, size_t first) {
-    size_t count = 1;
-
-    while (first + count < stage->count &&
-           str_eq(stage->steps[first + count].image, stage->steps[first].image))
-        count++;
-    return count;
-}
-
+/* Where the next step begins another job, that follows with the same workspace. */
 static void plan_sequence(StagesPlanner *p, const Course *c, Barrier *barrier) {
     const char *condition = c->condition;
     size_t count;
@@ -429,15 +388,15 @@ static void plan_sequence(StagesPlanner *p, const Course *c, Barrier *barrier) {
     for (size_t i = 0; i < c->stage->count && p->problems->count == 0; i += count) {
         size_t job = p->plan->count;
 
-        count = run_length(c->stage, i);
+        count = stages_job_length(c->stage, i);
         if (i > 0 && c->after_failure) {
             bool always = false;
             Err err;
 
             /* whether the first part ran would not be known to the second */
             if (condition_eval(c->condition, p->context, COND_SUCCESS, &always, &err) < 0 || !always)
-                problems_add(
-                    p->problems, 0, 0,
+                problems_at(
+                    p->problems, c->stage->condition,
                     "Stage '%s' runs only after a failure: its steps must be of one container; give the "
                     "others a stage of their own",
                     problems_show(p->problems, c->stage->name));
@@ -459,7 +418,7 @@ static void plan_stage(StagesPlanner *p, size_t index, Barrier *barrier) {
     c.env = layer(p, &p->pipeline, c.stage->env);
     c.condition = condition_of(p, &c.env, c.stage->condition);
     c.after_failure = may_follow_failure(p, c.condition);
-    if (in_parallel(c.stage))
+    if (stages_in_parallel(c.stage))
         plan_parallel(p, &c, barrier);
     else
         plan_sequence(p, &c, barrier);
@@ -490,85 +449,14 @@ static void plan_all(StagesPlanner *p) {
 
 /* ---- notices ---- */
 
-static const char *const moments[][2] = {
-    {"on_start", "start"}, {"on_success", "success"}, {"on_failure", "failure"}};
+static void add_notices(StagesPlanner *p) {
+    for (size_t i = 0; i < p->file->notice_count; i++) {
+        const StagesNotice *from = &p->file->notices[i];
+        PlanNotice notice = {.moment = from->moment,
+                             .kind = from->kind,
+                             .config = stages_notice_config(from, &p->pipeline, p->mem)};
 
-/* What a target must say. */
-static const struct {
-    const char *type, *kind, *key, *other;
-} targets[] = {
-    {"email", "email", "email", NULL},
-    {"slack", "slack", "webhook_url", "slack_token"},
-    {"webhook", "webhook", "webhook_url", NULL},
-    {"git_hub", "status", NULL, NULL},
-    {"github", "status", NULL, NULL},
-};
-
-static const char *notice_config(const StagesPlanner *p, const char *kind, const YamlNode *config) {
-    static const char *const from_env[][2] = {{"GITHUB_TOKEN", "github_token"},
-                                              {"GITHUB_API_URL", "github_api_url"}};
-    static const char *const keys[] = {"email",         "webhook_url",  "slack_channel", "slack_token",
-                                       "github_status", "github_token", "repository"};
-    _cleanup_buf_ Buf out = BUF_INIT;
-    JsonWriter w = JSON_WRITER(&out);
-
-    jw_object(&w, NULL);
-    for (size_t i = 0; i < ELEMENTS(keys); i++) {
-        const char *text = stages_text(config, keys[i]);
-
-        if (*text)
-            jw_str(&w, keys[i], stages_expand(&p->pipeline, text, p->mem, NULL));
-    }
-    for (size_t i = 0; i < ELEMENTS(from_env); i++) {
-        const char *value = stages_env_get(&p->pipeline, from_env[i][0]);
-
-        if (!str_empty(value) && !*stages_text(config, from_env[i][1]) && str_eq(kind, "status"))
-            jw_str(&w, from_env[i][1], value);
-    }
-    jw_end_object(&w);
-    return buf_dup(&out, p->mem);
-}
-
-static void add_notice(StagesPlanner *p, const char *moment, const YamlNode *node) {
-    const char *type = stages_text(node, "target_type");
-    const YamlNode *config = node->kind == YAML_MAPPING ? yaml_get(node, "config") : NULL;
-    PlanNotice notice = {.moment = moment};
-
-    for (size_t i = 0; i < ELEMENTS(targets); i++) {
-        if (strcasecmp(targets[i].type, type) != 0)
-            continue;
-        notice.kind = targets[i].kind;
-        if (targets[i].key && !*stages_text(config, targets[i].key) &&
-            !(targets[i].other && *stages_text(config, targets[i].other)))
-            problems_at(p->problems, node, "notification \"%s\": missing \"%s\" in its config", type,
-                        targets[i].key);
-    }
-    if (!notice.kind) {
-        problems_at(p->problems, node,
-                    "unknown target type \"%s\"; expected email, slack, webhook or git_hub",
-                    problems_show(p->problems, type));
-        return;
-    }
-    notice.config = notice_config(p, notice.kind, config);
-    mem_append(p->mem, p->plan->notices, p->plan->notice_count, notice);
-}
-
-static void read_notices(StagesPlanner *p, const YamlNode *root) {
-    const YamlNode *all = yaml_get(root, "notifications");
-
-    if (all && !yaml_is_null(all) && all->kind != YAML_MAPPING) {
-        problems_at(p->problems, all, "\"notifications\": expected a mapping");
-        return;
-    }
-    for (size_t i = 0; all && all->kind == YAML_MAPPING && i < ELEMENTS(moments); i++) {
-        const YamlNode *list = yaml_get(all, moments[i][0]);
-
-        if (list && !yaml_is_null(list) && (list->kind != YAML_SEQUENCE || list->count > NOTICES_MAX))
-            problems_at(p->problems, list, "\"%s\": expected a list of at most %d", moments[i][0],
-                        NOTICES_MAX);
-        else if (list && list->kind == YAML_SEQUENCE)
-            for (size_t k = 0; k < list->count; k++)
-                add_notice(p, moments[i][1], list->items[k]);
+        mem_append(p->mem, p->plan->notices, p->plan->notice_count, notice);
     }
 }
 
@@ -576,10 +464,10 @@ static void read_notices(StagesPlanner *p, const YamlNode *root) {
 
 static int fail(StagesReader *r, PlanProblems **ret, Err *err) {
     PlanProblems *all = problems_take(&r->problems);
-    const PlanProblem *first = &all->items[0];
+    const PlanProblem *first = plan_problems_first(all);
 
     *ret = all;
-    return err_set(err, r->later == all->count ? ERR_UNSUPPORTED : ERR_INVALID, "%s", first->message);
+    return err_set(err, first->later ? ERR_UNSUPPORTED : ERR_INVALID, "%s", first->message);
 }
 
 static int read_yaml(StagesReader *r, const char *text, size_t len, YamlNode **ret) {
@@ -608,7 +496,7 @@ static void add_schedules(StagesPlanner *p) {
     }
 }
 
-static int make_plan(StagesPlanner *p, const YamlNode *root, Err *err) {
+static int make_plan(StagesPlanner *p, Err *err) {
     int r = 0;
 
     p->budget = ENV_BUDGET;
@@ -623,7 +511,7 @@ static int make_plan(StagesPlanner *p, const YamlNode *root, Err *err) {
     p->plan->file = STAGES_FILE;
     p->plan->timeout_us = p->file->timeout;
     add_schedules(p);
-    read_notices(p, root);
+    add_notices(p);
     plan_all(p);
     if (p->total > SPEC_MAX_TOTAL)
         problems_add(p->problems, 0, 0, "the plan of all jobs is larger than %d MiB",
@@ -644,7 +532,7 @@ int stages_plan(const char *text, size_t len, const PlanContext *context, const 
     stages_read_file(&reader, root, &file);
     if (reader.problems.count)
         return fail(&reader, ret_problems, err);
-    r = make_plan(&p, root, err);
+    r = make_plan(&p, err);
     if (r < 0)
         return r;
     if (reader.problems.count)

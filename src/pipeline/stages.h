@@ -42,6 +42,8 @@ void stages_env_set(StagesEnv *env, const char *name, const char *value, const v
 /* The text with what is known put in: in mem, or the text itself. *ret_whole (may be NULL): it is one unknown
  * name and nothing else. */
 const char *stages_expand(const StagesEnv *env, const char *text, const void *mem, bool *ret_whole);
+/* Whether a part of it is known only when it runs: `${…}`. */
+bool stages_is_open(const char *text);
 /* ${NAME} of a condition becomes a text of our own expressions. ERR_INVALID. */
 _must_check_ int stages_condition(const StagesEnv *env, const char *text, const void *mem, const char **ret,
                                   Err *err);
@@ -58,7 +60,6 @@ typedef struct StagesStep StagesStep;
 typedef struct StagesReader {
     const void *mem;
     Problems problems;
-    size_t later; /* of the problems, those that a coming version solves */
     size_t steps; /* so far */
 } StagesReader;
 
@@ -89,6 +90,16 @@ struct StagesStep {
 /* The kind by step_type, or what the config lets guess; NULL after a problem. */
 const StagesKind *stages_kind(StagesReader *r, const YamlNode *type, const StagesStep *step);
 
+/* ---- steps of later versions (stages_connector.c) ---- */
+/* Of a cloud, a cluster or a forge: checks what the step says, and tells that it is not run yet. */
+void stages_connector_check(StagesReader *r, const StagesStep *step);
+/* Whether a step of a forge asks for nothing but a clone. */
+bool stages_connector_clones(const StagesStep *step);
+/* `steps on AWS` are run by a later version: the reason, not a mistake. */
+void stages_later(StagesReader *r, const StagesStep *step, const char *what);
+/* Whether text is one of the words, in any case: "ec2 ecs lambda". */
+bool stages_in_words(const char *words, const char *text);
+
 /* ---- the file (stages_read.c) ---- */
 typedef struct Stage {
     const char *name;
@@ -101,11 +112,19 @@ typedef struct Stage {
     int64_t retries; /* -1: the pipeline's */
 } Stage;
 
+/* What is to be told, to whom and when. */
+typedef struct StagesNotice {
+    const char *moment, *kind; /* as of a PlanNotice */
+    const YamlNode *config;    /* NULL: none */
+} StagesNotice;
+
 typedef struct StagesFile {
     const YamlNode *env;
     StagesSecrets secrets;
     Stage *stages;
     size_t count;
+    StagesNotice *notices;
+    size_t notice_count;
     int64_t timeout, retries;
     StagesInfo *info;
 } StagesFile;
@@ -118,5 +137,24 @@ void stages_step_problem(StagesReader *r, const StagesStep *step, const YamlNode
 bool stages_is_variable(const char *name);
 void stages_secrets_add(StagesSecrets *secrets, const char *name, const void *mem);
 bool stages_secrets_hold(const StagesSecrets *secrets, const char *name);
+/* Those of the pipeline, the stage and the steps given, together: at most one more than a job may have. */
+StagesSecrets stages_secrets_of(const StagesFile *file, const Stage *stage, const StagesStep *steps,
+                                size_t count, const void *mem);
+/* Whether its steps are jobs beside each other. */
+bool stages_in_parallel(const Stage *stage);
+/* How many of its steps from `first` on are one job: one when they are beside each other, else those of one
+ * container. */
+size_t stages_job_length(const Stage *stage, size_t first);
+
+/* ---- reading a mapping (stages_read.c): of a key that is there and not null; NULL: it is not ---- */
+const YamlNode *stages_value(const YamlNode *mapping, const char *key);
+/* NULL after a problem as well. */
+const YamlNode *stages_list(StagesReader *r, const YamlNode *mapping, const char *key, size_t max);
+const YamlNode *stages_mapping(StagesReader *r, const YamlNode *mapping, const char *key);
 /* The text of a scalar, "" without one or when it is no scalar; foreign letters stay. */
 const char *stages_text(const YamlNode *mapping, const char *key);
+
+/* ---- notifications (stages_notice.c) ---- */
+void stages_notices_read(StagesReader *r, const YamlNode *root, StagesFile *file);
+/* What is stored of one, a JSON object: its texts, filled in from the pipeline's variables. */
+const char *stages_notice_config(const StagesNotice *notice, const StagesEnv *env, const void *mem);

@@ -63,6 +63,10 @@ static Reference reference_at(const char *text, bool bare_too) {
     return ref;
 }
 
+bool stages_is_open(const char *text) {
+    return strstr(text, "${") != NULL;
+}
+
 /* Values that hold values that hold values … grow without end, and not in a file that means well. */
 static bool spend(const StagesEnv *env, size_t len) {
     while (env->below)

@@ -28,15 +28,14 @@ void stages_step_problem(StagesReader *r, const StagesStep *step, const YamlNode
                 problems_show(&r->problems, step->name), problems_show(&r->problems, step->stage), text);
 }
 
-/* The value of a key that is there and not null. */
-static const YamlNode *value_of(const YamlNode *mapping, const char *key) {
+const YamlNode *stages_value(const YamlNode *mapping, const char *key) {
     const YamlNode *node = mapping && mapping->kind == YAML_MAPPING ? yaml_get(mapping, key) : NULL;
 
     return node && !yaml_is_null(node) ? node : NULL;
 }
 
-static const YamlNode *list_of(StagesReader *r, const YamlNode *mapping, const char *key, size_t max) {
-    const YamlNode *node = value_of(mapping, key);
+const YamlNode *stages_list(StagesReader *r, const YamlNode *mapping, const char *key, size_t max) {
+    const YamlNode *node = stages_value(mapping, key);
 
     if (!node)
         return NULL;
@@ -49,8 +48,8 @@ static const YamlNode *list_of(StagesReader *r, const YamlNode *mapping, const c
     return NULL;
 }
 
-static const YamlNode *mapping_of(StagesReader *r, const YamlNode *mapping, const char *key) {
-    const YamlNode *node = value_of(mapping, key);
+const YamlNode *stages_mapping(StagesReader *r, const YamlNode *mapping, const char *key) {
+    const YamlNode *node = stages_value(mapping, key);
 
     if (!node || node->kind == YAML_MAPPING)
         return node;
@@ -59,7 +58,7 @@ static const YamlNode *mapping_of(StagesReader *r, const YamlNode *mapping, cons
 }
 
 static bool read_bool(StagesReader *r, const YamlNode *mapping, const char *key) {
-    const YamlNode *node = value_of(mapping, key);
+    const YamlNode *node = stages_value(mapping, key);
     bool value = false;
 
     if (node && !yaml_as_bool(node, &value))
@@ -69,7 +68,7 @@ static bool read_bool(StagesReader *r, const YamlNode *mapping, const char *key)
 
 /* Seconds, or a duration as 10m. */
 static int64_t read_timeout(StagesReader *r, const YamlNode *mapping) {
-    const YamlNode *node = value_of(mapping, "timeout");
+    const YamlNode *node = stages_value(mapping, "timeout");
     int64_t us = 0;
 
     if (!node)
@@ -82,7 +81,7 @@ static int64_t read_timeout(StagesReader *r, const YamlNode *mapping) {
 }
 
 static int64_t read_retries(StagesReader *r, const YamlNode *mapping, int64_t fallback) {
-    const YamlNode *node = value_of(mapping, "retry_count");
+    const YamlNode *node = stages_value(mapping, "retry_count");
     int64_t count = fallback;
 
     if (node && (!yaml_as_int(node, &count) || count < 0 || count > STAGES_MAX_RETRIES)) {
@@ -101,7 +100,7 @@ bool stages_is_variable(const char *name) {
 }
 
 static const YamlNode *read_env(StagesReader *r, const YamlNode *mapping) {
-    const YamlNode *env = mapping_of(r, mapping, "environment");
+    const YamlNode *env = stages_mapping(r, mapping, "environment");
 
     if (env && env->count > STAGES_MAX_ENV) {
         problems_at(&r->problems, env, "\"environment\": more than %d variables", STAGES_MAX_ENV);
@@ -149,7 +148,7 @@ static void read_secret(StagesReader *r, const YamlNode *node, StagesSecrets *se
 
 /* One name, or a list of them. */
 static void read_secrets(StagesReader *r, const YamlNode *mapping, StagesSecrets *secrets) {
-    const YamlNode *node = value_of(mapping, "secrets");
+    const YamlNode *node = stages_value(mapping, "secrets");
 
     if (node && node->kind == YAML_SEQUENCE && node->count > STAGES_MAX_SECRETS)
         problems_at(&r->problems, node, "\"secrets\": more than %d", STAGES_MAX_SECRETS);
@@ -160,23 +159,43 @@ static void read_secrets(StagesReader *r, const YamlNode *mapping, StagesSecrets
         read_secret(r, node, secrets);
 }
 
-/* A name goes into logs and addresses: it is text, and short. */
-static const char *read_name(StagesReader *r, const YamlNode *mapping, bool *ret_bad) {
-    const YamlNode *node = value_of(mapping, "name");
-    const char *name = node && node->kind == YAML_SCALAR ? node->text : "";
+StagesSecrets stages_secrets_of(const StagesFile *file, const Stage *stage, const StagesStep *steps,
+                                size_t count, const void *mem) {
+    StagesSecrets all = {0};
 
-    *ret_bad = false;
-    for (const char *p = name; *p && !*ret_bad; p++)
-        *ret_bad = iscntrl((unsigned char)*p) != 0;
-    *ret_bad = *ret_bad || strlen(name) > STAGES_MAX_NAME;
-    if (*ret_bad)
+    for (size_t i = 0; i < count + 2 && all.count <= STAGES_MAX_JOB_SECRETS; i++) {
+        const StagesSecrets *from = i == 0   ? &file->secrets
+                                    : i == 1 ? &stage->secrets
+                                             : &steps[i - 2].secrets;
+
+        for (size_t k = 0; k < from->count; k++)
+            stages_secrets_add(&all, from->names[k], mem);
+    }
+    return all;
+}
+
+/* A name goes into logs and addresses: it is text, and short. */
+static const char *read_name(StagesReader *r, const YamlNode *mapping, const char *whose) {
+    const YamlNode *node = yaml_get(mapping, "name");
+    const char *name = stages_text(mapping, "name");
+    bool bad = strlen(name) > STAGES_MAX_NAME;
+
+    for (const char *p = name; *p && !bad; p++)
+        bad = iscntrl((unsigned char)*p) != 0;
+    if (node && node->kind != YAML_SCALAR)
+        problems_at(&r->problems, node, "%s name: expected a text, got %s", whose, yaml_kind_word(node));
+    else if (bad)
         problems_at(&r->problems, node, "a name has at most %d bytes, all on one line", STAGES_MAX_NAME);
-    return name[strspn(name, " \t")] ? name : "";
+    else if (!name[strspn(name, " \t")])
+        problems_at(&r->problems, node ? node : mapping, "%s name cannot be empty", whose);
+    else
+        return name;
+    return "";
 }
 
 /* Whether it can be read; what it says depends on variables that are known later. */
 static const YamlNode *read_condition(StagesReader *r, const YamlNode *mapping, const char *what) {
-    const YamlNode *node = value_of(mapping, "condition");
+    const YamlNode *node = stages_value(mapping, "condition");
     const PlanContext none = {.project = "", .branch = "", .ref = "", .commit = "", .event = ""};
     StagesEnv env = {0};
     const char *text;
@@ -199,7 +218,6 @@ static const YamlNode *read_condition(StagesReader *r, const YamlNode *mapping, 
 
 static void read_step(StagesReader *r, const YamlNode *node, size_t number, StagesStep *step) {
     const StagesKind *kind;
-    bool bad;
 
     step->node = node;
     if (node->kind != YAML_MAPPING) {
@@ -207,11 +225,10 @@ static void read_step(StagesReader *r, const YamlNode *node, size_t number, Stag
                     problems_show(&r->problems, step->stage));
         return;
     }
-    step->name = read_name(r, node, &bad);
-    if (!*step->name && !bad)
-        problems_at(&r->problems, node, "Step %zu in stage '%s' name cannot be empty", number,
-                    problems_show(&r->problems, step->stage));
-    step->config = mapping_of(r, node, "config");
+    step->name = read_name(
+        r, node,
+        mem_printf(r->mem, "Step %zu in stage '%s'", number, problems_show(&r->problems, step->stage)));
+    step->config = stages_mapping(r, node, "config");
     step->condition =
         read_condition(r, node, mem_printf(r->mem, "step '%s'", problems_show(&r->problems, step->name)));
     step->continue_on_error = read_bool(r, node, "continue_on_error");
@@ -244,11 +261,11 @@ static void add_step(StagesReader *r, Stage *stage, const StagesStep *step) {
 }
 
 static void read_steps(StagesReader *r, const YamlNode *node, Stage *stage) {
-    const YamlNode *steps = list_of(r, node, "steps", STAGES_MAX_STEPS);
+    const YamlNode *steps = stages_list(r, node, "steps", STAGES_MAX_STEPS);
 
     if (!steps || steps->count == 0) {
-        if (steps || !value_of(node, "steps"))
-            problems_at(&r->problems, node, "Stage '%s' must have at least one step",
+        if (steps || !stages_value(node, "steps"))
+            problems_at(&r->problems, steps ? steps : node, "Stage '%s' must have at least one step",
                         problems_show(&r->problems, stage->name));
         return;
     }
@@ -266,16 +283,12 @@ static void read_steps(StagesReader *r, const YamlNode *node, Stage *stage) {
 }
 
 static void read_stage(StagesReader *r, const YamlNode *node, size_t number, Stage *stage) {
-    bool bad;
-
     stage->name = "";
     if (node->kind != YAML_MAPPING) {
         problems_at(&r->problems, node, "Stage %zu: expected a mapping with \"name\" and \"steps\"", number);
         return;
     }
-    stage->name = read_name(r, node, &bad);
-    if (!*stage->name && !bad)
-        problems_at(&r->problems, node, "Stage %zu name cannot be empty", number);
+    stage->name = read_name(r, node, mem_printf(r->mem, "Stage %zu", number));
     stage->condition =
         read_condition(r, node, mem_printf(r->mem, "stage '%s'", problems_show(&r->problems, stage->name)));
     stage->env = read_env(r, node);
@@ -286,18 +299,46 @@ static void read_stage(StagesReader *r, const YamlNode *node, size_t number, Sta
     read_steps(r, node, stage);
 }
 
+bool stages_in_parallel(const Stage *stage) {
+    return stage->parallel && stage->count > 1;
+}
+
+size_t stages_job_length(const Stage *stage, size_t first) {
+    size_t count = 1;
+
+    while (!stages_in_parallel(stage) && first + count < stage->count &&
+           str_eq(stage->steps[first + count].image, stage->steps[first].image))
+        count++;
+    return count;
+}
+
+static void check_secrets(StagesReader *r, const YamlNode *node, const StagesFile *file, const Stage *stage) {
+    size_t length;
+
+    for (size_t i = 0; i < stage->count; i += length) {
+        length = stages_job_length(stage, i);
+        if (stages_secrets_of(file, stage, &stage->steps[i], length, r->mem).count <= STAGES_MAX_JOB_SECRETS)
+            continue;
+        problems_at(&r->problems, node, "Stage '%s' names more than %d secrets for one job",
+                    problems_show(&r->problems, stage->name), STAGES_MAX_JOB_SECRETS);
+        return;
+    }
+}
+
 static void read_stages(StagesReader *r, const YamlNode *root, StagesFile *file) {
-    const YamlNode *stages = list_of(r, root, "stages", STAGES_MAX);
+    const YamlNode *stages = stages_list(r, root, "stages", STAGES_MAX);
 
     if (!stages || stages->count == 0) {
-        if (stages || !value_of(root, "stages"))
-            problems_at(&r->problems, root, "Pipeline must have at least one stage");
+        if (stages || !stages_value(root, "stages"))
+            problems_at(&r->problems, stages ? stages : root, "Pipeline must have at least one stage");
         return;
     }
     file->stages = mem_array(r->mem, Stage, stages->count);
     file->count = stages->count;
-    for (size_t i = 0; i < stages->count; i++)
+    for (size_t i = 0; i < stages->count; i++) {
         read_stage(r, stages->items[i], i + 1, &file->stages[i]);
+        check_secrets(r, stages->items[i], file, &file->stages[i]);
+    }
 }
 
 /* ---- triggers ---- */
@@ -309,7 +350,7 @@ static const char *const trigger_types[][2] = {
 };
 
 static const char *const *read_patterns(StagesReader *r, const YamlNode *config, const char *key) {
-    const YamlNode *list = list_of(r, config, key, ITEMS_MAX);
+    const YamlNode *list = stages_list(r, config, key, ITEMS_MAX);
     const char **patterns = NULL;
     size_t count = 0;
 
@@ -325,7 +366,7 @@ static const char *const *read_patterns(StagesReader *r, const YamlNode *config,
 
 static void check_cron(StagesReader *r, const YamlNode *node, const YamlNode *config,
                        const StagesTrigger *trigger) {
-    const YamlNode *time = value_of(config, "cron_expression"), *place = value_of(config, "timezone");
+    const YamlNode *time = stages_value(config, "cron_expression"), *place = stages_value(config, "timezone");
     _cleanup_talloc_ Zone *zone = NULL;
     size_t unused;
     Err err;
@@ -344,7 +385,7 @@ static void read_trigger(StagesReader *r, const YamlNode *node, StagesTrigger *t
         problems_at(&r->problems, node, "a trigger: expected a mapping with \"trigger_type\"");
         return;
     }
-    config = mapping_of(r, node, "config");
+    config = stages_mapping(r, node, "config");
     for (size_t i = 0; i < ELEMENTS(trigger_types); i++)
         if (strcasecmp(trigger_types[i][0], type) == 0)
             trigger->type = trigger_types[i][1];
@@ -367,7 +408,7 @@ static void read_trigger(StagesReader *r, const YamlNode *node, StagesTrigger *t
 }
 
 static void read_triggers(StagesReader *r, const YamlNode *root, StagesInfo *info) {
-    const YamlNode *list = list_of(r, root, "triggers", ITEMS_MAX);
+    const YamlNode *list = stages_list(r, root, "triggers", ITEMS_MAX);
 
     if (!list)
         return;
@@ -379,7 +420,6 @@ static void read_triggers(StagesReader *r, const YamlNode *root, StagesInfo *inf
 
 void stages_read_file(StagesReader *r, const YamlNode *root, StagesFile *ret) {
     const char *description = stages_text(root, "description");
-    bool bad;
 
     if (root->kind != YAML_MAPPING) {
         problems_at(&r->problems, root, "expected a mapping with \"name\" and \"stages\", got %s",
@@ -387,16 +427,15 @@ void stages_read_file(StagesReader *r, const YamlNode *root, StagesFile *ret) {
         return;
     }
     ret->info = mem_new(r->mem, StagesInfo);
-    ret->info->name = read_name(r, root, &bad);
+    ret->info->name = read_name(r, root, "Pipeline");
     ret->info->description = *description ? description : NULL;
-    if (!*ret->info->name && !bad)
-        problems_at(&r->problems, root, "Pipeline name cannot be empty");
     ret->env = read_env(r, root);
     read_secrets(r, root, &ret->secrets);
     ret->timeout = read_timeout(r, root);
     ret->retries = read_retries(r, root, 0);
     read_triggers(r, root, ret->info);
     read_stages(r, root, ret);
+    stages_notices_read(r, root, ret);
 }
 
 /* ---- which trigger wants what ---- */

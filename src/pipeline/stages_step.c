@@ -1,8 +1,8 @@
 /* The kinds of steps: a line each in a table, with how its config is checked and what becomes its script. */
 #include "pipeline/stages.h"
 
+#include "base/id.h"
 #include "base/str.h"
-#include <ctype.h>
 
 /* ---- scripts of steps that have none of their own; what they work on comes as environment ---- */
 
@@ -44,6 +44,10 @@ static const char build_script[] =
 
 static bool name_begins(const StagesStep *step, const char *word) {
     return strncasecmp(step->name, word, strlen(word)) == 0;
+}
+
+static bool deploys(const StagesStep *step) {
+    return name_begins(step, "deploy") || name_begins(step, "release");
 }
 
 /* A script may be one text or a list of lines. */
@@ -176,18 +180,10 @@ static void check_shell(StagesReader *r, StagesStep *step) {
                             "nothing to run; expected \"command\" or \"script\" in its config");
 }
 
-/* ---- what runs in a later version: checked already, so that a mistake is not found only then ---- */
-
-static void later(StagesReader *r, const StagesStep *step, const char *what) {
-    r->later++;
-    stages_step_problem(
-        r, step, step->node,
-        "%s are run by a later version; until then, use a shell step with the command line tool", what);
-}
-
 /* ---- docker ---- */
 
 #define DEFAULT_IMAGE "ubuntu:latest"
+#define TAGS_MAX 100
 
 /* A Dockerfile is told from the workspace on; in our terms it is in its context. */
 static void read_build(StagesReader *r, StagesStep *step) {
@@ -227,19 +223,31 @@ static const char *tag_of(StagesReader *r, const StagesStep *step, const char *n
                : name;
 }
 
+/* One that is built to be run, and has no name, gets one that no other execution has. */
+static const char *own_name(StagesReader *r) {
+    char uuid[ID_UUID_SIZE];
+
+    id_uuid(uuid);
+    return mem_printf(r->mem, "pelton-step-%s", uuid);
+}
+
 static void read_tags(StagesReader *r, StagesStep *step, const char *image) {
-    const YamlNode *tags = step->config ? yaml_get(step->config, "tags") : NULL;
+    const YamlNode *tags = stages_list(r, step->config, "tags", TAGS_MAX);
     size_t count = 0;
 
     if (*image)
         mem_append(r->mem, step->tags, count, tag_of(r, step, image));
-    for (size_t i = 0; tags && tags->kind == YAML_SEQUENCE && i < tags->count && i < 100; i++)
-        if (tags->items[i]->kind == YAML_SCALAR)
+    for (size_t i = 0; tags && i < tags->count; i++)
+        if (tags->items[i]->kind == YAML_SCALAR && *tags->items[i]->text)
             mem_append(r->mem, step->tags, count, tag_of(r, step, tags->items[i]->text));
-    if (count == 0)
+        else
+            stages_step_problem(r, step, tags->items[i], "\"tags\": expected names of images");
+    step->push = *stages_text(step->config, "registry") && count > 0;
+    if (count == 0 && step->run)
+        mem_append(r->mem, step->tags, count, own_name(r));
+    else if (count == 0)
         stages_step_problem(r, step, step->config, "\"image\": expected a name for the image that is built");
     mem_append(r->mem, step->tags, count, NULL);
-    step->push = *stages_text(step->config, "registry") && count > 1;
 }
 
 /* A folder of the workspace is known before; one of the container's own is gone to by the script. */
@@ -267,6 +275,9 @@ static void check_docker(StagesReader *r, StagesStep *step) {
     if (*stages_text(step->config, "dockerfile") || *stages_text(step->config, "build_context")) {
         read_build(r, step);
         read_tags(r, step, image);
+    } else if (!step->run && *image && deploys(step)) {
+        stages_later(r, step, "steps that deploy an image");
+        return;
     } else if (!step->run) {
         stages_step_problem(
             r, step, step->node,
@@ -279,191 +290,52 @@ static void check_docker(StagesReader *r, StagesStep *step) {
     read_container_folder(r, step);
 }
 
-/* ---- the connectors' keys ---- */
-
-/* A key of config.parameters (or of the config itself) and what may stand there. */
-typedef struct ParamRule {
-    const char *key;
-    const char *words; /* "ec2 ecs lambda"; NULL: anything the test takes */
-    bool (*test)(const char *text);
-    const char *expected;
-} ParamRule;
-
-static bool is_subscription(const char *text) {
-    size_t dashes = 0;
-
-    for (const char *p = text; *p; p++)
-        dashes += *p == '-';
-    return strlen(text) == 36 && dashes == 4;
-}
-
-static bool is_gcp_project(const char *text) {
-    size_t len = strlen(text);
-
-    return len >= 6 && len <= 30 && strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-") == len;
-}
-
-static bool is_owner_and_name(const char *text) {
-    const char *slash = strchr(text, '/');
-
-    return slash && slash != text && slash[1] && !strchr(slash + 1, '/') && !strpbrk(text, " \t\n");
-}
-
-static bool is_gitlab_project(const char *text) {
-    size_t slashes = 0;
-
-    if (text[strspn(text, "0123456789")] == '\0')
-        return true;
-    for (const char *p = text; *p; p++)
-        slashes += *p == '/';
-    return slashes >= 1 && slashes <= 2 && text[0] != '/' && !str_ends(text, "/") && !strpbrk(text, " \t\n");
-}
-
-static bool is_yaml_name(const char *text) {
-    return str_ends(text, ".yml") || str_ends(text, ".yaml");
-}
-
-static bool is_web_url(const char *text) {
-    return str_after(text, "http://") || str_after(text, "https://");
-}
-
-static bool is_namespace(const char *text) {
-    size_t len = strlen(text);
-
-    return len && len <= 63 && strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-") == len &&
-           text[0] != '-' && text[len - 1] != '-';
-}
-
-static const ParamRule aws_rules[] = {
-    {.key = "aws_service", .words = "ec2 ecs lambda codebuild"},
-    {0},
-};
-static const ParamRule azure_rules[] = {
-    {.key = "azure_subscription_id", .test = is_subscription, .expected = "36 characters with 4 hyphens"},
-    {.key = "azure_service", .words = "aci aks functions devops acr"},
-    {0},
-};
-static const ParamRule gcp_rules[] = {
-    {.key = "gcp_project_id",
-     .test = is_gcp_project,
-     .expected = "6 to 30 lower case letters, digits and hyphens"},
-    {.key = "gcp_service",
-     .words = "gke cloud-run cloud-functions cloud-build compute-engine gcr artifact-registry"},
-    {0},
-};
-static const ParamRule github_rules[] = {
-    {.key = "github_repository", .test = is_owner_and_name, .expected = "OWNER/NAME"},
-    {.key = "github_operation",
-     .words = "workflow_dispatch create_release upload_asset create_pr clone push"},
-    {.key = "github_workflow", .test = is_yaml_name, .expected = "a file that ends in .yml or .yaml"},
-    {0},
-};
-static const ParamRule gitlab_rules[] = {
-    {.key = "gitlab_project", .test = is_gitlab_project, .expected = "a number or GROUP/NAME"},
-    {.key = "gitlab_url", .test = is_web_url, .expected = "http:// or https://"},
-    {.key = "gitlab_operation",
-     .words = "trigger_pipeline create_release upload_package create_mr clone push"},
-    {0},
-};
-static const ParamRule kubernetes_rules[] = {
-    {.key = "namespace",
-     .test = is_namespace,
-     .expected = "at most 63 lower case letters, digits and hyphens, none at its ends"},
-    {0},
-};
-
-static bool in_words(const char *words, const char *text, size_t len) {
-    for (const char *at = words; *at; at += strspn(at, " ")) {
-        size_t word = strcspn(at, " ");
-
-        if (word == len && strncasecmp(at, text, len) == 0)
-            return true;
-        at += word;
-    }
-    return false;
-}
-
-/* Values with ${…} in them are not known yet. */
-static void check_rules(StagesReader *r, const StagesStep *step, const ParamRule *rules) {
-    const YamlNode *parameters = step->config ? yaml_get(step->config, "parameters") : NULL;
-
-    for (; rules->key; rules++) {
-        const char *text = stages_text(parameters, rules->key);
-        bool fine;
-
-        if (!*text)
-            text = stages_text(step->config, rules->key);
-        fine = !*text || strstr(text, "${") ||
-               (rules->words ? in_words(rules->words, text, strlen(text)) : rules->test(text));
-        if (!fine)
-            stages_step_problem(r, step, step->config, "\"%s\": expected %s%s, got \"%s\"", rules->key,
-                                rules->words ? "one of " : "", rules->words ? rules->words : rules->expected,
-                                problems_show(&r->problems, text));
-    }
-}
-
-static void check_cloud(StagesReader *r, const StagesStep *step, const ParamRule *rules, const char *what) {
-    size_t before = r->problems.count;
-
-    check_rules(r, step, rules);
-    if (r->problems.count == before)
-        later(r, step, what);
-}
-
-static void check_aws(StagesReader *r, StagesStep *step) {
-    check_cloud(r, step, aws_rules, "steps on AWS");
-}
-
-static void check_azure(StagesReader *r, StagesStep *step) {
-    check_cloud(r, step, azure_rules, "steps on Azure");
-}
-
-static void check_gcp(StagesReader *r, StagesStep *step) {
-    check_cloud(r, step, gcp_rules, "steps on Google Cloud");
-}
-
-static void check_kubernetes(StagesReader *r, StagesStep *step) {
-    size_t before = r->problems.count;
-
-    check_rules(r, step, kubernetes_rules);
-    if (!script_of(r, step) && !*first_text(step, "manifest", "helm_chart"))
-        stages_step_problem(
-            r, step, step->node,
-            "nothing to do; expected \"command\", \"script\", \"manifest\" or \"helm_chart\"");
-    if (r->problems.count == before)
-        later(r, step, "steps on Kubernetes");
-}
+/* ---- what runs in a later version ---- */
 
 /* A forge step without an action clones; that needs nothing but git. */
-static void check_forge(StagesReader *r, StagesStep *step, const char *operation, const ParamRule *rules,
-                        const char *what) {
-    const YamlNode *parameters = step->config ? yaml_get(step->config, "parameters") : NULL;
-    const char *asked = stages_text(parameters, operation);
-
-    if (!*asked)
-        asked = stages_text(step->config, "action");
-    if (*stages_text(step->config, "repository_url") && (!*asked || str_eq(asked, "clone")))
+static void check_forge(StagesReader *r, StagesStep *step) {
+    if (*stages_text(step->config, "repository_url") && stages_connector_clones(step))
         make_clone(r, step);
     else
-        check_cloud(r, step, rules, what);
+        stages_connector_check(r, step);
 }
 
-static void check_github(StagesReader *r, StagesStep *step) {
-    check_forge(r, step, "github_operation", github_rules, "steps on GitHub that do more than clone");
+static void check_connector(StagesReader *r, StagesStep *step) {
+    stages_connector_check(r, step);
 }
 
-static void check_gitlab(StagesReader *r, StagesStep *step) {
-    check_forge(r, step, "gitlab_operation", gitlab_rules, "steps on GitLab that do more than clone");
+/* As a job of the cluster it has a script; what is deployed is described, or is the image itself. */
+static void check_kubernetes(StagesReader *r, StagesStep *step) {
+    bool described = *first_text(step, "manifest", "helm_chart");
+    bool image = *stages_text(step->config, "image");
+
+    if (!described && !image)
+        stages_step_problem(r, step, step->config, "missing \"image\" in its config");
+    if (!script_of(r, step) && !described && !(image && deploys(step)))
+        stages_step_problem(
+            r, step, step->config,
+            "nothing to do; expected \"command\", \"script\", \"manifest\" or \"helm_chart\"");
+    stages_connector_check(r, step);
 }
 
 static void check_custom(StagesReader *r, StagesStep *step) {
-    later(r, step, "custom steps (deployments, plugins)");
+    const YamlNode *plugin = stages_value(step->config, "plugin_name");
+
+    if (plugin && plugin->kind != YAML_SCALAR)
+        stages_step_problem(r, step, plugin, "\"plugin_name\": expected a text, got %s",
+                            yaml_kind_word(plugin));
+    else if (!deploys(step) && !*stages_text(step->config, "plugin_name"))
+        stages_step_problem(r, step, step->config,
+                            "nothing to do; expected \"plugin_name\", or a name that begins with \"deploy\" "
+                            "or \"release\"");
+    stages_mapping(r, step->config, "plugin_config");
+    stages_later(r, step, "custom steps (deployments, plugins)");
 }
 
 static const StagesKind kinds[] = {
-    {"shell", check_shell},           {"docker", check_docker},         {"kubernetes k8s", check_kubernetes},
-    {"aws a_w_s", check_aws},         {"azure", check_azure},           {"gcp g_c_p", check_gcp},
-    {"github git_hub", check_github}, {"gitlab git_lab", check_gitlab}, {"custom", check_custom},
+    {"shell", check_shell},          {"docker", check_docker},        {"kubernetes k8s", check_kubernetes},
+    {"aws a_w_s", check_connector},  {"azure", check_connector},      {"gcp g_c_p", check_connector},
+    {"github git_hub", check_forge}, {"gitlab git_lab", check_forge}, {"custom", check_custom},
 };
 
 static const char *const kind_words[] = {"shell", "docker", "kubernetes", "aws",    "azure",
@@ -475,7 +347,7 @@ const StagesKind *stages_kind(StagesReader *r, const YamlNode *type, const Stage
     if (!type || yaml_is_null(type)) /* what has an image wants a container */
         text = *stages_text(step->config, "image") ? "docker" : "shell";
     for (size_t i = 0; i < ELEMENTS(kinds); i++)
-        if (in_words(kinds[i].names, text, strlen(text)))
+        if (stages_in_words(kinds[i].names, text))
             return &kinds[i];
     stages_step_problem(r, step, type,
                         "unknown step type \"%s\"%s; expected shell, docker, kubernetes, aws, azure, gcp, "

@@ -45,7 +45,7 @@ def test_mistakes_are_told_with_their_place(pelton):
     _, push = pelton.push("hello", {"pelton-stages.yml": "name: x\nstages:\n- {name: A, steps: []}\n"})
     build = pelton.wait_build(push.build, "failed")
     assert build["reason"] == "invalid"
-    assert "pelton-stages.yml, line 3, column 3: Stage 'A' must have at least one step" in build["message"]
+    assert "pelton-stages.yml, line 3, column 20: Stage 'A' must have at least one step" in build["message"]
 
 
 def test_steps_of_a_later_version_are_refused_with_that_reason(pelton):

@@ -103,19 +103,29 @@ def test_what_fails_is_tried_again(ci):
         assert len(web.calls) == 2
 
 
-@pytest.mark.parametrize("kind, config, error", [
-    ("webhook", {"webhook_url": "ftp://127.0.0.1/"}, "is no http:// or https:// address"),
-    ("webhook", {"webhook_url": "http://127.0.0.2:9/"}, "this address is not allowed"),
-    ("webhook", {"webhook_url": "http://169.254.169.254/latest/"}, "this address is not allowed"),
-    ("webhook", {"webhook_url": "http://[::1]:9/"}, "this address is not allowed"),
-    ("email", {"email": "nobody"}, "is not an address for mail"),
-    ("email", {"email": "a@b.c>,<x@y.z"}, "is not an address for mail"),
-    ("git_hub", {}, "it is not known which commit"),
+@pytest.mark.parametrize("kind, key, value, error", [
+    ("webhook", "webhook_url", "ftp://127.0.0.1/", "is no http:// or https:// address"),
+    ("webhook", "webhook_url", "http://127.0.0.2:9/", "this address is not allowed"),
+    ("webhook", "webhook_url", "http://169.254.169.254/latest/", "this address is not allowed"),
+    ("webhook", "webhook_url", "http://[::1]:9/", "this address is not allowed"),
+    ("email", "email", "nobody", "is not an address for mail"),
+    ("email", "email", "a@b.c>,<x@y.z", "is not an address for mail"),
+    ("git_hub", "github_status", "true", "it is not known which commit"),
 ])
-def test_what_will_never_work_fails_at_once_and_says_why(ci, kind, config, error):
-    execution = ci.trigger(ci.create(simple("echo hi", more=told(success=[(kind, config)]))))
+def test_what_will_never_work_fails_at_once_and_says_why(ci, kind, key, value, error):
+    execution = ci.trigger(ci.create(simple("echo hi", more=told(success=[(kind, {key: "${TO}"})]))),
+                           environment={"TO": value})
     [notice] = settled(ci, execution, "success")
     assert (notice["status"], notice["attempts"]) == ("failed", 1) and error in notice["error"]
+
+
+@pytest.mark.parametrize("kind, config, error", [
+    ("webhook", {"webhook_url": "ftp://127.0.0.1/"}, "expected an http:// or https:// address"),
+    ("email", {"email": "nobody"}, "expected an address for mail"),
+    ("slack", {"slack_token": "x"}, 'missing "slack_channel"'),
+])
+def test_an_address_that_is_none_is_refused_when_the_pipeline_is_stored(ci, kind, config, error):
+    assert error in ci.refuse(simple("echo hi", more=told(success=[(kind, config)])), 400)["message"]
 
 
 def test_a_refusal_is_final(ci):

@@ -110,6 +110,20 @@ def test_a_mistake_comes_with_its_place(ci):
     assert "line 3, column 3" in ci.refuse("name: P\nstages:\n- name: S\n", 400)["details"]
 
 
+def test_all_mistakes_come_at_once_in_the_order_of_the_lines(ci):
+    error = ci.refuse("notifications: {on_start: [{target_type: email, config: {email: x}}]}\nname: ''\n"
+                      "stages:\n- name: S\n  steps:\n  - {name: a, step_type: aws, config: {service: s3}}\n", 400)
+    assert error["message"].startswith('"email": expected an address')
+    lines = error["details"].splitlines()
+    assert [line.split(",")[0] for line in lines] == ["line 1", "line 2", "line 6", "line 6", "line 6"]
+    assert "by a later version" in lines[2] and '"service": expected one of' in lines[3]
+
+
+def test_a_mistake_in_a_step_of_a_later_version_is_told_before_the_reason(ci):
+    error = ci.refuse("name: P\nstages: [{name: S, steps: [{name: a, step_type: gcp, config: {service: gke}}]}]", 400)
+    assert 'missing "action"' in error["message"] and "by a later version" in error["details"]
+
+
 def test_steps_of_a_later_version_are_501(ci):
     error = ci.refuse("name: P\nstages: [{name: S, steps: [{name: a, step_type: a_w_s}]}]", 501)
     assert error["error"] == "NotImplemented" and "by a later version" in error["message"]

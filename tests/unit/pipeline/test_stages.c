@@ -42,14 +42,26 @@ static json_t *job_spec(const Stages *s, size_t job) {
     return spec_of(&c, job);
 }
 
-/* The first problem; NULL: none. */
+/* What the answer says; NULL: nothing is wrong. */
 static void refused(const char *text, int code, const char *message) {
     _cleanup_stages_ Stages s = stages_in(text, &on_main);
 
     assert_int_equal(s.result, -code);
     assert_non_null(s.problems);
-    if (!strstr(s.problems->items[0].message, message))
-        fail_msg("%s\nexpected: %s\ngot: %s", text, message, s.problems->items[0].message);
+    if (!strstr(s.err.msg, message))
+        fail_msg("%s\nexpected: %s\ngot: %s", text, message, s.err.msg);
+}
+
+/* All problems, a line each: "3:5 message". */
+static void problems_are(const char *text, const char *expected) {
+    _cleanup_stages_ Stages s = stages_in(text, &on_main);
+    _cleanup_buf_ Buf out = BUF_INIT;
+
+    assert_non_null(s.problems);
+    for (size_t i = 0; i < s.problems->count; i++)
+        buf_addf(&out, "%d:%d %s\n", s.problems->items[i].line, s.problems->items[i].column,
+                 s.problems->items[i].message);
+    assert_string_equal(buf_str(&out), expected);
 }
 
 #define INVALID(text, message) refused((text), ERR_INVALID, (message))
@@ -458,15 +470,18 @@ static void the_magic_can_be_turned_off(void **state) {
 
 static void steps_of_later_versions_are_refused_with_that_reason(void **state) {
     static const char *const steps[] = {
-        "{name: a, step_type: aws, config: {service: ecs, action: update-service, parameters: {cluster: c}}}",
+        "{name: a, step_type: aws, config: {service: ecs, action: update-service, parameters: {cluster: c, "
+        "service: s}}}",
         "{name: a, step_type: a_w_s, config: {}}",
-        "{name: a, step_type: azure, config: {service: container-instances}}",
-        "{name: a, step_type: gcp, config: {service: cloud-run}}",
+        "{name: a, step_type: azure, config: {parameters: {azure_service: aci}}}",
+        "{name: a, step_type: gcp, config: {service: gke, action: upgrade}}",
         "{name: a, step_type: g_c_p}",
-        "{name: a, step_type: github, config: {action: create-release, repository: u/x}}",
-        "{name: a, step_type: git_lab, config: {action: mirror, source_repo: a, target_repo: b}}",
+        "{name: a, step_type: github, config: {action: create-release, repository: u/x, tag: v1}}",
+        "{name: a, step_type: git_lab, config: {action: mirror, source_repo: a, target_repo: b, branch: "
+        "main, force_push: false}}",
         "{name: a, step_type: kubernetes, config: {image: i, command: c, namespace: production}}",
         "{name: a, step_type: custom, config: {plugin_name: p}}",
+        "{name: a, step_type: custom, config: {plugin_name: p, plugin_config: {x: y}}}",
     };
 
     for (size_t i = 0; i < ELEMENTS(steps); i++) {
@@ -487,11 +502,21 @@ static void connectors_are_checked_already(void **state) {
         {"step_type: github, config: {parameters: {github_workflow: x.txt}}", ".yml"},
         {"step_type: gitlab, config: {parameters: {gitlab_url: ftp}}", "http://"},
         {"step_type: gitlab, config: {parameters: {gitlab_project: a}}", "GROUP/NAME"},
-        {"step_type: kubernetes, config: {namespace: -x, command: c}", "\"namespace\""},
+        {"step_type: kubernetes, config: {image: i, namespace: -x, command: c}", "\"namespace\""},
         {"step_type: kubernetes, config: {image: x}", "nothing to do"},
+        {"step_type: kubernetes, config: {command: c}", "missing \"image\""},
+        {"step_type: kubernetes, config: {image: x y, command: c}",
+         "\"image\": expected a name without spaces"},
+        {"step_type: custom", "nothing to do; expected \"plugin_name\""},
+        {"step_type: custom, config: {plugin_name: [p]}", "\"plugin_name\": expected a text, got a list"},
+        {"step_type: custom, config: {plugin_name: p, plugin_config: x}",
+         "\"plugin_config\": expected a mapping"},
         {"step_type: docker, config: {image: a b, command: c}", "no spaces"},
         {"step_type: docker, config: {image: a}", "nothing to do"},
         {"step_type: docker, config: {dockerfile: Dockerfile}", "a name for the image"},
+        {"step_type: docker, config: {image: a, dockerfile: x, tags: b}", "\"tags\": expected a list"},
+        {"step_type: docker, config: {image: a, dockerfile: x, tags: [[b]]}",
+         "\"tags\": expected names of images"},
         {"step_type: docker, config: {image: a, dockerfile: ../x}", "inside the workspace"},
         {"step_type: docker, config: {image: a, dockerfile: b/x, build_context: c}",
          "below \"build_context\""},
@@ -508,6 +533,71 @@ static void connectors_are_checked_already(void **state) {
 
         INVALID(text, cases[i][1]);
     }
+}
+
+static void mistakes_of_connectors_have_their_places_beside_the_reason(void **state) {
+#define LATER " are run by a later version; until then, use a shell step with the command line tool\n"
+    problems_are("name: P\nstages:\n- name: S\n  steps:\n"
+                 "  - name: a\n    step_type: aws\n    config:\n"
+                 "      service: ecs\n      action: update-service\n"
+                 "      parameters: {cluster: [c], aws_regoin: x}\n",
+                 "6:16 Step 'a' in stage 'S': steps on AWS" LATER
+                 "10:19 Step 'a' in stage 'S': missing \"service\" for update-service\n"
+                 "10:29 Step 'a' in stage 'S': \"cluster\": expected a text, got a list\n"
+                 "10:34 Step 'a' in stage 'S': unknown key \"aws_regoin\"; did you mean \"aws_region\"?\n");
+    problems_are(
+        "name: P\nstages:\n- name: S\n  steps:\n"
+        "  - name: a\n    step_type: kubernetes\n    config:\n"
+        "      image: i\n      command: c\n      parameters:\n"
+        "        use_pvc: maybe\n        use_pcv: true\n        storage_size: much\n"
+        "        resource_limits: {cpu: lots, memory: 1Zi}\n        resource_requests: 3\n"
+        "        mine: own\n",
+        "6:16 Step 'a' in stage 'S': steps on Kubernetes" LATER
+        "11:18 Step 'a' in stage 'S': \"use_pvc\": expected true or false, got a string\n"
+        "12:9 Step 'a' in stage 'S': unknown key \"use_pcv\"; did you mean \"use_pvc\"?\n"
+        "13:23 Step 'a' in stage 'S': \"storage_size\": expected an amount like 10Gi, got \"much\"\n"
+        "14:32 Step 'a' in stage 'S': \"resource_limits.cpu\": expected an amount like 100m or 0.5, got "
+        "\"lots\"\n"
+        "14:46 Step 'a' in stage 'S': \"resource_limits.memory\": expected an amount like 128Mi or 1G, "
+        "got \"1Zi\"\n"
+        "15:28 Step 'a' in stage 'S': \"resource_requests\": expected a mapping, got a number\n");
+    problems_are(
+        "name: P\nstages:\n- name: S\n  steps:\n"
+        "  - {name: a, step_type: gitlab, config: {action: miror, parameters: {gitlab_variables: {A: "
+        "[b]}}}}\n"
+        "  - {name: b, step_type: github, config: {action: create-release, github_token: \"\"}}\n"
+        "  - {name: c, step_type: azure, config: {service: aci}}\n"
+        "  - {name: d, step_type: gcp, config: {parameters: [x]}}\n",
+        "5:26 Step 'a' in stage 'S': steps on GitLab that do more than clone" LATER
+        "5:51 Step 'a' in stage 'S': \"action\": expected one of mirror update-merge-request "
+        "trigger_pipeline create_release upload_package create_mr clone push, got \"miror\"\n"
+        "5:93 Step 'a' in stage 'S': \"gitlab_variables.A\": expected a text, got a list\n"
+        "6:26 Step 'b' in stage 'S': steps on GitHub that do more than clone" LATER
+        "6:42 Step 'b' in stage 'S': missing \"repository\" for create-release\n"
+        "6:42 Step 'b' in stage 'S': missing \"tag\" for create-release\n"
+        "6:81 Step 'b' in stage 'S': \"github_token\": expected a text, got an empty one\n"
+        "7:26 Step 'c' in stage 'S': steps on Azure" LATER
+        "7:51 Step 'c' in stage 'S': missing \"action\" beside \"service\"\n"
+        "8:26 Step 'd' in stage 'S': steps on Google Cloud" LATER
+        "8:52 \"parameters\": expected a mapping, got a list\n");
+}
+
+static void an_image_that_is_only_run_needs_no_name(void **state) {
+    const char *text =
+        "name: P\nstages: [{name: S, steps: [{name: a, step_type: docker, config: {dockerfile: "
+        "Dockerfile.build, command: make}}]}]\n";
+    _cleanup_stages_ Stages first = fine(text), second = fine(text);
+    json_t *build = job_spec(&first, 0), *run = job_spec(&first, 1), *other = job_spec(&second, 1);
+    const char *image = json_string_value(json_object_get(run, "image"));
+    json_t *step = json_array_get(json_object_get(build, "steps"), 0);
+
+    assert_non_null(str_after(image, "pelton-step-"));
+    assert_string_equal(
+        json_string_value(json_array_get(json_object_get(json_object_get(step, "with"), "tag"), 0)), image);
+    assert_string_not_equal(image, json_string_value(json_object_get(other, "image")));
+    json_decref(build);
+    json_decref(run);
+    json_decref(other);
 }
 
 static void mistakes_are_told_in_the_words_of_the_contract(void **state) {
@@ -562,10 +652,65 @@ static void values_of_the_wrong_kind_are_refused(void **state) {
 }
 
 static void all_mistakes_are_found_at_once(void **state) {
-    _cleanup_stages_ Stages s =
-        stages_in("timeout: x\nstages:\n- steps:\n  - {step_type: moon}\n- name: T\n", &on_main);
+    problems_are(
+        "notifications:\n"
+        "  on_failure: [{target_type: pigeon}, x, {target_type: email, config: {email: nobody}}]\n"
+        "timeout: x\n"
+        "stages:\n"
+        "- steps:\n"
+        "  - {step_type: moon}\n"
+        "  name: ''\n"
+        "- name: T\n"
+        "triggers: [{trigger_type: schedule, config: {cron_expression: \"61 * * * *\", timezone: Moon}}]\n"
+        "name: [x]\n",
+        "2:30 unknown target type \"pigeon\"; expected email, slack, webhook or git_hub\n"
+        "2:39 a notification: expected a mapping with \"target_type\"\n"
+        "2:79 \"email\": expected an address for mail, or several with commas between them, got "
+        "\"nobody\"\n"
+        "3:10 \"timeout\": expected seconds, more than 0 and at most 30 days\n"
+        "6:5 Step 1 in stage '' name cannot be empty\n"
+        "6:17 Step '' in stage '': unknown step type \"moon\"; expected shell, docker, kubernetes, aws, "
+        "azure, gcp, github, gitlab or custom\n"
+        "7:9 Stage 1 name cannot be empty\n"
+        "8:3 Stage 'T' must have at least one step\n"
+        "9:63 \"cron_expression\": \"61\" is no minute; expected 0 to 59, ranges (1-5), lists (1,5), steps "
+        "(*/5) or *\n"
+        "9:87 \"timezone\": time zone \"Moon\" is not known here; expected a name such as Europe/Berlin, or "
+        "UTC\n"
+        "10:7 Pipeline name: expected a text, got a list\n");
+}
 
-    assert_int_equal(s.problems->count, 6);
+static void whom_a_notification_reaches_is_checked(void **state) {
+    static const char *const cases[][2] = {
+        {"email, config: {email: a@b@c}", "\"email\": expected an address for mail"},
+        {"email, config: {email: \"a@b.c, nobody\"}", "\"email\": expected an address for mail"},
+        {"email, config: {email: \", \"}", "\"email\": expected an address for mail"},
+        {"email, config: {email: [a@b.c]}", "\"email\": expected a text, got a list"},
+        {"webhook, config: {webhook_url: hooks.example.com}", "\"webhook_url\": expected an http://"},
+        {"webhook, config: {webhook_url: \"ftp://x/\"}", "\"webhook_url\": expected an http://"},
+        {"webhook, config: {webhook_url: \"https:///x\"}", "\"webhook_url\": expected an http://"},
+        {"webhook, config: {webhook_url: \"https://a b/\"}", "\"webhook_url\": expected an http://"},
+        {"slack, config: {webhook_url: x}", "\"webhook_url\": expected an http://"},
+        {"slack, config: {slack_channel: x}", "missing \"webhook_url\""},
+        {"slack, config: {slack_token: x}", "missing \"slack_channel\""},
+        {"slack, config: x", "\"config\": expected a mapping"},
+    };
+
+    for (size_t i = 0; i < ELEMENTS(cases); i++) {
+        _cleanup_talloc_ char *text =
+            mem_printf(NULL, ONE "notifications: {on_success: [{target_type: %s}]}\n", cases[i][0]);
+
+        INVALID(text, cases[i][1]);
+    }
+    _cleanup_stages_ Stages s =
+        fine(ONE "notifications:\n  on_start:\n"
+                 "  - {target_type: email, config: {email: \"a@b.c, d@e.f\"}}\n"
+                 "  - {target_type: email, config: {email: \"${MAIL}\"}}\n"
+                 "  - {target_type: webhook, config: {webhook_url: \"http://[::1]:8080/x?y#z\"}}\n"
+                 "  - {target_type: webhook, config: {webhook_url: \"${HOOK}\"}}\n"
+                 "  - {target_type: slack, config: {slack_token: x, slack_channel: y}}\n"
+                 "  - {target_type: git_hub}\n");
+    assert_int_equal(s.plan->notice_count, 6);
 }
 
 static void triggers_are_read(void **state) {
@@ -686,9 +831,12 @@ int main(void) {
         cmocka_unit_test(the_magic_can_be_turned_off),
         cmocka_unit_test(steps_of_later_versions_are_refused_with_that_reason),
         cmocka_unit_test(connectors_are_checked_already),
+        cmocka_unit_test(mistakes_of_connectors_have_their_places_beside_the_reason),
+        cmocka_unit_test(an_image_that_is_only_run_needs_no_name),
         cmocka_unit_test(mistakes_are_told_in_the_words_of_the_contract),
         cmocka_unit_test(values_of_the_wrong_kind_are_refused),
         cmocka_unit_test(all_mistakes_are_found_at_once),
+        cmocka_unit_test(whom_a_notification_reaches_is_checked),
         cmocka_unit_test(triggers_are_read),
         cmocka_unit_test(notifications_are_planned),
         cmocka_unit_test(keys_that_are_not_ours_are_left_alone),

@@ -150,6 +150,13 @@ static const Step *step_of(const View *v, size_t job, size_t position) {
     return NULL;
 }
 
+/* It may have failed for another reason than its job, which may even have gone on. */
+static const char *ended_word(const Job *job, const Step *s) {
+    const char *reason = str_empty(s->reason) ? job->reason : s->reason;
+
+    return word_of(s->state, str_eq(s->state, "failed") ? reason : "");
+}
+
 /* A step behind one that failed has never begun. */
 static const char *step_word(const Job *job, const json_t *spec, const Step *s) {
     const char *condition = json_string_value(json_object_get(spec, "if"));
@@ -158,29 +165,48 @@ static const char *step_word(const Job *job, const json_t *spec, const Step *s) 
     if (behind)
         return "pending";
     if (s)
-        return word_of(s->state, str_eq(s->state, "failed") ? job->reason : "");
+        return ended_word(job, s);
     return job->finished_at && str_eq(job->state, "cancelled") ? "cancelled"
                                                                : word_of(job->state, job->reason);
 }
 
-/* Standard output and error are one stream here, in the order in which they were written. */
-static int render_output(View *v, const Job *job, const Step *s, Err *err) {
-    int64_t size = s ? MIN(s->log_end - s->log_start, (int64_t)MIN(v->outputs_left, (size_t)OUTPUT_MAX)) : 0;
-    _cleanup_buf_ Buf text = BUF_INIT;
-    ssize_t n = 0;
+/* Where the step's output ends: of one that runs, where the log does. */
+static int output_end(const View *v, const Job *job, const Step *s, int64_t *ret, Err *err) {
+    uint64_t size = 0;
+    int r = 0;
 
-    while (size > (int64_t)text.len && (n >= 0 || !text.len)) {
-        n = blob_log_read(v->b->blob, job->id, job->attempt,
-                          (uint64_t)(s->log_end - size + (int64_t)text.len), buf_reserve(&text, (size_t)size),
-                          (size_t)size - text.len, err);
-        if (n <= 0)
-            break;
-        text.len += (size_t)n;
+    if (str_eq(s->state, "running"))
+        r = blob_log_size(v->b->blob, job->id, job->attempt, &size, err);
+    *ret = MAX(s->log_end, (int64_t)size);
+    return r;
+}
+
+/* Its last bytes. Standard output and error are one stream here, in the order in which they were written. */
+static int read_output(const View *v, const Job *job, const Step *s, Buf *text, Err *err) {
+    size_t most = MIN(v->outputs_left, (size_t)OUTPUT_MAX), size;
+    ssize_t n = 1;
+    int64_t end;
+    int r = output_end(v, job, s, &end, err);
+
+    if (r < 0 || end <= s->log_start)
+        return r;
+    size = MIN((size_t)(end - s->log_start), most);
+    while (text->len < size && n > 0) {
+        n = blob_log_read(v->b->blob, job->id, job->attempt, (uint64_t)end - size + text->len,
+                          buf_reserve(text, size - text->len), size - text->len, err);
+        text->len += (size_t)MAX(n, (ssize_t)0);
     }
+    return n == -ERR_NOT_FOUND ? 0 : (int)MIN(n, (ssize_t)0);
+}
+
+static int render_output(View *v, const Job *job, const Step *s, Err *err) {
+    _cleanup_buf_ Buf text = BUF_INIT;
+    int r = s ? read_output(v, job, s, &text, err) : 0;
+
     v->outputs_left -= text.len;
     jw_strn(v->w, "stdout", text.len ? text.data : "", text.len);
     jw_str(v->w, "stderr", "");
-    return n == -ERR_NOT_FOUND ? 0 : (int)MIN(n, (ssize_t)0);
+    return r;
 }
 
 static int render_step(View *v, size_t job, size_t position, const json_t *spec, Err *err) {
@@ -314,7 +340,7 @@ static void render_event(View *v, int64_t at, const char *level, const char *sta
 
 static void render_step_events(View *v, size_t job, const Step *s) {
     const char *stage = json_string_value(json_object_get(stage_of(v, job), "name"));
-    const char *word = word_of(s->state, v->jobs[job].reason);
+    const char *word = ended_word(&v->jobs[job], s);
     bool bad = str_eq(s->state, "failed");
 
     render_event(v, s->started_at, "info", stage, s->name, "Step started");

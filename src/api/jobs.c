@@ -97,6 +97,7 @@ static int read_step(json_t *item, Step *s, Err *err) {
     int r;
 
     s->exit_code = -1;
+    s->reason = "";
     r = json_get_i64(item, "position", &s->position, err);
     if (r >= 0)
         r = json_get_str(item, "name", &s->name, err);
@@ -104,6 +105,8 @@ static int read_step(json_t *item, Step *s, Err *err) {
         r = json_get_str(item, "state", &s->state, err);
     if (r >= 0)
         r = json_opt_i64(item, "exit_code", &s->exit_code, err);
+    if (r >= 0)
+        r = json_opt_str(item, "reason", &s->reason, err);
     if (r >= 0)
         r = json_opt_i64(item, "started_at", &s->started_at, err);
     if (r >= 0)

@@ -19,6 +19,7 @@ typedef enum StepState {
 
 typedef struct StepResult {
     StepState state;
+    const char *reason; /* of one that failed: as a job's */
     int exit_code;
     int64_t started_at, finished_at; /* µs; 0: not yet */
     int64_t log_start, log_end;      /* exactly what the step wrote */

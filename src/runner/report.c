@@ -19,6 +19,8 @@ static void write_step(JsonWriter *w, const JobProcess *j, size_t i) {
     jw_str(w, "state", state_words[step->state]);
     if (step->state == STEP_SUCCESS || step->state == STEP_FAILED)
         jw_int(w, "exit_code", step->exit_code);
+    if (step->state == STEP_FAILED && step->reason)
+        jw_str(w, "reason", step->reason);
     if (step->started_at)
         jw_int(w, "started_at", step->started_at);
     if (step->finished_at)

@@ -176,6 +176,7 @@ static void judge(JobProcess *j, size_t i, WatchEnd end, const Watch *w, bool oo
         snprintf(what + strlen(what), sizeof(what) - strlen(what), "; %s is full: %s", j->host->disk.whose,
                  j->host->disk.path);
     }
+    result->reason = reason;
     if (end != WATCH_BROKEN)
         job_say(j, "step %zu/%zu: %s after %s", i + 1, j->spec->step_count, what, took);
     if (j->spec->steps[i].continue_on_error && !j->timed_out && !j->cancelled && end != WATCH_BROKEN)
@@ -228,6 +229,7 @@ static void run_step(JobProcess *j, size_t i) {
     result->log_start = result->log_end = uploader_size(j->uploader);
     if (start_step(j, i, &w, &err) < 0) {
         result->state = STEP_FAILED;
+        result->reason = executor_reason(&err);
         result->finished_at = clock_now();
         job_say(j, "step %zu/%zu: %s", i + 1, j->spec->step_count, err.msg);
         job_fail(j, executor_reason(&err), 0, "step %zu (%s): %s", i + 1, step->name, err.msg);

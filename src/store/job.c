@@ -282,12 +282,13 @@ int store_step_put(Db *db, int64_t job_id, int64_t attempt, const Step *s, Err *
     return db_exec(
         db, NULL, err,
         "INSERT INTO step (job_id, attempt, position, name, state, exit_code, started_at, finished_at,"
-        " log_start, log_end) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
+        " log_start, log_end, reason) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"
         " ON CONFLICT (job_id, attempt, position) DO UPDATE SET state = excluded.state,"
         " exit_code = excluded.exit_code, started_at = excluded.started_at,"
-        " finished_at = excluded.finished_at, log_start = excluded.log_start, log_end = excluded.log_end",
-        "iiissiiiii", job_id, attempt, s->position, s->name, s->state, s->exit_code, s->started_at,
-        s->finished_at, s->log_start, s->log_end);
+        " finished_at = excluded.finished_at, log_start = excluded.log_start, log_end = excluded.log_end,"
+        " reason = excluded.reason",
+        "iiissiiiiis", job_id, attempt, s->position, s->name, s->state, s->exit_code, s->started_at,
+        s->finished_at, s->log_start, s->log_end, s->reason);
 }
 
 static void fill_step(DbStmt *st, const void *mem, void *row) {
@@ -301,13 +302,15 @@ static void fill_step(DbStmt *st, const void *mem, void *row) {
     s->finished_at = db_int(st, 5);
     s->log_start = db_int(st, 6);
     s->log_end = db_int(st, 7);
+    s->reason = row_text(st, 8, mem);
 }
 
 int store_steps(Db *db, int64_t job_id, int64_t attempt, const void *mem, Step **ret, size_t *ret_count,
                 Err *err) {
     return rows_all(
         db, mem, sizeof(Step), fill_step, ret, ret_count, err,
-        "SELECT position, name, state, exit_code, started_at, finished_at, log_start, log_end FROM step"
+        "SELECT position, name, state, exit_code, started_at, finished_at, log_start, log_end, reason"
+        " FROM step"
         " WHERE job_id = ?1 AND attempt = ?2 ORDER BY position",
         "ii", job_id, attempt);
 }

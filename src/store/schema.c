@@ -496,6 +496,9 @@ static const char ended_steps[] =
     " finished_at = a.finished_at FROM attempt AS a WHERE step.state = 'running'"
     " AND a.job_id = step.job_id AND a.number = step.attempt AND a.finished_at > 0;";
 
+/* Of a step that failed: its job may have gone on, or failed for another. */
+static const char step_reasons[] = "ALTER TABLE step ADD COLUMN reason TEXT NOT NULL DEFAULT '';";
+
 const DbMigration store_migrations[] = {
     {.version = 1, .name = "foundation", .sql = foundation},
     {.version = 2, .name = "session parents", .sql = session_parents},
@@ -514,5 +517,6 @@ const DbMigration store_migrations[] = {
     {.version = 15, .name = "retry counts", .sql = retry_counts},
     {.version = 16, .name = "deleted repositories", .sql = deleted_repositories},
     {.version = 17, .name = "ended steps", .sql = ended_steps},
+    {.version = 18, .name = "step reasons", .sql = step_reasons},
 };
 const size_t store_migration_count = ELEMENTS(store_migrations);

@@ -318,6 +318,7 @@ typedef struct Step {
     int64_t position;
     const char *name, *state;
     int64_t exit_code, started_at, finished_at, log_start, log_end;
+    const char *reason; /* of one that failed: a job's, "exit", "timeout" …; "": its job's own */
 } Step;
 _must_check_ int store_step_put(Db *db, int64_t job_id, int64_t attempt, const Step *s, Err *err);
 _must_check_ int store_steps(Db *db, int64_t job_id, int64_t attempt, const void *mem, Step **ret,

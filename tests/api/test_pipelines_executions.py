@@ -37,6 +37,11 @@ def steps_of(view):
     return {f"{stage['name']}/{step['name']}": step for stage in view["stages"] for step in stage["steps"]}
 
 
+def stdout(ci, execution):
+    """Of its first step."""
+    return ci.execution(execution)["stages"][0]["steps"][0]["stdout"]
+
+
 def test_an_execution_runs_and_is_shown_whole(ci):
     pipeline = ci.create(STAGES)
     reply = ci.client.post(f"/api/ci/pipelines/{pipeline['id']}/trigger",
@@ -107,6 +112,44 @@ def test_a_step_that_takes_too_long_is_a_timeout(ci):
     assert view["stages"][0]["status"] == "timeout" and view["stages"][0]["steps"][0]["status"] == "timeout"
 
 
+def test_what_goes_on_after_a_step_that_took_too_long_has_not_failed(ci):
+    view = ci.run("""
+name: P
+stages:
+- name: S
+  steps:
+  - {name: slow, timeout: 1, continue_on_error: true, config: {command: sleep 70}}
+  - {name: bad, continue_on_error: true, config: {command: exit 3}}
+  - {name: good, config: {command: echo good}}
+- {name: T, steps: [{name: x, config: {command: echo x}}]}
+""")
+    assert [s["status"] for s in view["stages"][0]["steps"]] == ["timeout", "failed", "success"]
+    assert [s["status"] for s in view["stages"]] == ["success", "success"]
+    ends = {log["step"]: log["message"] for log in view["logs"] if log["step"] and log["message"].startswith("Step ended")}
+    assert ends["slow"] == "Step ended: timeout" and ends["bad"] == "Step ended: failed"
+
+
+def test_a_step_is_not_given_the_reason_of_another(ci):
+    view = ci.run("name: P\nstages: [{name: S, steps: [{name: bad, continue_on_error: true, config: {command: exit 3}},"
+                  " {name: slow, timeout: 1, config: {command: sleep 70}}]}]", "timeout")
+    assert [s["status"] for s in view["stages"][0]["steps"]] == ["failed", "timeout"]
+    assert view["stages"][0]["status"] == "timeout"
+
+
+def test_the_output_of_a_step_is_shown_while_it_runs(ci):
+    execution = ci.trigger(ci.create(simple("head -c 100000 /dev/zero | tr '\\0' x; echo; echo last; sleep 71718")))
+
+    def shown():
+        step = ci.execution(execution)["stages"][0]["steps"][0]
+        return step if step["stdout"].endswith("last\n") else None
+    step = wait_for(lambda: str(ci.execution(execution)["stages"])[-500:], shown)
+    assert step["status"] == "running" and step["finished_at"] is None
+    assert step["stdout"] == ("x" * 65536 + "\nlast\n")[-65536:]
+    ci.client.call("DELETE", f"/api/ci/executions/{execution}/cancel")
+    view = ci.wait(execution, "cancelled")
+    assert view["stages"][0]["steps"][0]["stdout"] == step["stdout"]
+
+
 def test_a_stage_has_a_time_and_so_has_the_pipeline(ci):
     ci.run("name: P\nstages: [{name: S, timeout: 1, steps: [{name: a, config: {command: sleep 70}}]}]", "timeout")
     view = ci.run(simple("sleep 70", more="timeout: 1\n"), ("timeout", "cancelled", "failed"))
@@ -170,7 +213,7 @@ def test_the_list_is_newest_first_and_can_be_of_one_pipeline(ci):
 
 def test_cancel_stops_the_process_and_the_status_stays(ci):
     execution = ci.trigger(ci.create(simple("echo begun; sleep 71719")))
-    wait_for("running", lambda: "begun" in str(ci.execution(execution)["stages"]))
+    wait_for("running", lambda: stdout(ci, execution) == "begun\n")
     reply = ci.client.call("DELETE", f"/api/ci/executions/{execution}/cancel").json
     assert reply == {"message": "Execution cancelled successfully", "execution_id": execution}
     view = ci.wait(execution, "cancelled")
@@ -204,7 +247,7 @@ def test_triggers_that_are_refused(ci, body, status):
 
 def test_an_execution_goes_on_over_a_restart(pelton, ci):
     execution = ci.trigger(ci.create(simple("echo begun; sleep 1; echo ended")))
-    wait_for("running", lambda: "begun" in str(ci.execution(execution)["stages"]))
+    wait_for("running", lambda: stdout(ci, execution) == "begun\n")
     pelton.kill()
     pelton.start()
     view = Pipelines(pelton).wait(execution, "success")

@@ -35,6 +35,9 @@ typedef struct Written {
     " created_at) VALUES "
 #define ATTEMPT                                                                                              \
     "INSERT INTO attempt (job_id, number, runner_id, state, reason, started_at, finished_at) VALUES "
+#define STEP                                                                                                 \
+    "INSERT INTO step (job_id, attempt, position, name, state, exit_code, started_at, finished_at,"          \
+    " log_start, log_end) VALUES "
 #define ABOUT_MAIN                                                                                           \
     "'" MAIN_COMMIT "', 'refs/heads/main', 'main', 'push', 'pelton', 'Ann', 'ann@example.com',"              \
     " 'a change', 'ann', '{\"LEVEL\":\"quick\"}'"
@@ -91,9 +94,11 @@ static const Written written[] = {
     {"foundation", ATTEMPT "(6, 1, 3, 'failed', 'lost', 51, 52)"},
     {"foundation", ATTEMPT "(6, 2, 2, 'running', '', 53, 0)"},
     {"foundation", ATTEMPT "(9, 1, 3, 'running', '', 51, 0)"},
-    {"foundation", "INSERT INTO step VALUES (1, 1, 0, 'make', 'success', 0, 22, 24, 10, 90),"
-                   " (6, 2, 0, 'make', 'running', -1, 54, 0, 10, 10)"},
-    {"foundation", "INSERT INTO step VALUES (3, 1, 0, 'make', 'running', -1, 32, 0, 10, 20)", "ended steps"},
+    {"foundation", STEP "(1, 1, 0, 'make', 'success', 0, 22, 24, 10, 90),"
+                        " (6, 2, 0, 'make', 'running', -1, 54, 0, 10, 10)"},
+    {"foundation", STEP "(3, 1, 0, 'make', 'running', -1, 32, 0, 10, 20)", "ended steps"},
+    {"foundation", STEP "(3, 2, 0, 'make', 'failed', 3, 35, 37, 0, 20)"},
+    {"step reasons", "UPDATE step SET reason = 'exit' WHERE job_id = 3 AND attempt = 2"},
     {"foundation", "INSERT INTO artifact VALUES (1, 1, 1, 'hello', 5, '" SHA256 "', 24)", "named artifacts"},
     {"named artifacts",
      "INSERT INTO artifact VALUES (1, 1, 1, '', 'hello', 5, '" SHA256 "', 493, 86400000000, 24, " LATER ")"},
@@ -324,6 +329,8 @@ static void its_jobs_attempts_and_steps(Older *o) {
         assert_string_equal(steps[0].state, "failed");
         assert_int_equal(steps[0].finished_at, 33);
     }
+    OK(store_steps(db, 3, 2, f->mem, &steps, &count, &err));
+    assert_string_equal(steps[0].reason, has(o->version, "step reasons") ? "exit" : "");
 }
 
 static void what_it_made_and_what_is_live(Older *o) {

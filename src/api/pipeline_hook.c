@@ -111,10 +111,19 @@ static const char *first(const char *a, const char *b) {
     return *a ? a : b;
 }
 
+/* GitHub and Gitea say which commit is the head's; of GitLab it is the last. */
+static const char *message_of(const json_t *body) {
+    const json_t *commits = json_object_get(body, "commits");
+    size_t count = json_array_size(commits);
+
+    return first(text_at(body, "head_commit", "message"),
+                 count ? text_at(json_array_get(commits, count - 1), "message", NULL) : "");
+}
+
 static void read_push(const json_t *body, PipelineRun *run, Delivery *d) {
     const char *ref = text_at(body, "ref", NULL), *tag = str_after(ref, "refs/tags/");
     const char *branch = str_after(ref, "refs/heads/");
-    const char *message = text_at(body, "head_commit", "message");
+    const char *message = message_of(body);
 
     run->commit = text_at(body, "after", NULL);
     d->event = tag ? "tag" : "push";
@@ -123,6 +132,8 @@ static void read_push(const json_t *body, PipelineRun *run, Delivery *d) {
     run->branch = tag ? ref : d->ref;
     if (*run->commit && run->commit[strspn(run->commit, "0")] == '\0')
         d->ignore = "the ref was deleted";
+    else if (str_after(ref, "refs/") && !tag && !branch)
+        d->ignore = "what was pushed is no branch and no tag";
     else if (strstr(message, "[skip ci]") || strstr(message, "[ci skip]"))
         d->ignore = "the commit message asks to skip it";
 }
@@ -264,6 +275,10 @@ static int webhook(HttpRequest *req, Err *err) {
     run.pipeline = p;
     run.delivery = delivery_id(req);
     delivery = read_payload(req, payload, &run);
+    if (!delivery.ignore && !*delivery.ref)
+        return err_set(err, ERR_INVALID,
+                       "the payload names no branch or tag; expected a push (\"ref\", \"after\") or a pull "
+                       "request (\"pull_request\") as a forge tells it");
     if (!is_fine_word(run.branch) || !is_fine_word(run.commit))
         return err_set(err, ERR_INVALID, "field \"ref\" or \"after\": expected a name without blanks");
     return run_it(req, &run, &delivery, err);

@@ -113,6 +113,8 @@ def test_a_secret_survives_a_restart(pelton, ci):
     ({"zen": "x"}, {"X-GitHub-Event": "ping"}, "pong"),
     ({}, {"X-GitHub-Event": "star"}, "starts nothing"),
     (push(after="0" * 40), {}, "deleted"),
+    (push("refs/notes/commits"), {}, "no branch and no tag"),
+    ({**push(), "head_commit": None, "commits": [{"message": "x"}, {"message": "y [ci skip]"}]}, {}, "asks to skip"),
     (push(message="x [skip ci]"), {}, "asks to skip"),
     (push("refs/heads/dev"), {}, "no trigger of the pipeline wants a push of dev"),
     (push(repository="user/other"), {}, "no trigger of the pipeline wants"),
@@ -134,6 +136,16 @@ def test_a_pull_request_starts_what_wants_one(ci):
     assert (view["trigger_info"]["trigger_type"], view["trigger_info"]["branch"]) == ("pull_request", "topic")
     assert hook.accept({**payload, "action": "labeled"}, event)["execution_id"] is None
     assert hook.accept(push(), {"X-GitHub-Event": "push"})["execution_id"] is None
+
+
+@pytest.mark.parametrize("payload, event", [
+    ({}, None), ({"after": COMMIT}, None), ({"ref": ""}, "push"), ({"ref": 7}, "push"), ({}, "pull_request"),
+    ({"pull_request": {"head": {"sha": COMMIT}}}, "pull_request"),
+])
+def test_a_payload_that_names_no_ref_starts_nothing(ci, payload, event):
+    reply = Hook(ci, ci.create(SHOW)).send(payload, {"X-GitHub-Event": event} if event else None)
+    assert reply.status == 400 and "names no branch or tag" in reply.json["message"]
+    assert ci.client.get("/api/ci/executions") == []
 
 
 @pytest.mark.parametrize("body, status", [(b"{", 400), (b"[]", 400), (b'{"ref": "refs/heads/a b"}', 400),

@@ -4,6 +4,7 @@ import pytest
 
 from lib.engine import ENGINES, IMAGE, Engine, missing
 from lib.pipelines import Pipelines
+from lib.stage_examples import EXAMPLES, run_and_check
 from lib.wait import wait_for
 
 
@@ -175,6 +176,11 @@ stages:
     assert steps["elsewhere"]["stdout"] == "/app\n"
     assert steps["good"]["stdout"] == "made\n"
     assert (steps["bad"]["status"], steps["bad"]["exit_code"]) == ("failed", 3)
+
+
+@pytest.mark.parametrize("example", [pytest.param(e, id=e.name) for e in EXAMPLES if e.needs == "engine"])
+def test_an_example_of_stages_runs_in_containers(server, example):
+    run_and_check(Pipelines(server), example, image=IMAGE)
 
 
 def test_in_a_container_a_secret_that_a_step_names_is_not_the_others(server):

@@ -15,12 +15,16 @@
 static const struct {
     const char *state, *reason, *word; /* reason NULL: any */
 } words[] = {
-    {"waiting", NULL, "pending"},         {"blocked", NULL, "pending"}, {"queued", NULL, "pending"},
-    {"failed", "timeout", "timeout"},     {"failed", NULL, "failed"},   {"partial", NULL, "failed"},
-    {"skipped", "dependency", "pending"}, /* those behind a failed stage have never begun */
+    {"waiting", NULL, "pending"},        {"blocked", NULL, "pending"},         {"queued", NULL, "pending"},
+    {"failed", "timeout", "timeout"},    {"failed", NULL, "failed"},           {"partial", NULL, "failed"},
+    {"cancelled", "timeout", "timeout"}, {"skipped", "dependency", "pending"}, /* those behind a failed stage
+                                                                                  have never begun */
 };
 
-static const char *word_of(const char *state, const char *reason) {
+/* begun: whether it has run. */
+static const char *word_of(const char *state, const char *reason, bool begun) {
+    if (!begun && str_eq(state, "cancelled") && str_eq(reason, "timeout"))
+        return "pending"; /* the time was over before its turn came */
     for (size_t i = 0; i < ELEMENTS(words); i++)
         if (str_eq(words[i].state, state) && (!words[i].reason || str_eq(words[i].reason, reason)))
             return words[i].word;
@@ -63,7 +67,7 @@ static int list(HttpRequest *req, Err *err) {
         jw_object(&w, NULL);
         jw_str(&w, "id", rows[i].uuid);
         jw_str(&w, "pipeline_id", rows[i].pipeline);
-        jw_str(&w, "status", word_of(rows[i].state, rows[i].reason));
+        jw_str(&w, "status", word_of(rows[i].state, rows[i].reason, true));
         render_times(&w, rows[i].started_at, rows[i].finished_at);
         jw_end_object(&w);
     }
@@ -118,7 +122,7 @@ static int load_jobs(View *v, Err *err) {
     for (size_t i = 0; r >= 0 && i < v->count; i++) {
         r = json_read(v->jobs[i].spec, strlen(v->jobs[i].spec), &v->specs[i], err);
         if (r >= 0 && v->jobs[i].attempt)
-            r = store_steps(v->b->db, v->jobs[i].id, v->jobs[i].attempt, mem, &v->steps[i],
+            r = store_steps(v->b->db, log_job(&v->jobs[i]), v->jobs[i].attempt, mem, &v->steps[i],
                             &v->step_counts[i], err);
     }
     return r;
@@ -150,24 +154,23 @@ static const Step *step_of(const View *v, size_t job, size_t position) {
     return NULL;
 }
 
-/* It may have failed for another reason than its job, which may even have gone on. */
-static const char *ended_word(const Job *job, const Step *s) {
-    const char *reason = str_empty(s->reason) ? job->reason : s->reason;
-
-    return word_of(s->state, str_eq(s->state, "failed") ? reason : "");
+/* Of one that has begun. It may have failed for another reason than its job, which may even have gone on. */
+static const char *begun_word(const Job *job, const Step *s) {
+    return word_of(s->state, str_empty(s->reason) ? job->reason : s->reason, true);
 }
 
-/* A step behind one that failed has never begun. */
+/* Of one that never began: before its turn came its job failed, or was stopped. */
+static const char *waiting_word(const Job *job) {
+    return str_eq(job->state, "running") || str_eq(job->state, "failed")
+               ? "pending"
+               : word_of(job->state, job->reason, false);
+}
+
 static const char *step_word(const Job *job, const json_t *spec, const Step *s) {
     const char *condition = json_string_value(json_object_get(spec, "if"));
-    bool behind = s && str_eq(s->state, "skipped") && str_eq(job->state, "failed") && str_empty(condition);
 
-    if (behind)
-        return "pending";
-    if (s)
-        return ended_word(job, s);
-    return job->finished_at && str_eq(job->state, "cancelled") ? "cancelled"
-                                                               : word_of(job->state, job->reason);
+    return !s || (str_eq(s->state, "skipped") && str_empty(condition)) ? waiting_word(job)
+                                                                       : begun_word(job, s);
 }
 
 /* Where the step's output ends: of one that runs, where the log does. */
@@ -176,7 +179,7 @@ static int output_end(const View *v, const Job *job, const Step *s, int64_t *ret
     int r = 0;
 
     if (str_eq(s->state, "running"))
-        r = blob_log_size(v->b->blob, job->id, job->attempt, &size, err);
+        r = blob_log_size(v->b->blob, log_job(job), job->attempt, &size, err);
     *ret = MAX(s->log_end, (int64_t)size);
     return r;
 }
@@ -192,7 +195,7 @@ static int read_output(const View *v, const Job *job, const Step *s, Buf *text, 
         return r;
     size = MIN((size_t)(end - s->log_start), most);
     while (text->len < size && n > 0) {
-        n = blob_log_read(v->b->blob, job->id, job->attempt, (uint64_t)end - size + text->len,
+        n = blob_log_read(v->b->blob, log_job(job), job->attempt, (uint64_t)end - size + text->len,
                           buf_reserve(text, size - text->len), size - text->len, err);
         text->len += (size_t)MAX(n, (ssize_t)0);
     }
@@ -235,7 +238,7 @@ static const char *stage_word(const View *v, size_t from, size_t to) {
     bool waits = false;
 
     for (size_t i = from; i < to; i++) {
-        const char *word = word_of(v->jobs[i].state, v->jobs[i].reason);
+        const char *word = word_of(v->jobs[i].state, v->jobs[i].reason, v->jobs[i].started_at);
 
         ended += v->jobs[i].finished_at && v->jobs[i].started_at;
         waits = waits || (!v->jobs[i].finished_at && str_eq(word, "pending"));
@@ -340,7 +343,7 @@ static void render_event(View *v, int64_t at, const char *level, const char *sta
 
 static void render_step_events(View *v, size_t job, const Step *s) {
     const char *stage = json_string_value(json_object_get(stage_of(v, job), "name"));
-    const char *word = ended_word(&v->jobs[job], s);
+    const char *word = begun_word(&v->jobs[job], s);
     bool bad = str_eq(s->state, "failed");
 
     render_event(v, s->started_at, "info", stage, s->name, "Step started");
@@ -358,7 +361,8 @@ static void render_logs(View *v) {
             render_step_events(v, i, &v->steps[i][k]);
     render_event(v, b->finished_at, str_eq(b->state, "failed") ? "error" : "info", NULL, NULL,
                  mem_printf(http_mem(v->req), "Pipeline execution ended: %s%s%s",
-                            word_of(b->state, b->reason), str_empty(b->message) ? "" : ": ", b->message));
+                            word_of(b->state, b->reason, true), str_empty(b->message) ? "" : ": ",
+                            b->message));
     jw_end_array(v->w);
 }
 
@@ -418,7 +422,7 @@ static int render_execution(View *v, Err *err) {
     jw_object(v->w, NULL);
     jw_str(v->w, "id", b->uuid);
     jw_str(v->w, "pipeline_id", v->execution->pipeline);
-    jw_str(v->w, "status", word_of(b->state, b->reason));
+    jw_str(v->w, "status", word_of(b->state, b->reason, true));
     render_trigger(v);
     r = render_stages(v, err);
     jw_raw(v->w, "environment", b->env, strlen(b->env));

@@ -157,8 +157,8 @@ static void add_heading(Follower *f, Buf *out) {
         add_bytes(f, out, line, (size_t)n);
 }
 
-static const char *word_of(const Follower *f, const char *state, const char *reason) {
-    return f->word ? f->word(state, reason) : state;
+static const char *word_of(const Follower *f, const char *state, const char *reason, bool begun) {
+    return f->word ? f->word(state, reason, begun) : state;
 }
 
 static void add_job_state(Follower *f, Buf *out) {
@@ -171,7 +171,7 @@ static void add_job_state(Follower *f, Buf *out) {
     if (f->format == FORMAT_WEBSOCKET)
         jw_str(&w, "event", "job");
     jw_str(&w, "name", f->job->name);
-    jw_str(&w, "status", word_of(f, f->job->state, f->job->reason));
+    jw_str(&w, "status", word_of(f, f->job->state, f->job->reason, f->job->started_at));
     jw_int(&w, "attempt", f->job->attempt);
     jw_str(&w, "reason", f->job->reason);
     jw_str(&w, "message", f->job->message);
@@ -193,7 +193,7 @@ static void add_end(Follower *f, Buf *out, const Build *build, const char *messa
     jw_object(&w, NULL);
     if (f->format == FORMAT_WEBSOCKET)
         jw_str(&w, "event", "end");
-    jw_str(&w, "status", word_of(f, build->state, build->reason));
+    jw_str(&w, "status", word_of(f, build->state, build->reason, true));
     if (message)
         jw_str(&w, "message", message);
     jw_end_object(&w);

@@ -16,7 +16,7 @@ bool is_uuid(const char *text);
 void reply_started(HttpRequest *req, const PipelineStarted *started, const char *message);
 
 /* Follows a build's log as a WebSocket; word says what a state is called there, NULL: as it is. */
-typedef const char *(*StateWord)(const char *state, const char *reason);
+typedef const char *(*StateWord)(const char *state, const char *reason, bool begun);
 void logs_follow(HttpRequest *req, int64_t build_id, StateWord word);
 
 #define PIPELINE_MAX_JSON (24 * 1024 * 1024) /* 10 MiB of YAML, escaped */

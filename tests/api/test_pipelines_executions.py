@@ -152,8 +152,32 @@ def test_the_output_of_a_step_is_shown_while_it_runs(ci):
 
 def test_a_stage_has_a_time_and_so_has_the_pipeline(ci):
     ci.run("name: P\nstages: [{name: S, timeout: 1, steps: [{name: a, config: {command: sleep 70}}]}]", "timeout")
-    view = ci.run(simple("sleep 70", more="timeout: 1\n"), ("timeout", "cancelled", "failed"))
-    assert view["status"] == "timeout"
+    view = ci.run("""
+name: P
+timeout: 1
+stages:
+- name: S
+  steps:
+  - {name: good, config: {command: echo}}
+  - {name: slow, config: {command: sleep 70}}
+  - {name: next, config: {command: echo}}
+- {name: T, steps: [{name: x, config: {command: echo}}]}
+""", "timeout")
+    assert [s["status"] for s in view["stages"]] == ["timeout", "pending"]
+    assert {k: s["status"] for k, s in steps_of(view).items()} == {
+        "S/good": "success", "S/slow": "timeout", "S/next": "pending", "T/x": "pending"}
+
+
+def test_a_step_whose_turn_has_not_come_waits(ci):
+    execution = ci.trigger(ci.create("name: P\nstages: [{name: S, steps: [{name: a, config: {command: sleep 71717}},"
+                                     " {name: b, config: {command: echo b}}]}]"))
+
+    def states():
+        return [s["status"] for s in ci.execution(execution)["stages"][0]["steps"]]
+    wait_for(lambda: str(states()), lambda: states() == ["running", "pending"])
+    ci.client.call("DELETE", f"/api/ci/executions/{execution}/cancel")
+    ci.wait(execution, "cancelled")
+    assert states() == ["cancelled", "cancelled"]
 
 
 def test_a_failed_stage_is_tried_again(ci):
@@ -278,6 +302,14 @@ def test_the_stream_tells_the_log_as_it_grows_and_the_end(ci):
     assert messages[-1] == {"event": "end", "status": "success"}
 
 
+def test_the_stream_tells_apart_what_was_cut_off_and_what_never_began(ci):
+    execution = ci.trigger(ci.create("name: P\ntimeout: 1\nstages: [{name: S, steps: [{name: a, config: {command: "
+                                     "sleep 70}}]}, {name: T, steps: [{name: b, config: {command: echo}}]}]"))
+    messages = list(follow(ci, execution))
+    assert {m["name"]: m["status"] for m in messages if m["event"] == "job"} == {"S": "timeout", "T": "pending"}
+    assert messages[-1]["status"] == "timeout"
+
+
 def test_the_stream_speaks_in_the_words_of_the_execution(ci):
     execution = ci.trigger(ci.create("name: P\nstages: [{name: S, steps: [{name: a, timeout: 1, config: {command: "
                                      "sleep 70}}]}]"))
@@ -364,3 +396,4 @@ stages:
     view = ci.wait(again["id"], "success")
     assert view["id"] != first["id"] and view["pipeline_id"] == first["pipeline_id"]
     assert steps_of(view)["B/b"]["stdout"] == "made\n"
+    assert steps_of(view)["A/a"] == steps_of(first)["A/a"]

@@ -459,11 +459,16 @@ static bool same_repository(const char *a, const char *b) {
     return str_eq(stages_repository_name(a, mem), stages_repository_name(b, mem));
 }
 
+/* Forges call a tag's push a push. */
+static bool hears(const StagesTrigger *t, const char *event) {
+    return fits(t->events, event) || (str_eq(event, "tag") && fits(t->events, "push"));
+}
+
 static bool trigger_wants(const StagesTrigger *t, const char *event, const char *ref) {
     bool tag = str_eq(event, "tag");
 
     if (str_eq(t->type, "webhook"))
-        return tag ? fits(t->tags, ref) : fits(t->branches, ref);
+        return hears(t, event) && (tag ? fits(t->tags, ref) : fits(t->branches, ref));
     if (str_eq(t->type, "git_push"))
         return str_eq(event, "push") && fits(t->branches, ref);
     if (str_eq(t->type, "git_tag"))

@@ -138,6 +138,14 @@ def test_a_pull_request_starts_what_wants_one(ci):
     assert hook.accept(push(), {"X-GitHub-Event": "push"})["execution_id"] is None
 
 
+def test_a_webhook_s_trigger_may_say_for_which_events_it_is(ci):
+    hook = Hook(ci, ci.create(SHOW + "triggers: [{trigger_type: webhook, config: {events: [push]}}]\n"))
+    pull = {"action": "opened", "repository": {"full_name": "user/x"},
+            "pull_request": {"head": {"sha": COMMIT, "ref": "topic"}, "base": {"ref": "main"}}}
+    assert "no trigger" in hook.accept(pull, {"X-GitHub-Event": "pull_request"})["message"]
+    assert hook.accept(push())["execution_id"] and hook.accept(push("refs/tags/v1"))["execution_id"]
+
+
 @pytest.mark.parametrize("payload, event", [
     ({}, None), ({"after": COMMIT}, None), ({"ref": ""}, "push"), ({"ref": 7}, "push"), ({}, "pull_request"),
     ({"pull_request": {"head": {"sha": COMMIT}}}, "pull_request"),

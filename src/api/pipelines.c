@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include <ctype.h>
 
+#define PROBLEMS_SHOWN 200
 #define PIECE ((size_t)64 * 1024)
 
 /* ---- errors ---- */
@@ -27,8 +28,19 @@ static void write_error(HttpRequest *req, int status, const char *message, const
     jw_end_object(&w);
 }
 
+/* What that platform's clients know; the webhook speaks of its signature instead. */
+static const char *unauthorized_words(HttpRequest *req) {
+    return http_credential(req) ? "Invalid token" : "You are not logged in, please provide token";
+}
+
 static const char *error_body(HttpRequest *req, int status, const Err *err, Buf *out) {
-    write_error(req, status, err->msg, mem_printf(http_mem(req), "request %s", http_request_id(req)), out);
+    const char *id = http_request_id(req);
+
+    if (status == 401 && http_route(req)->roles)
+        write_error(req, status, unauthorized_words(req),
+                    mem_printf(http_mem(req), "%s (request %s)", err->msg, id), out);
+    else
+        write_error(req, status, err->msg, mem_printf(http_mem(req), "request %s", id), out);
     return JSON;
 }
 
@@ -37,7 +49,7 @@ const HttpFamily family_pipelines = {.name = "pipelines", .error_body = error_bo
 void reply_problems(HttpRequest *req, int status, const PlanProblems *problems) {
     _cleanup_buf_ Buf details = BUF_INIT, out = BUF_INIT;
 
-    for (size_t i = 0; i < MIN(problems->count, (size_t)50); i++) {
+    for (size_t i = 0; i < MIN(problems->count, (size_t)PROBLEMS_SHOWN); i++) {
         const PlanProblem *p = &problems->items[i];
 
         if (i)
@@ -46,6 +58,8 @@ void reply_problems(HttpRequest *req, int status, const PlanProblems *problems) 
             buf_addf(&details, "line %d, column %d: ", p->line, p->column);
         buf_adds(&details, p->message);
     }
+    if (problems->count > PROBLEMS_SHOWN)
+        buf_addf(&details, "\nand %zu more", problems->count - PROBLEMS_SHOWN);
     write_error(req, status, plan_problems_first(problems)->message, buf_str(&details), &out);
     http_reply_json(req, status, &out);
 }

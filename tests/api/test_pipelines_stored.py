@@ -149,8 +149,17 @@ def test_bodies_that_are_not_what_was_asked_for(ci, body, headers, status):
     ("GET", f"/api/ci/executions/{NOBODY}/stream"), ("GET", "/api/ci/test"),
 ])
 def test_nothing_is_open_to_everyone(ci, method, path):
-    assert request(ci.client.address, method, path, b"{}" if method in ("POST", "PUT") else None,
-                   {"Content-Type": "application/json"}).status == 401
+    for headers, message in (({}, "You are not logged in, please provide token"),
+                             ({"Authorization": "Bearer wrong"}, "Invalid token")):
+        reply = request(ci.client.address, method, path, b"{}" if method in ("POST", "PUT") else None,
+                        {"Content-Type": "application/json", **headers})
+        assert (reply.status, reply.json["message"]) == (401, message)
+
+
+def test_more_mistakes_than_anybody_reads_are_counted(ci):
+    steps = ", ".join(["{name: a}"] * 300)
+    lines = ci.refuse(f"name: P\nstages: [{{name: S, steps: [{steps}]}}]\n", 400)["details"].splitlines()
+    assert len(lines) == 201 and lines[-1] == "and 100 more"
 
 
 def test_the_health_is_open_to_everyone(ci):

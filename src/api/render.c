@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/str.h"
+#include "pipeline/pipeline.h"
 #include <inttypes.h>
 
 static int64_t duration(int64_t from, int64_t to) {
@@ -173,6 +174,10 @@ int check_env(const char *field, json_t *env, Err *err) {
                            (*p >= 'a' && *p <= 'z'));
         if (bad)
             return err_set(err, ERR_INVALID, "field \"%s\": '%s' is not a variable's name", field, key);
+        if (plan_sets_variable(key))
+            return err_set(err, ERR_INVALID,
+                           "field \"%s\": Pelton sets %s in every step, over this; take another name", field,
+                           key);
         if (!json_is_string(value) || strlen(json_string_value(value)) != json_string_length(value))
             return err_set(err, ERR_INVALID, "field \"%s.%s\": expected a string", field, key);
     }

@@ -58,7 +58,8 @@ _must_check_ int load_build(HttpRequest *req, Build **ret, Err *err);
 _must_check_ int load_project(HttpRequest *req, const char *name, Project **ret, Err *err);
 /* The same, without those that have no repository (stored pipelines). */
 _must_check_ int load_repository(HttpRequest *req, const char *name, Project **ret, Err *err);
-/* Variables given by hand: names of variables, texts. ERR_INVALID names the field. */
+/* Variables given by hand: names of variables, none that we set ourselves, texts. ERR_INVALID names the
+ * field. */
 _must_check_ int check_env(const char *field, json_t *env, Err *err);
 /* "http://…/builds/7", in the request's memory. */
 const char *build_url(HttpRequest *req, int64_t id);

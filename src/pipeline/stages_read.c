@@ -112,6 +112,10 @@ static const YamlNode *read_env(StagesReader *r, const YamlNode *mapping) {
         if (!stages_is_variable(pair->key->text))
             problems_at(&r->problems, pair->key, "\"environment\": \"%s\" is not a variable's name",
                         problems_show(&r->problems, pair->key->text));
+        else if (plan_sets_variable(pair->key->text))
+            problems_at(&r->problems, pair->key,
+                        "\"environment\": Pelton sets %s in every step, over this; take another name",
+                        pair->key->text);
         else if (pair->value->kind != YAML_SCALAR)
             problems_at(&r->problems, pair->value, "\"environment.%s\": expected a text, got %s",
                         pair->key->text, yaml_kind_word(pair->value));

@@ -429,6 +429,10 @@ def test_variables_given_by_hand_reach_the_job(bench):
     assert runner.take()["env"]["MODE"] == "a\"b\n$(id)"
     for env in ({"1X": "y"}, {"A=B": "y"}, {"": "y"}, {"A": 1}, {"A": "x\0y"}, {"A-B": "y"}):
         bench.client.call("POST", f"/api/repos/{work.path.name}/builds", {"env": env}, expect=400)
+    refused = bench.client.call("POST", f"/api/repos/{work.path.name}/builds", {"env": {"PELTON_JOB": "7"}}, expect=400)
+    assert "Pelton sets PELTON_JOB in every step, over this; take another name" in refused.text
+    said = bench.run("build", "start", work.path.name, "--env", "PELTON_TAG=v1", expect=2)
+    assert "Pelton sets PELTON_TAG in every step" in said.stderr
 
 
 def test_a_repository_with_nothing_to_build_says_so(bench):

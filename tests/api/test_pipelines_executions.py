@@ -258,6 +258,7 @@ def test_an_unknown_execution_is_404_and_no_uuid_400(ci):
     ({"trigger_type": "manual", "environment": ["a"]}, 422),
     ({"trigger_type": "manual", "environment": {"A": 1}}, 422),
     ({"trigger_type": "manual", "environment": {"A-B": "x"}}, 422),
+    ({"trigger_type": "manual", "environment": {"PELTON_JOB": "x"}}, 422),
     ({"trigger_type": "manual", "branch": "a b"}, 422),
     ({"trigger_type": "manual", "branch": 7}, 422),
     (b"{", 400),

@@ -130,6 +130,12 @@ def test_a_run_of_no_such_job_names_those_that_are(tree, scratch):
     assert_nothing_left(scratch)
 
 
+def test_a_variable_of_ours_cannot_be_given(tree, scratch):
+    out = run(tree, scratch, "make", "--env", "PELTON_JOB=7")
+    assert out.returncode == 2 and "Pelton sets PELTON_JOB in every step" in out.stderr
+    assert_nothing_left(scratch)
+
+
 def test_mistakes_are_told_with_their_place(tree, scratch):
     (tree / ".pelton.yml").write_text("jobs: {a: {stesp: [x]}}\n")
     out = run(tree, scratch)

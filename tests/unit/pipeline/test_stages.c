@@ -627,6 +627,7 @@ static void values_of_the_wrong_kind_are_refused(void **state) {
         {"environment: [a]", "\"environment\": expected a mapping"},
         {"environment: {1A: x}", "is not a variable's name"},
         {"environment: {A: [x]}", "\"environment.A\": expected a text"},
+        {"environment: {PELTON_JOB: x}", "Pelton sets PELTON_JOB in every step"},
         {"triggers: {a: b}", "\"triggers\": expected a list"},
         {"triggers: [{trigger_type: moon}]", "unknown trigger type \"moon\""},
         {"triggers: [{trigger_type: schedule, config: {cron_expression: x}}]", "\"cron_expression\""},

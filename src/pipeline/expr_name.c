@@ -201,9 +201,10 @@ static int need_value(const char *rest, const ExprScope *scope, NameValue *ret, 
     if (len == 0)
         return err_set(err, ERR_INVALID, "expected needs.JOB.result or needs.JOB.outputs.NAME");
     if (!scope->late && !(scope->needs && is_needed(scope->needs, rest, len)))
-        return scope->lacking ? not_there("needs", rest, err)
-                              : err_set(err, ERR_INVALID, "\"%.*s\" is not among the job's needs",
-                                        (int)MIN(len, (size_t)60), rest);
+        return scope->lacking
+                   ? not_there("needs", rest, err)
+                   : err_set(err, ERR_INVALID, "\"%.*s\" is not among the job's \"needs\": name it there",
+                             (int)MIN(len, (size_t)60), rest);
     *ret = (NameValue){.late = true,
                        .value = text_value(output ? need_output(scope->context, rest, len, output)
                                                   : result_of(scope->context, rest, len))};

@@ -125,9 +125,27 @@ static size_t feed(Shell *s, const char *text, size_t left) {
     return 1;
 }
 
+/* "\\" before a "$" makes it text, and of two "$" the shell makes its process number. */
+static const char *spoils(const char *text, size_t len) {
+    size_t dollars = 0, slashes = 0;
+
+    while (dollars < len && text[len - dollars - 1] == '$')
+        dollars++;
+    while (dollars + slashes < len && text[len - dollars - slashes - 1] == '\\')
+        slashes++;
+    if (slashes % 2 && dollars == 0)
+        return "a backslash";
+    return (dollars - slashes % 2) % 2 ? "another $" : NULL;
+}
+
 void shell_feed(Shell *s, const char *text, size_t len) {
     for (size_t at = 0; at < len;)
         at += feed(s, text + at, len - at);
+    s->spoilt = spoils(text, len);
+}
+
+const char *shell_spoilt(const Shell *s) {
+    return now(s) == SHELL_COMMENT ? NULL : s->spoilt;
 }
 
 const char *shell_quoted(const Shell *s) {

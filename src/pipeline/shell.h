@@ -15,6 +15,7 @@ typedef struct Shell {
     int depth;
     bool word;                 /* within a word: a # here begins no comment */
     bool escaped;              /* behind a backslash */
+    const char *spoilt;        /* what stands before the place, and takes a variable's "$"; NULL: nothing */
     char here[SHELL_MAX_WORD]; /* the line that ends the here-document; "" when none is to come */
     bool here_quoted, here_tabs;
     bool line_start;
@@ -24,3 +25,5 @@ typedef struct Shell {
 void shell_feed(Shell *s, const char *text, size_t len);
 /* NULL: a variable is expanded here. Else what it stands in: "single quotes". */
 const char *shell_quoted(const Shell *s);
+/* NULL: nothing before the place takes the "$" of a variable there. Else what does: "a backslash". */
+const char *shell_spoilt(const Shell *s);

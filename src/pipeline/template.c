@@ -148,6 +148,11 @@ int template_script(const char *text, const ExprScope *scope, const void *mem, S
                 "the shell leaves ${{ … }} as it is in %s; its value comes as a variable: use double "
                 "quotes",
                 shell_quoted(&shell));
+        if (shell_spoilt(&shell))
+            return err_set(err, ERR_INVALID,
+                           "behind %s the shell does not read the variable that ${{ … }} becomes; for a ${{ "
+                           "of your own write ${{ '${{' }}",
+                           shell_spoilt(&shell));
         if (script.count == SCRIPT_MAX_VALUES)
             return err_set(err, ERR_INVALID, "more than %d ${{ }} in one command", SCRIPT_MAX_VALUES);
         buf_add(&out, from, (size_t)(part.open - from));

@@ -47,6 +47,19 @@ jobs:
     assert "\npwned\n" not in log
 
 
+def test_an_opening_of_ones_own_reaches_step_and_environment(pelton):
+    _, push = pelton.push("braces", {".pelton.yml": """
+jobs:
+  say:
+    checkout: false
+    env: {GIVEN: "${{ '${{' }} env }}"}
+    steps:
+      - 'echo "run ${{ ''${{'' }} x }}, $GIVEN, \\$${{ branch }}"'
+"""})
+    pelton.wait_build(push.build, "success")
+    assert "run ${{ x }}, ${{ env }}, $main\n" in pelton.log(push.build)
+
+
 def test_failures_that_are_allowed_leave_a_success_that_says_so(pelton):
     _, push = pelton.push("allowed", {".pelton.yml": """
 jobs:

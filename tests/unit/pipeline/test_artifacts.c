@@ -132,6 +132,25 @@ static void a_part_downloads_from_the_build_that_it_joins(void **state) {
     talloc_free(mem);
 }
 
+/* Its jobs come after the one that made them, but speak of it only once they name it. */
+static void a_part_names_the_job_that_made_it_when_it_speaks_of_it(void **state) {
+    static const char *const known[] = {"gen"};
+    static const char text[] = "jobs:\n  a: {steps: [\"echo ${{ needs.gen.outputs.x }}\"]%s}\n";
+    void *mem = talloc_new(NULL);
+    PlanProblems *problems = NULL;
+    Plan *plan = NULL;
+    Err err = {0};
+    const char *good = mem_printf(mem, text, ", needs: gen"), *bad = mem_printf(mem, text, "");
+
+    assert_int_equal(plan_part(good, strlen(good), &on_main, known, 1, mem, &plan, &problems, &err), 0);
+    assert_int_equal(plan_part(bad, strlen(bad), &on_main, known, 1, mem, &plan, &problems, &err),
+                     -ERR_INVALID);
+    assert_string_equal(problems->items[0].message,
+                        "\"run\" of step 1 of job \"a\": \"gen\" is not among the "
+                        "job's \"needs\": name it there");
+    talloc_free(mem);
+}
+
 static void wrong_downloads_are_refused(void **state) {
 #define IN "\"download\" of job \"test\": "
     expect_problems(TAKER("make", "dits"),
@@ -194,6 +213,7 @@ int main(void) {
         cmocka_unit_test(a_download_is_written_as_it_is_asked_for),
         cmocka_unit_test(a_job_of_a_matrix_may_be_meant_alone),
         cmocka_unit_test(a_part_downloads_from_the_build_that_it_joins),
+        cmocka_unit_test(a_part_names_the_job_that_made_it_when_it_speaks_of_it),
         cmocka_unit_test(wrong_downloads_are_refused),
         cmocka_unit_test(many_downloads_cost_no_square),
     };

@@ -94,6 +94,29 @@ static void where_the_shell_expands_nothing_it_is_refused(void **state) {
                     "4:9: \"run\" of step 1 of job \"test\": " SAYS("a here-document with a quoted word"));
 }
 
+static void where_the_shell_would_lose_the_variable_it_is_refused(void **state) {
+#define LOST(what)                                                                                           \
+    "4:9: \"run\" of step 1 of job \"test\": behind " what                                                   \
+    " the shell does not read the variable that ${{ … }} "                                                 \
+    "becomes; for a ${{ of your own write ${{ '${{' }}"
+#define SCRIPT(line) STEP("|\n          " line)
+    expect_problems(SCRIPT("echo \\${{ branch }}"), LOST("a backslash"));
+    expect_problems(SCRIPT("echo \"\\${{ branch }}\""), LOST("a backslash"));
+    expect_problems(SCRIPT("cat <<E\n          \\${{ branch }}\n          E"), LOST("a backslash"));
+    expect_problems(SCRIPT("echo $${{ branch }}"), LOST("another $"));
+    expect_problems(SCRIPT("echo \\$$${{ branch }}"), LOST("another $"));
+    expect_step("|\n          echo \\\\${{ branch }} \\$${{ branch }} $$${{ branch }} # \\${{ branch }}",
+                "run",
+                "\"echo \\\\\\\\${PELTON_VALUE_1} \\\\$${PELTON_VALUE_2} $$${PELTON_VALUE_3} # "
+                "\\\\${PELTON_VALUE_4}\\n\"");
+}
+
+static void an_opening_of_ones_own_is_a_text_in_an_expression(void **state) {
+    expect_step("echo \"${{ '${{' }} x }}\"", "run", "\"echo \\\"${PELTON_VALUE_1} x }}\\\"\"");
+    expect_step("echo \"${{ '${{' }} x }}\"", "computed", "{\"PELTON_VALUE_1\":\"${{'${{'}}\"}");
+    expect_step("{run: x, env: {A: \"${{ '${{' }} x }}\"}}", "computed", "{\"A\":\"${{'${{ x }}'}}\"}");
+}
+
 static void here_documents_and_comments_are_known(void **state) {
     expect_step("|\n          cat <<E\n          it's ${{ branch }}\n          E\n          echo ${{ ref }}",
                 "env", "{\"PELTON_VALUE_1\":\"main\",\"PELTON_VALUE_2\":\"refs/heads/main\"}");
@@ -173,9 +196,9 @@ static void needs_are_for_conditions_and_steps(void **state) {
     assert_string_equal(c.plan->jobs[1].condition, "needs.a-b.result == 'failed' && failure()");
     assert_false(c.plan->jobs[1].skip);
     expect_problems(JOB("    if: needs.a.result == 'x'\n    needs: b\n  b: {steps: [x]}\n"),
-                    "4:9: condition of job \"test\": \"a\" is not among the job's needs");
+                    "4:9: condition of job \"test\": \"a\" is not among the job's \"needs\": name it there");
     expect_problems(JOB("    if: needs.a.result == 'x'\n"),
-                    "4:9: condition of job \"test\": \"a\" is not among the job's needs");
+                    "4:9: condition of job \"test\": \"a\" is not among the job's \"needs\": name it there");
     expect_problems(JOB("    runs-on: {arch: \"${{ needs.a.result }}\"}\n"),
                     "4:26: \"arch\" of runs-on of job \"test\": \"needs\" is for a job's \"if\" and \"env\" "
                     "and for its steps: nothing is known of them before");
@@ -268,6 +291,8 @@ int main(void) {
         cmocka_unit_test(nothing_is_no),
         cmocka_unit_test(no_value_is_text_that_a_shell_reads),
         cmocka_unit_test(where_the_shell_expands_nothing_it_is_refused),
+        cmocka_unit_test(where_the_shell_would_lose_the_variable_it_is_refused),
+        cmocka_unit_test(an_opening_of_ones_own_is_a_text_in_an_expression),
         cmocka_unit_test(here_documents_and_comments_are_known),
         cmocka_unit_test(mistakes_in_values_have_their_place),
         cmocka_unit_test(what_only_the_plan_knows_is_folded_into_conditions),

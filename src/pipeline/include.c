@@ -3,7 +3,14 @@
 #include "base/file.h"
 #include "base/str.h"
 
-static const YamlNode *with_includes(LangReader *r, const YamlNode *root, int depth);
+/* A file that is being read, and how it came in. */
+typedef struct Including {
+    const struct Including *by; /* NULL: the pipeline file itself */
+    const char *path;
+    int depth;
+} Including;
+
+static const YamlNode *with_includes(LangReader *r, const YamlNode *root, const Including *of);
 
 /* Aliases are shared nodes: each is seen as often as it is used, at most YAML_MAX_NODES in all. */
 static void mark(YamlNode *node, uint16_t source) {
@@ -65,12 +72,25 @@ static const char *without_place(const char *msg) {
     return colon ? colon + 2 : msg;
 }
 
-static const YamlNode *read_file(LangReader *r, const YamlNode *path, int depth) {
+static bool is_open(const Including *of, const char *path) {
+    for (; of->by; of = of->by)
+        if (str_eq(of->path, path))
+            return true;
+    return false;
+}
+
+static const YamlNode *read_file(LangReader *r, const YamlNode *path, const Including *by) {
+    Including of = {.by = by, .path = path->text, .depth = by->depth + 1};
     YamlNode place = {.source = (uint16_t)r->problems->source_count, .line = 1, .column = 1}, *root = NULL;
     ProblemSource source = {.file = path->text};
     size_t work;
     Err err;
 
+    if (is_open(by, path->text)) {
+        problems_at(r->problems, path, "\"include\": \"%s\" includes itself",
+                    problems_show(r->problems, path->text));
+        return NULL;
+    }
     source.text = content_of(r, path, &source.len);
     if (!source.text)
         return NULL;
@@ -87,11 +107,11 @@ static const YamlNode *read_file(LangReader *r, const YamlNode *path, int depth)
     work = r->work + root->weight;
     r->work = MIN(work, (size_t)LANG_MAX_WORK);
     mark(root, place.source);
-    return with_includes(r, root, depth + 1);
+    return with_includes(r, root, &of);
 }
 
 /* A file that cannot be had is told; what the others have is read all the same. */
-static const YamlNode *with_includes(LangReader *r, const YamlNode *root, int depth) {
+static const YamlNode *with_includes(LangReader *r, const YamlNode *root, const Including *of) {
     const YamlNode *list = yaml_get(root, "include"), *under = NULL, *const *items = &list;
     size_t count = 1;
 
@@ -101,14 +121,14 @@ static const YamlNode *with_includes(LangReader *r, const YamlNode *root, int de
         items = (const YamlNode *const *)list->items;
         count = list->count;
     }
-    if (depth > LANG_MAX_INCLUDE_DEPTH) {
+    if (of->depth > LANG_MAX_INCLUDE_DEPTH) {
         problems_at(r->problems, list, "files include each other deeper than %d levels",
                     LANG_MAX_INCLUDE_DEPTH);
         r->problems->lacking = true;
         return root;
     }
     for (size_t i = 0; i < MIN(count, LANG_MAX_INCLUDES + 1); i++) {
-        const YamlNode *path = path_of(r, items[i]), *file = path ? read_file(r, path, depth) : NULL;
+        const YamlNode *path = path_of(r, items[i]), *file = path ? read_file(r, path, of) : NULL;
 
         if (!file)
             r->problems->lacking = true;
@@ -119,5 +139,5 @@ static const YamlNode *with_includes(LangReader *r, const YamlNode *root, int de
 }
 
 const YamlNode *include_all(LangReader *r, const YamlNode *root) {
-    return root->kind == YAML_MAPPING ? with_includes(r, root, 0) : root;
+    return root->kind == YAML_MAPPING ? with_includes(r, root, &(Including){0}) : root;
 }

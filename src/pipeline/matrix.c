@@ -63,7 +63,7 @@ static const YamlNode *value_of(Table *t, const YamlNode *name, const YamlNode *
     if (value && value->kind == YAML_SCALAR)
         refuse(t, node, "a value of \"%s\" has more than %d bytes", shown(t, name), LANG_MAX_MATRIX_VALUE);
     else if (value)
-        refuse(t, node, "\"%s\": expected texts or numbers, got %s", shown(t, name), yaml_kind_word(value));
+        refuse(t, node, "\"%s\": expected texts or numbers, got %s", shown(t, name), lang_got(t->r, value));
     t->bad = true;
     return NULL;
 }
@@ -79,7 +79,7 @@ static void add_axis(Table *t, const YamlPair *axis) {
              (axis->value->kind == YAML_SCALAR && yaml_is_null(axis->value)) ||
              (axis->value->kind == YAML_SEQUENCE && axis->value->count == 0))
         refuse(t, axis->value, "\"%s\": expected a list of values, got %s", shown(t, axis->key),
-               axis->value->count || axis->value->kind == YAML_SCALAR ? yaml_kind_word(axis->value) : "none");
+               lang_got(t->r, axis->value));
     else
         mem_append(t->mem, t->names, t->columns, axis->key);
 }
@@ -159,7 +159,7 @@ static bool read_entry(Table *t, const YamlNode *node, bool may_add, Entry *entr
     *entry = (Entry){0};
     t->bad = false;
     if (node->kind != YAML_MAPPING || node->count == 0)
-        refuse(t, node, "expected a mapping of names to values, got %s", yaml_kind_word(node));
+        refuse(t, node, "expected a mapping of names to values, got %s", lang_got(t->r, node));
     for (size_t i = 0; i < node->count && node->kind == YAML_MAPPING; i++) {
         const YamlPair *pair = &node->pairs[i];
         size_t column = column_of(t, pair->key->text);
@@ -228,7 +228,7 @@ static void each_entry(Table *t, const YamlNode *node, const char *key,
         return;
     if (list->kind != YAML_SEQUENCE || list->count > LANG_MAX_MATRIX) {
         refuse(t, list, "\"%s\": expected a list of at most %d mappings, got %s", key, LANG_MAX_MATRIX,
-               yaml_kind_word(list));
+               lang_got(t->r, list));
         return;
     }
     for (size_t i = 0; i < list->count && !t->bad; i++)
@@ -294,7 +294,7 @@ bool matrix_read(LangReader *r, const YamlNode *node, Matrix *ret) {
     Table t = {.r = r, .mem = mem};
 
     if (node->kind != YAML_MAPPING || node->count == 0) {
-        refuse(&t, node, "expected a mapping of names to lists of values, got %s", yaml_kind_word(node));
+        refuse(&t, node, "expected a mapping of names to lists of values, got %s", lang_got(r, node));
         return false;
     }
     read_axes(&t, node);

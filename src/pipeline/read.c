@@ -29,8 +29,9 @@ static const char *in_place(LangReader *r) {
     return *place ? mem_printf(r->mem, " in %s", place) : " at the top level";
 }
 
-/* What the file has instead, for "got …". */
-static const char *got(LangReader *r, const YamlNode *node) {
+const char *lang_got(LangReader *r, const YamlNode *node) {
+    if (node->kind != YAML_SCALAR && node->count == 0)
+        return node->kind == YAML_MAPPING ? "an empty mapping" : "an empty list";
     if (node->kind != YAML_SCALAR || yaml_is_null(node))
         return yaml_kind_word(node);
     if (node->len == 0)
@@ -43,7 +44,7 @@ void lang_expected(LangReader *r, const LangKey *key, const YamlNode *node) {
     const char *expected = key->expected ? key->expected : lang_types[key->type].expected;
 
     problems_at(r->problems, node, "\"%s\"%s%s: expected %s, got %s", key->name, *place ? " of " : "", place,
-                expected, got(r, node));
+                expected, lang_got(r, node));
 }
 
 static void read_defaults(LangReader *r, const LangLevel *level, void *target) {
@@ -161,7 +162,7 @@ void lang_read(LangReader *r, const LangLevel *level, const YamlNode *node, void
     if (node->kind != YAML_MAPPING) {
         place = lang_place(r);
         problems_at(r->problems, node, "%s%sexpected %s, got %s", place, *place ? ": " : "", level->expected,
-                    got(r, node));
+                    lang_got(r, node));
         return;
     }
     for (size_t i = 0; has_early(level) && i < node->count; i++)

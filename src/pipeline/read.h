@@ -60,5 +60,7 @@ void lang_value(LangReader *r, const LangKey *key, const YamlNode *node, void *f
  * reported. */
 const YamlNode *lang_fill(LangReader *r, const LangKey *key, const YamlNode *node);
 
+/* What the file has instead, for "got …": `"5"`, `an empty list`. */
+const char *lang_got(LangReader *r, const YamlNode *node);
 /* `"steps" of job "test": expected a list of steps, got a number`, at the node. */
 void lang_expected(LangReader *r, const LangKey *key, const YamlNode *node);

@@ -292,7 +292,13 @@ static void a_wrong_include_hides_no_other_mistake(void **state) {
 }
 
 static void includes_end(void **state) {
-    expect_included("include: a.yml\n", "a.yml", 1, 10, "files include each other deeper than 5 levels");
+    World deep = {.files = {"1", "include: 2\n", "2", "include: 3\n", "3", "include: 4\n", "4",
+                            "include: 5\n", "5", "include: 6\n", "6", "include: 7\n"}};
+    _cleanup_case_ Case c = plan_world("include: 1\n" JOB, &deep, "push", "main", "refs/heads/main");
+
+    expect_included("include: a.yml\n", "a.yml", 1, 10, "\"include\": \"a.yml\" includes itself");
+    assert_int_equal(c.result, -ERR_INVALID);
+    assert_string_equal(c.problems->items[0].message, "files include each other deeper than 5 levels");
     expect_problems("include: a.yml\n" JOB, "1:10: \"include\": \"a.yml\" cannot be read here");
     expect_problems("include: ../a.yml\n" JOB,
                     "1:10: \"include\": path \"../a.yml\": \"..\" is not allowed in it; "

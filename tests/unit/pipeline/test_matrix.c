@@ -111,7 +111,10 @@ static void bad_matrices_are_refused(void **state) {
                     "4:13: \"matrix\" of job \"test\": expected a mapping of names to lists of "
                     "values, got a list");
     expect_problems(JOB("    matrix: {a: []}\n"),
-                    "4:17: \"matrix\" of job \"test\": \"a\": expected a list of values, got none");
+                    "4:17: \"matrix\" of job \"test\": \"a\": expected a list of values, got an empty list");
+    expect_problems(JOB("    matrix: {}\n"),
+                    "4:13: \"matrix\" of job \"test\": expected a mapping of names to lists of "
+                    "values, got an empty mapping");
     expect_problems(JOB("    matrix: {a: {b: c}}\n"),
                     "4:17: \"matrix\" of job \"test\": \"a\": expected a list of values, got a mapping");
     expect_problems(JOB("    matrix: {a: [[1]]}\n"),
@@ -126,7 +129,7 @@ static void bad_matrices_are_refused(void **state) {
                     "4:31: \"matrix\" of job \"test\": \"include\": expected a list of at most 1000 "
                     "mappings, got a mapping");
     expect_problems(JOB("    matrix: {a: [1], include: [2]}\n"),
-                    "4:32: \"matrix\" of job \"test\": expected a mapping of names to values, got a number");
+                    "4:32: \"matrix\" of job \"test\": expected a mapping of names to values, got \"2\"");
     expect_problems("jobs:\n  a: {steps: [x], matrix: {n: [1, 2]}}\ndeploy: {start: x, job: a}\n",
                     "3:25: \"job\" of deploy: \"a\" is 2 jobs; the release is made by one: \"a (1)\"");
 }

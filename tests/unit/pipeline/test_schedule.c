@@ -122,8 +122,8 @@ static void other_forms_are_refused(void **state) {
                     "1:16: \"schedule\" of on: " WANTS "\"0 3 * * *\"");
     expect_problems("on: {schedule: [{cron: \"0 3 * * *\"}]}\n" JOB,
                     "1:16: \"schedule\" of on: " WANTS "a list");
-    expect_problems("on: [push, schedule]\n" JOB, "1:12: \"schedule\" of on: " WANTS "a mapping");
-    expect_problems("on: {schedule: {}}\n" JOB, "1:16: \"schedule\" of on: " WANTS "a mapping");
+    expect_problems("on: [push, schedule]\n" JOB, "1:12: \"schedule\" of on: " WANTS "an empty mapping");
+    expect_problems("on: {schedule: {}}\n" JOB, "1:16: \"schedule\" of on: " WANTS "an empty mapping");
     expect_problems(
         "on: {schedule: {\"a b\": \"0 3 * * *\", c: , d: [x]}}\n" JOB,
         "1:17: bad name \"a b\" of a schedule; expected letters, digits, _, - and dots, at most 100",

@@ -3,6 +3,7 @@
 #include "base/str.h"
 #include "pipeline/spec.h"
 #include "pipeline/template.h"
+#include <ctype.h>
 
 #define KEYS(table) .keys = (table), .count = sizeof(table) / sizeof((table)[0])
 
@@ -15,6 +16,8 @@ static const char *const forever[] = {"forever", NULL};
 static const char *const retry_reasons[] = {"exit", "timeout", "oom", "infrastructure", "lost", NULL};
 
 #define QUEUE_TIMEOUT_ALSO "queue_timeout queueTimeout"
+
+#define HOST_NAME_MAX_LEN 63
 
 #define ENV_ALSO "environment variables vars"
 
@@ -208,8 +211,10 @@ static const LangKey service_keys[] = {
 const LangLevel lang_service = {
     .noun = "service",
     .heading = "`jobs.NAME.services.NAME`",
-    .help = "Steps reach it by its name. `services: {db: postgres:16}` is `services: {db: {image: "
-            "postgres:16}}`.",
+    .help =
+        "Steps reach it by its name, which is that of a host: small letters, digits, `-` and `_`, at most "
+        "63. `services: {db: postgres:16}` is `services: {db: {image: "
+        "postgres:16}}`.",
     .expected = "an image's name or a mapping with \"image\"",
     .short_key = "image",
     KEYS(service_keys),
@@ -249,7 +254,9 @@ static const LangKey cache_keys[] = {
      .help =
          "Beginnings of keys: without a cache of that key, the newest of the first of these that there is."},
     {"paths", LANG_PATTERNS, offsetof(PipeCache, paths), .required = true, .also = "path files mount",
-     .help = "What is kept of the workspace: files, folders, patterns."},
+     .help =
+         "What is kept of the workspace: files, folders, patterns. `~` and variables are no part of it: "
+         "what a tool keeps in its home folder it is to keep here, as by `env: {npm_config_cache: .npm}`."},
 };
 
 const LangLevel lang_cache = {
@@ -291,6 +298,30 @@ static void check_images(struct LangReader *r, const PipeJob *job) {
             lang_refuse(r, services[i].image, expected);
 }
 
+/* A label of a host's name (RFC 1123, 2.1), with the `_` that engines take as well. */
+static bool is_host_name(const char *name) {
+    static const char all[] = "abcdefghijklmnopqrstuvwxyz0123456789-_";
+    size_t len = strlen(name);
+
+    return len > 0 && len <= HOST_NAME_MAX_LEN && strspn(name, all) == len &&
+           isalnum((unsigned char)name[0]) && isalnum((unsigned char)name[len - 1]);
+}
+
+static void check_services(struct LangReader *r, const PipeJob *job) {
+    const PipeService *services = job->services.items;
+
+    for (size_t i = 0; i < job->services.count; i++)
+        if (str_eq(services[i].name->text, "localhost"))
+            lang_refuse(
+                r, services[i].name,
+                "\"localhost\" is the job itself; steps reach a service by its name: take another one");
+        else if (str_is_name(services[i].name->text, LANG_MAX_NAME) && !is_host_name(services[i].name->text))
+            lang_refuse(
+                r, services[i].name,
+                "steps reach a service by its name, so it is that of a host: small letters, digits, - and "
+                "_, a letter or digit first and last, at most 63");
+}
+
 static void check_secrets(struct LangReader *r, const PipeJob *job) {
     for (size_t i = 0; i < job->secrets.count; i++)
         if (!lang_is_variable(job->secrets.items[i]))
@@ -312,6 +343,7 @@ static void check_job(struct LangReader *r, const YamlNode *node, const void *ta
     check_uses(r, job);
     check_artifacts(r, job);
     check_images(r, job);
+    check_services(r, job);
     check_secrets(r, job);
     if (job->services.count && !job->image.name && !r->problems->lacking)
         lang_refuse(r, yaml_get(node, "services"),
@@ -449,21 +481,58 @@ static void check_tags(struct LangReader *r, const PipeWith *with) {
                 "no image can be called so; expected NAME:TAG or REGISTRY/NAME:TAG, the name in lower case");
 }
 
+/* Whether the key is there, be its value good or bad: a bad one has been told already. */
+static bool says(const PipeWith *with, const char *key) {
+    return yaml_get(with->node, key) != NULL;
+}
+
+static void lack_tag(struct LangReader *r, const PipeWith *with) {
+    LangPlace place = {.up = r->place, .level = &lang_with, .name = "with"};
+
+    r->place = &place;
+    lang_missing(r, with->node, "tag");
+    r->place = place.up;
+}
+
 static void check_docker(struct LangReader *r, const PipeWith *with) {
     check_tags(r, with);
-    if (with->tag.count == 0)
-        lang_missing(r, with->node, "tag");
-    else if (!with->build && !with->push)
+    if (!says(with, "tag"))
+        lack_tag(r, with);
+    else if (!says(with, "build") && !with->push)
         lang_refuse(r, with->node, "expected \"build\", \"push\" or both");
-    if (with->check || with->packages.count)
+    if (says(with, "check") || says(with, "packages"))
         lang_refuse(r, with->node, "\"check\" and \"packages\" are for `uses: nix`");
 }
 
+/* A word of nix's command line: no option of its own, and one word. */
+static void check_flake(struct LangReader *r, const YamlNode *node) {
+    bool fine = node->text[0] != '-';
+
+    for (size_t i = 0; fine && i < node->len; i++)
+        fine = isgraph((unsigned char)node->text[i]) || (unsigned char)node->text[i] >= 0x80;
+    if (!fine)
+        lang_refuse(r, node,
+                    "expected what nix builds or checks, as `.#hello`: no option, and without spaces");
+}
+
+/* Keys of `with` that are for docker alone. */
+static bool is_of_docker(const LangKey *key) {
+    return !str_eq(key->name, "check") && !str_eq(key->name, "packages");
+}
+
 static void check_nix(struct LangReader *r, const PipeWith *with) {
-    if (with->tag.count || with->build || with->push)
+    bool other = false;
+
+    for (size_t i = 0; i < lang_with.count; i++)
+        other = other || (is_of_docker(&lang_with.keys[i]) && says(with, lang_with.keys[i].name));
+    if (other)
         lang_refuse(r, with->node, "`uses: nix` takes \"check\" or \"packages\" only");
-    else if ((with->check != NULL) == (with->packages.count > 0))
+    else if (says(with, "check") == says(with, "packages"))
         lang_refuse(r, with->node, "expected either \"check\" or \"packages\"");
+    if (with->check)
+        check_flake(r, with->check);
+    for (size_t i = 0; i < with->packages.count; i++)
+        check_flake(r, with->packages.items[i]);
 }
 
 static void check_step(struct LangReader *r, const YamlNode *node, const void *target) {
@@ -477,6 +546,8 @@ static void check_step(struct LangReader *r, const YamlNode *node, const void *t
         lang_missing(r, node, "with");
     if (step->with && !yaml_get(node, "uses"))
         lang_refuse(r, step->with->node, "\"with\" is for a step with \"uses\"");
+    else if (step->with && step->with->node->kind != YAML_MAPPING)
+        return;
     else if (step->with && str_eq(lang_text(step->uses), "docker"))
         check_docker(r, step->with);
     else if (step->with && step->uses)

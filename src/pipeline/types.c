@@ -251,6 +251,21 @@ static const char *plain_path(const char *path) {
     return path;
 }
 
+/* "~/x", "$HOME/x", "a/${B}": what only a shell would expand. A "$" further on may belong to a name. */
+static bool for_a_shell(const char *path) {
+    return (path[0] == '~' && (!path[1] || path[1] == '/')) ||
+           (path[0] == '$' && (isalpha((unsigned char)path[1]) || path[1] == '_')) || strstr(path, "${");
+}
+
+static void refuse_unexpanded(LangReader *r, const LangKey *key, const YamlNode *node) {
+    bool home = node->text[0] == '~' || str_after(node->text, "$HOME") || str_after(node->text, "${HOME}");
+
+    problems_at(r->problems, node, "\"%s\" of %s: \"%s\" %s; expected a path inside the workspace", key->name,
+                lang_place(r), problems_show(r->problems, node->text),
+                home ? "is in the home folder, of which nothing is kept"
+                     : "has a variable, which nothing fills in here (`${{ … }}` would be)");
+}
+
 /* A path or pattern inside the workspace, without a leading "./" and slashes at its end; NULL and a problem
  * otherwise. */
 static const char *read_path(LangReader *r, const LangKey *key, const YamlNode *node) {
@@ -261,6 +276,10 @@ static const char *read_path(LangReader *r, const LangKey *key, const YamlNode *
 
     while (len > 1 && path[len - 1] == '/')
         len--;
+    if (for_a_shell(path)) {
+        refuse_unexpanded(r, key, node);
+        return NULL;
+    }
     plain = mem_strndup(r->mem, path, len);
     if (len == 0 || str_eq(plain, "."))
         return "";

@@ -83,7 +83,6 @@ static void what_does_not_fit_together_is_refused(void **state) {
     expect_problems("jobs: {a: {steps: [{uses: docker, with: {tag: a}}]}}\n",
                     "1:41: step 1 of job \"a\": expected \"build\", \"push\" or both");
     expect_problems("jobs: {a: {steps: [{uses: docker, with: {build: ../x, tag: b}}]}}\n",
-                    "1:41: step 1 of job \"a\": expected \"build\", \"push\" or both",
                     "1:49: \"build\" of with of step 1 of job \"a\": \"../x\" leaves the workspace; expected "
                     "a path without \"..\"");
     expect_problems(
@@ -109,6 +108,76 @@ static void a_step_may_check_or_build_a_flake(void **state) {
     expect_problems("jobs: {a: {image: x, steps: [{uses: nix, with: {check: .}}]}}\n",
                     "1:37: job \"a\": needs another executor than the job's image or steps before; make it a "
                     "job of its own");
+}
+
+static void one_mistake_in_with_is_told_once(void **state) {
+#define DOCKER(with) "jobs: {a: {steps: [{uses: docker, with: " with "}]}}\n"
+    expect_problems(
+        DOCKER("{tag: a, build: /etc}"),
+        "1:57: \"build\" of with of step 1 of job \"a\": \"/etc\" is absolute; expected a path inside "
+        "the workspace");
+    expect_problems(DOCKER("{build: ., tags: a}"),
+                    "1:52: unknown key \"tags\" in with of step 1 of job \"a\"; did you mean \"tag\"?");
+    expect_problems(DOCKER("{build: .}"), "1:41: missing key \"tag\" in with of step 1 of job \"a\"");
+    expect_problems(DOCKER("{build: ., tag: []}"),
+                    "1:57: \"tag\" of with of step 1 of job \"a\" is empty; leave it out");
+    expect_problems(DOCKER("[a]"), "1:41: with of step 1 of job \"a\": expected a mapping, got a list");
+    expect_problems(DOCKER("{tag: a, push: false}"),
+                    "1:41: step 1 of job \"a\": expected \"build\", \"push\" or both");
+}
+
+static void nix_gets_nothing_that_it_would_take_for_an_option(void **state) {
+#define NIX(with) "jobs: {a: {steps: [{uses: nix, with: " with "}]}}\n"
+#define REFUSED                                                                                              \
+    "step 1 of job \"a\": expected what nix builds or checks, as `.#hello`: no option, and without spaces"
+    expect_problems(NIX("{packages: --version}"), "1:49: " REFUSED);
+    expect_problems(NIX("{packages: [.#a, \"a b\", \"x\\ty\"]}"), "1:55: " REFUSED, "1:62: " REFUSED);
+    expect_problems(NIX("{check: \"${{ '-x' }}\"}"), "1:46: " REFUSED);
+    expect_problems(NIX("{check: ., file: x}"),
+                    "1:38: step 1 of job \"a\": `uses: nix` takes \"check\" or \"packages\" only");
+}
+
+static void a_service_is_called_as_a_host_is(void **state) {
+#define SERVICE(name) JOB("    image: a\n    services: {" name ": x}\n")
+#define NO_HOST                                                                                              \
+    "5:16: job \"test\": steps reach a service by its name, so it is that of a host: small letters, "        \
+    "digits, "                                                                                               \
+    "- and _, a letter or digit first and last, at most 63"
+    static const char long_name[] = "a123456789b123456789c123456789d123456789e123456789f123456789g12";
+    _cleanup_talloc_ char *too_long = mem_printf(NULL, SERVICE("%s4"), long_name);
+    _cleanup_talloc_ char *fits = mem_printf(NULL, SERVICE("%s"), long_name);
+    _cleanup_case_ Case a = plan_fine(fits), b = plan_fine(SERVICE("my_db-2"));
+
+    assert_int_equal(a.plan->count + b.plan->count, 2);
+    expect_problems(SERVICE("localhost"),
+                    "5:16: job \"test\": \"localhost\" is the job itself; steps reach a "
+                    "service by its name: take another one");
+    expect_problems(SERVICE("-a"), NO_HOST);
+    expect_problems(SERVICE("a-"), NO_HOST);
+    expect_problems(SERVICE("a.b"), NO_HOST);
+    expect_problems(SERVICE("Db"), NO_HOST);
+    expect_problems(too_long, NO_HOST);
+    expect_problems(SERVICE("\"a b\""),
+                    "5:16: bad name \"a b\" of a service; expected letters, digits, _, - and "
+                    "dots, at most 100");
+}
+
+static void what_only_a_shell_would_expand_is_no_path(void **state) {
+#define CACHE(path) JOB("    cache: {key: k, paths: [" path "]}\n")
+#define OF_CACHE "4:29: \"paths\" of cache 1 of job \"test\": "
+#define INSIDE "; expected a path inside the workspace"
+    _cleanup_case_ Case c = plan_fine(CACHE("\"a$B.class\", a~b, ~b"));
+
+    assert_int_equal(c.plan->count, 1);
+    expect_problems(CACHE("~/.npm"),
+                    OF_CACHE "\"~/.npm\" is in the home folder, of which nothing is kept" INSIDE);
+    expect_problems(CACHE("$HOME/.m2"),
+                    OF_CACHE "\"$HOME/.m2\" is in the home folder, of which nothing is kept" INSIDE);
+    expect_problems(CACHE("\"x/${V}\""), OF_CACHE "\"x/${V}\" has a variable, which nothing fills in here "
+                                                  "(`${{ … }}` would be)" INSIDE);
+    expect_problems(JOB("    artifacts: [$OUT/a]\n"),
+                    "4:17: \"paths\" of artifact 1 of job \"test\": \"$OUT/a\" has a variable, which nothing "
+                    "fills in here (`${{ … }}` would be)" INSIDE);
 }
 
 static void caches_are_told_in_the_spec_with_what_only_the_job_knows(void **state) {
@@ -230,6 +299,10 @@ int main(void) {
         cmocka_unit_test(a_step_may_build_an_image),
         cmocka_unit_test(a_step_may_check_or_build_a_flake),
         cmocka_unit_test(what_does_not_fit_together_is_refused),
+        cmocka_unit_test(one_mistake_in_with_is_told_once),
+        cmocka_unit_test(nix_gets_nothing_that_it_would_take_for_an_option),
+        cmocka_unit_test(a_service_is_called_as_a_host_is),
+        cmocka_unit_test(what_only_a_shell_would_expand_is_no_path),
         cmocka_unit_test(an_image_has_a_name_that_engines_take),
         cmocka_unit_test(names_that_engines_would_refuse_are_refused_where_they_stand),
         cmocka_unit_test(what_is_known_as_the_job_runs_is_left_to_the_engine),

@@ -380,6 +380,7 @@ char *str_url_encode(const void *ctx, const char *s, bool keep_slash) {
 }
 
 #define GLOB_MAX 1024
+#define GLOB_CLASS_MAX 256
 
 /* The set of places in the pattern where a match may stand: time is |pattern| × |s| whatever they are. */
 typedef struct Glob {
@@ -404,9 +405,64 @@ static void glob_enter(Glob *g, size_t i) {
     }
 }
 
+static bool is_negation(char c) {
+    return c == '!' || c == '^';
+}
+
+/* A "]" that comes first is one of its characters (POSIX, 2.13.1). */
+size_t str_glob_class(const char *p) {
+    const char *first = p + 1, *end;
+
+    if (*p != '[')
+        return 0;
+    first += is_negation(*first);
+    first += *first == ']';
+    end = memchr(first, ']', strnlen(first, GLOB_CLASS_MAX));
+    return end ? (size_t)(end - p) + 1 : 0;
+}
+
+/* In the order of code points, which that of the bytes of UTF-8 is. */
+static bool glob_not_after(const char *a, size_t a_len, const char *b, size_t b_len) {
+    int order = memcmp(a, b, MIN(a_len, b_len));
+
+    return order < 0 || (order == 0 && a_len <= b_len);
+}
+
+/* Whether the class (of len bytes) has the character (of n). */
+static bool glob_class_has(const char *p, size_t len, const char *s, size_t n) {
+    const char *end = p + len - 1;
+    bool except = is_negation(p[1]), has = false;
+
+    for (p += 1 + except; p < end;) {
+        const char *from = p, *to = p;
+        size_t from_len = MAX(str_utf8_next(from, (size_t)(end - from)), (size_t)1), to_len = from_len;
+
+        p += from_len;
+        if (*p == '-' && p + 1 < end) {
+            to = p + 1;
+            to_len = MAX(str_utf8_next(to, (size_t)(end - to)), (size_t)1);
+            p = to + to_len;
+        }
+        has = has || (glob_not_after(from, from_len, s, n) && glob_not_after(s, n, to, to_len));
+    }
+    return has != except;
+}
+
+/* The same of a class and what stands behind it, which repeats it. */
+static void glob_take_class(Glob *next, size_t i, size_t len, const char *s, size_t n) {
+    bool more = next->pattern[i + len] == '+';
+
+    if (*s == '/' || !glob_class_has(next->pattern + i, len, s, n))
+        return;
+    glob_enter(next, i + len + more);
+    if (more)
+        glob_enter(next, i);
+}
+
 /* One character (of n bytes) taken from a match that stands at i. */
 static void glob_take(Glob *next, size_t i, const char *s, size_t n) {
     const char *p = next->pattern + i;
+    size_t class_len = str_glob_class(p), escape = *p == '\\' && p[1];
 
     if (glob_is_folders(next, i)) {
         next->at[i] = true;
@@ -418,8 +474,10 @@ static void glob_take(Glob *next, size_t i, const char *s, size_t n) {
     } else if (*p == '?') {
         if (*s != '/')
             glob_enter(next, i + 1);
-    } else if (strncmp(p, s, n) == 0) {
-        glob_enter(next, i + n);
+    } else if (class_len) {
+        glob_take_class(next, i, class_len, s, n);
+    } else if (strncmp(p + escape, s, n) == 0) {
+        glob_enter(next, i + escape + n);
     }
 }
 
@@ -444,4 +502,10 @@ bool str_glob(const char *pattern, const char *s) {
         next = spare;
     }
     return now->at[now->len];
+}
+
+bool str_glob_next(bool fits, const char *pattern, const char *s) {
+    bool except = *pattern == '!';
+
+    return fits == except && str_glob(pattern + except, s) ? !fits : fits;
 }

@@ -64,6 +64,12 @@ bool str_is_commit(const char *s);
 bool str_is_name(const char *name, size_t max);
 
 /* Shell-style match of the whole string: '*' matches within a segment, '**' across '/', "**" + "/" as a
- * segment also none ("a/" "**" "/b" matches "a/b"), '?' one character but '/'. A pattern over 1,024 bytes
- * matches nothing. */
+ * segment also none ("a/" "**" "/b" matches "a/b"), '?' one character but '/', '[a-z]' one of a class, '[!a]'
+ * one that is not in it, and no '/' either; with a '+' behind it one or more of them. '\\' takes its meaning
+ * from what follows. A pattern over 1,024 bytes matches nothing. */
 bool str_glob(const char *pattern, const char *s);
+/* The length of the class that p begins with, both brackets included; 0: none. */
+size_t str_glob_class(const char *p);
+/* One pattern of a list further: the last that matches says whether s does, and what stands behind a '!' says
+ * no. fits: what the patterns before it say. */
+bool str_glob_next(bool fits, const char *pattern, const char *s);

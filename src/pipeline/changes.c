@@ -3,10 +3,11 @@
 #include "base/str.h"
 
 static bool fits(const LangPaths *patterns, const char *path) {
+    bool fits = false;
+
     for (size_t i = 0; i < patterns->count; i++)
-        if (str_glob(patterns->items[i], path))
-            return true;
-    return false;
+        fits = str_glob_next(fits, patterns->items[i], path);
+    return fits;
 }
 
 static bool known(Changes *c) {

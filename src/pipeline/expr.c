@@ -2,6 +2,7 @@
 
 #include "base/str.h"
 #include "pipeline/changes.h"
+#include "pipeline/pattern.h"
 #include <ctype.h>
 #include <stdarg.h>
 
@@ -33,7 +34,7 @@ const ExprWord expr_operators[] = {
     {"a != b", "not the same"},
     {"a < b", "less: numbers by their value, everything else as text in byte order"},
     {"a in [b, c]", "one of the list"},
-    {"a matches b", "the whole text fits the pattern: `*` any characters but `/`, `**` any, `?` one"},
+    {"a matches b", "the whole text fits the [pattern](#patterns): `tag matches \"v[0-9]*\"`"},
     {"'text', \"text\"", "text; a quote in it is doubled, or of the other kind"},
     {"12, 1.5, true, false", "numbers and truth values; a text is true when it is not empty"},
     {NULL, NULL},
@@ -221,7 +222,7 @@ static bool parse_status(Parser *p, const char *name, size_t start, Value *ret) 
 
 /* What stands between the parentheses of name(); NULL behind the last. */
 static bool parse_patterns(Parser *p, const char *name, size_t start, const char ***ret, size_t *ret_count) {
-    const char **patterns = NULL;
+    const char **patterns = NULL, *pattern, *fault;
     size_t count = 0;
 
     do {
@@ -231,7 +232,11 @@ static bool parse_patterns(Parser *p, const char *name, size_t start, const char
             return false;
         if (v.kind == VALUE_LIST || v.len == 0)
             return mistake(p, start, "%s() takes patterns of files: %s('src/**')", name, name);
-        mem_append(p->mem, patterns, count, mem_strndup(p->mem, v.text, v.len));
+        pattern = mem_strndup(p->mem, v.text, v.len);
+        fault = pattern_fault(pattern, count == 0);
+        if (fault)
+            return mistake(p, start, "%s(): \"%.40s\" %s", name, pattern, fault);
+        mem_append(p->mem, patterns, count, pattern);
     } while (take(p, ","));
     if (!take(p, ")"))
         return unexpected(p, "\",\" or \")\"");
@@ -472,6 +477,15 @@ static bool compare(Parser *p, Compare how, const Value *a, const Value *b) {
     }
 }
 
+/* One that is known only later is judged then. */
+static bool parse_pattern(Parser *p, size_t start, const Value *v) {
+    const char *pattern = mem_strndup(p->mem, v->text, v->len), *fault = pattern_fault(pattern, false);
+
+    if (*pattern == '!')
+        return mistake(p, start, "\"!\" stands before what it denies: !(branch matches \"wip/*\")");
+    return !fault || mistake(p, start, "\"%.40s\" %s", pattern, fault);
+}
+
 static bool parse_compare(Parser *p, Value *ret) {
     Value left = {0}, right = {0};
     size_t start;
@@ -496,6 +510,8 @@ static bool parse_compare(Parser *p, Value *ret) {
         return mistake(p, start, "expected a list behind \"in\": [\"a\", \"b\"]");
     if (how != COMPARE_IN && right.kind == VALUE_LIST)
         return mistake(p, start, "a list cannot be compared: write value in [\"a\", \"b\"]");
+    if (how == COMPARE_MATCHES && !parse_pattern(p, start, &right))
+        return false;
     *ret = value_bool(compare(p, how, &left, &right));
     skip_blanks(p);
     start = p->at;

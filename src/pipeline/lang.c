@@ -22,12 +22,12 @@ static const char *const retry_reasons[] = {"exit", "timeout", "oom", "infrastru
 #define ENV_ALSO "environment variables vars"
 
 static const LangKey filter_keys[] = {
-    {"branches", LANG_NAMES, offsetof(PipeFilter, branches), .expected = "a pattern or a list of them",
-     .unset = "all", .also = "branch refs only",
-     .help = "Branches that it is for, as patterns: `[main, \"release/*\"]`. Of a pull request: the one "
-             "that it is to go into, its target."},
+    {"branches", LANG_GLOBS, offsetof(PipeFilter, branches), .unset = "all", .also = "branch refs only",
+     .help =
+         "Branches that it is for, as [patterns](#patterns): `[main, \"release/*\"]`. Of a pull request: the "
+         "one that it is to go into, its target."},
     {"paths", LANG_PATTERNS, offsetof(PipeFilter, paths), .unset = "all", .also = "files changes",
-     .help = "Only when one of these files has changed: `[\"src/**\"]`."},
+     .help = "Only when one of these files has changed, as [patterns](#patterns): `[\"src/**\"]`."},
     {"ignore", LANG_PATTERNS, offsetof(PipeFilter, ignore), .unset = "none",
      .also = "paths-ignore paths_ignore except", .help = "Changes of these files do not count."},
 };
@@ -45,8 +45,8 @@ const LangLevel lang_filter = {
 };
 
 static const LangKey tags_keys[] = {
-    {"names", LANG_NAMES, offsetof(PipeTags, names), .expected = "a pattern or a list of them",
-     .unset = "all", .also = "tags patterns", .help = "Tags that it is for, as patterns: `[\"v*\"]`."},
+    {"names", LANG_GLOBS, offsetof(PipeTags, names), .unset = "all", .also = "tags patterns",
+     .help = "Tags that it is for, as [patterns](#patterns): `[\"v[0-9]*\"]`."},
 };
 
 const LangLevel lang_tags = {
@@ -615,8 +615,7 @@ static const LangKey artifacts_keys[] = {
      .help = "What other jobs `download` it by. Several jobs, those of a matrix say, may give the same one: "
              "their files are put together."},
     {"paths", LANG_PATTERNS, offsetof(PipeArtifact, paths), .required = true, .also = "path files",
-     .help = "Patterns of files, relative to the workspace: `*` any characters but `/`, `**` any, `?` one. "
-             "A pattern that ends in `/` means all below it."},
+     .help = "[Patterns](#patterns) of files, relative to the workspace."},
     {"keep", LANG_DURATION, offsetof(PipeArtifact, keep), .words = forever, .max = LANG_MAX_KEEP,
      .expected = "a duration such as 12h or 30d, at most 3650d, or \"forever\"", .unset = "the server's",
      .also = "expire_in expire-in expires retention-days retention ttl",

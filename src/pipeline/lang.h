@@ -60,6 +60,7 @@ typedef enum LangType {
     LANG_TIMES,     /* LangItems: of PipeSchedule */
     LANG_NAMES,     /* LangNodes: one name or a list of them */
     LANG_WORDS,     /* LangNodes: one of key->words or a list of them */
+    LANG_GLOBS,     /* LangNodes: one pattern or a list of them, of branches or tags */
     LANG_PATTERNS,  /* LangPaths: one pattern or a list of them, each inside the workspace */
     LANG_MAPPING,   /* a struct of key->level, embedded */
     LANG_PART, /* pointer to a struct of key->level that begins with const YamlNode * (the mapping); NULL:

@@ -3,10 +3,11 @@
 #include "base/str.h"
 
 static bool name_fits(const LangNodes *patterns, const char *name) {
+    bool fits = patterns->count == 0;
+
     for (size_t i = 0; i < patterns->count; i++)
-        if (str_glob(patterns->items[i]->text, name))
-            return true;
-    return patterns->count == 0;
+        fits = str_glob_next(fits, patterns->items[i]->text, name);
+    return fits;
 }
 
 /* branch: the one that what happened is for. */

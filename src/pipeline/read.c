@@ -86,8 +86,7 @@ void lang_unknown(LangReader *r, const LangLevel *level, const YamlPair *pair) {
                 in_place(r), hint);
 }
 
-/* "!cancelled()" without quotes. */
-static bool is_local_tag(const YamlNode *node) {
+bool lang_is_tagged(const YamlNode *node) {
     return node->kind == YAML_SCALAR && node->tag && node->tag[0] == '!' && node->tag[1] != '!';
 }
 
@@ -98,9 +97,8 @@ static void read_pair(LangReader *r, const LangLevel *level, const YamlPair *pai
         lang_unknown(r, level, pair);
     if (!key || key->early != early)
         return;
-    if (is_local_tag(pair->value))
-        problems_at(r->problems, pair->value, "\"%s\"%s: to YAML \"!\" begins a tag: put the value in quotes",
-                    key->name, in_place(r));
+    if (lang_is_tagged(pair->value))
+        problems_at(r->problems, pair->value, "\"%s\"%s: " LANG_TAGGED, key->name, in_place(r));
     else if (pair->value->kind == YAML_SCALAR && (yaml_is_null(pair->value) || pair->value->len == 0))
         problems_at(r->problems, pair->key, "\"%s\"%s is empty; expected %s", key->name, in_place(r),
                     key->expected ? key->expected : lang_types[key->type].expected);
@@ -146,7 +144,7 @@ static bool is_short(const LangLevel *level, const YamlNode *node) {
     if (!key)
         return false;
     return node->kind == YAML_SCALAR ||
-           (node->kind == YAML_SEQUENCE && (key->type == LANG_PATTERNS || key->type == LANG_NAMES));
+           (node->kind == YAML_SEQUENCE && (key->type == LANG_PATTERNS || key->type == LANG_GLOBS));
 }
 
 void lang_read(LangReader *r, const LangLevel *level, const YamlNode *node, void *target) {

@@ -33,6 +33,9 @@ const char *lang_place(LangReader *r);
 void lang_refuse(LangReader *r, const YamlNode *node, const char *what);
 /* `missing key "run" in step 1 of job "test"`; nothing where a word for it is there, which is unknown. */
 void lang_missing(LangReader *r, const YamlNode *node, const char *key);
+/* A scalar such as "!cancelled()" without quotes. */
+bool lang_is_tagged(const YamlNode *node);
+#define LANG_TAGGED "to YAML \"!\" begins a tag: put the value in quotes"
 /* A key that the level does not have. */
 void lang_unknown(LangReader *r, const LangLevel *level, const YamlPair *pair);
 

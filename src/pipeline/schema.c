@@ -163,6 +163,7 @@ static void write_forms(JsonWriter *w, const LangKey *key) {
         write_array_of(w, key);
         break;
     case LANG_NAMES:
+    case LANG_GLOBS:
     case LANG_PATTERNS:
         write_scalar(w);
         write_array_of(w, key);

@@ -5,6 +5,7 @@
 #include "base/cron.h"
 #include "base/str.h"
 #include "base/zone.h"
+#include "pipeline/pattern.h"
 #include <ctype.h>
 #include <stdarg.h>
 
@@ -358,11 +359,17 @@ static const char *const *read_patterns(StagesReader *r, const YamlNode *config,
     const char **patterns = NULL;
     size_t count = 0;
 
-    for (size_t i = 0; list && i < list->count; i++)
-        if (list->items[i]->kind == YAML_SCALAR)
-            mem_append(r->mem, patterns, count, list->items[i]->text);
+    for (size_t i = 0; list && i < list->count; i++) {
+        const YamlNode *item = list->items[i];
+        const char *fault =
+            item->kind == YAML_SCALAR ? pattern_fault(item->text, count == 0) : "expected a text";
+
+        if (fault)
+            problems_at(&r->problems, item, "\"%s\": \"%s\" %s", key, problems_show(&r->problems, item->text),
+                        fault);
         else
-            problems_at(&r->problems, list->items[i], "\"%s\": expected texts", key);
+            mem_append(r->mem, patterns, count, item->text);
+    }
     if (count)
         mem_append(r->mem, patterns, count, NULL);
     return patterns;
@@ -445,10 +452,11 @@ void stages_read_file(StagesReader *r, const YamlNode *root, StagesFile *ret) {
 /* ---- which trigger wants what ---- */
 
 static bool fits(const char *const *patterns, const char *text) {
+    bool fits = !patterns;
+
     for (size_t i = 0; patterns && patterns[i]; i++)
-        if (str_glob(patterns[i], text))
-            return true;
-    return !patterns;
+        fits = str_glob_next(fits, patterns[i], text);
+    return fits;
 }
 
 const char *stages_repository_name(const char *repository, const void *mem) {

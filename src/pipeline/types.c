@@ -2,6 +2,7 @@
  */
 #include "pipeline/elsewhere.h"
 #include "pipeline/extend.h"
+#include "pipeline/pattern.h"
 
 #include "base/file.h"
 #include "base/str.h"
@@ -266,10 +267,10 @@ static void refuse_unexpanded(LangReader *r, const LangKey *key, const YamlNode 
                      : "has a variable, which nothing fills in here (`${{ … }}` would be)");
 }
 
-/* A path or pattern inside the workspace, without a leading "./" and slashes at its end; NULL and a problem
- * otherwise. */
-static const char *read_path(LangReader *r, const LangKey *key, const YamlNode *node) {
-    const char *path = plain_path(node->text), *place, *shown;
+/* text (of the node): a path or pattern inside the workspace, without a leading "./" and slashes at its end;
+ * NULL and a problem otherwise. */
+static const char *read_path(LangReader *r, const LangKey *key, const YamlNode *node, const char *text) {
+    const char *path = plain_path(text), *place, *shown;
     size_t len = strlen(path);
     char *plain;
     Err err;
@@ -307,7 +308,7 @@ static void read_folder(LangReader *r, const LangKey *key, const YamlNode *node,
         lang_expected(r, key, node);
         return;
     }
-    path = read_path(r, key, node);
+    path = read_path(r, key, node, node->text);
     if (path)
         *(const char **)field = path;
 }
@@ -429,7 +430,9 @@ static void each_text(LangReader *r, const LangKey *key, const YamlNode *node, v
     for (size_t i = 0; i < node->count; i++) {
         const YamlNode *item = lang_fill(r, key, node->items[i]);
 
-        if (item && is_text(item))
+        if (lang_is_tagged(node->items[i]))
+            problems_at(r->problems, node->items[i], "\"%s\" of %s: " LANG_TAGGED, key->name, lang_place(r));
+        else if (item && is_text(item))
             take(r, key, item, field);
         else if (item)
             problems_at(r->problems, node->items[i], "\"%s\" of %s: expected a string as item %zu, got %s",
@@ -462,16 +465,41 @@ static void read_words(LangReader *r, const LangKey *key, const YamlNode *node, 
     each_text(r, key, node, field, take_word);
 }
 
-static void take_pattern(LangReader *r, const LangKey *key, const YamlNode *node, void *field) {
-    const char *path = read_path(r, key, node);
-    LangPaths *paths = field;
+static bool is_pattern(LangReader *r, const LangKey *key, const YamlNode *node, bool first) {
+    const char *fault = pattern_fault(node->text, first);
 
+    if (fault)
+        problems_at(r->problems, node, "\"%s\" of %s: \"%s\" %s", key->name, lang_place(r),
+                    problems_show(r->problems, node->text), fault);
+    return !fault;
+}
+
+static void take_glob(LangReader *r, const LangKey *key, const YamlNode *node, void *field) {
+    const LangNodes *globs = field;
+
+    if (is_pattern(r, key, node, globs->count == 0))
+        take_name(r, key, node, field);
+}
+
+static void read_globs(LangReader *r, const LangKey *key, const YamlNode *node, void *field) {
+    *(LangNodes *)field = (LangNodes){0};
+    each_text(r, key, node, field, take_glob);
+}
+
+static void take_pattern(LangReader *r, const LangKey *key, const YamlNode *node, void *field) {
+    bool except = node->text[0] == '!';
+    LangPaths *paths = field;
+    const char *path;
+
+    if (!is_pattern(r, key, node, paths->count == 0))
+        return;
+    path = read_path(r, key, node, node->text + except);
     if (!path)
         return;
-    if (!*path)
-        path = "**";
-    else if (str_ends(node->text, "/"))
-        path = mem_printf(r->mem, "%s/**", path);
+    path = mem_printf(r->mem, "%s%s%s", except ? "!" : "", path,
+                      !*path                      ? "**"
+                      : str_ends(node->text, "/") ? "/**"
+                                                  : "");
     mem_append(r->mem, paths->items, paths->count, path);
 }
 
@@ -711,6 +739,7 @@ const LangTypeInfo lang_types[LANG_TYPES] = {
     [LANG_TIMES] = {"mapping", "a mapping of names to times", lang_times},
     [LANG_NAMES] = {"name or list", "a name or a list of names", read_names},
     [LANG_WORDS] = {"word or list", "a word or a list of words", read_words},
+    [LANG_GLOBS] = {"pattern or list", "a pattern or a list of patterns", read_globs},
     [LANG_PATTERNS] = {"pattern or list", "a pattern or a list of patterns", read_patterns},
     [LANG_MAPPING] = {"mapping", "a mapping", read_mapping},
     [LANG_PART] = {"mapping", "a mapping", read_part},

@@ -108,10 +108,15 @@ static bool match_one(const char *glob, const char *path) {
 }
 
 bool walk_match(const char *const *globs, const char *path) {
-    for (; globs && *globs; globs++)
-        if (match_one(*globs, path))
-            return true;
-    return false;
+    bool match = false;
+
+    for (; globs && *globs; globs++) {
+        bool except = **globs == '!';
+
+        if (match == except && match_one(*globs + except, path))
+            match = !match;
+    }
+    return match;
 }
 
 bool walk_match_build_server(const char *path) {

@@ -22,8 +22,8 @@ typedef struct Walk {
 
 /* In mem. ERR_TOO_LARGE: more than WALK_FILES_MAX files. */
 _must_check_ int walk_tree(const char *root, const void *mem, Walk *ret, Err *err);
-/* Whether the path, or a folder on its way, matches one of the globs (str_glob; a leading "./" and a trailing
- * "/" of a glob do not count). */
+/* Whether the path, or a folder on its way, matches the globs (str_glob; a leading "./" and a trailing "/" of
+ * a glob do not count). The last that matches decides, and one behind a '!' says no. */
 bool walk_match(const char *const *globs, const char *path);
 /* Document 0's rule: every file but .git, Makefile, *.c and *.h. */
 bool walk_match_build_server(const char *path);

@@ -91,6 +91,46 @@ static void branches_and_tags_are_patterns(void **state) {
     assert_true(wants("{tag: {names: x*}}", "tag", "x1.0", NULL, NULL));
 }
 
+static void what_a_pattern_takes_away_a_later_one_brings_back(void **state) {
+    static const char on[] = "{push: [\"**\", \"!wip/**\", wip/keep]}";
+
+    assert_true(wants(on, "push", "main", NULL, NULL));
+    assert_false(wants(on, "push", "wip/x", NULL, NULL));
+    assert_true(wants(on, "push", "wip/keep", NULL, NULL));
+    assert_true(wants("{tag: [\"v[0-9]+.[0-9]+\"]}", "tag", "v10.2", NULL, NULL));
+    assert_false(wants("{tag: [\"v[0-9]+.[0-9]+\"]}", "tag", "v10.x", NULL, NULL));
+    assert_false(
+        wants("{push: {paths: [\"src/**\", \"!src/docs/\"]}}", "push", "main", "src/docs/a/b", NULL));
+    assert_true(wants("{push: {paths: [\"src/**\", \"!src/docs/\"]}}", "push", "main", "src/a", NULL));
+    assert_true(wants("{push: {ignore: [\"**\", \"!src/**\"]}}", "push", "main", "src/a", NULL));
+}
+
+static void patterns_that_say_nothing_here_are_refused(void **state) {
+#define ALONE "takes away from the patterns before it, and there is none: begin with \"**\""
+#define CHOICE                                                                                               \
+    "has { , }, which means nothing in a pattern: name each in a list; for the character itself write \\{"
+    expect_problems("on: {push: [\"!wip\", main]}\n" JOB,
+                    "1:13: \"branches\" of push of on: \"!wip\" " ALONE);
+    expect_problems("on:\n  push:\n  - main\n  - !wip\n" JOB,
+                    "4:5: \"branches\" of push of on: to YAML \"!\" begins a tag: put the value in quotes");
+    expect_problems("on: {tag: \"v{1,2}\"}\n" JOB, "1:11: \"names\" of tag of on: \"v{1,2}\" " CHOICE);
+    expect_problems(
+        "on: {push: {paths: [\"*.{c,h}\", \"a[b\", \"\\\\{a,b}\\\\[\"]}}\n" JOB,
+        "1:21: \"paths\" of push of on: \"*.{c,h}\" " CHOICE,
+        "1:32: \"paths\" of push of on: \"a[b\" has a [ without its ]; for the character itself write "
+        "\\[");
+    expect_problems("on: {push: {paths: [a, \"!../b\"]}}\n" JOB,
+                    "1:24: \"paths\" of push of on: \"!../b\" leaves "
+                    "the workspace; expected a path without \"..\"");
+    expect_problems("jobs: {t: {if: \"changed('!a')\", steps: [x]}}\n",
+                    "1:17: condition of job \"t\": changed(): \"!a\" " ALONE);
+    expect_problems("jobs: {t: {if: \"tag matches 'v{1,2}' || branch matches '!x'\", steps: [x]}}\n",
+                    "1:29: condition of job \"t\": \"v{1,2}\" " CHOICE);
+    expect_problems(
+        "jobs: {t: {if: \"branch matches '!x'\", steps: [x]}}\n",
+        "1:32: condition of job \"t\": \"!\" stands before what it denies: !(branch matches \"wip/*\")");
+}
+
 static void a_pull_requests_branch_is_its_target(void **state) {
     assert_true(wants("{pull_request: [main]}", "pull_request", "main", NULL, NULL));
     assert_false(wants("{pull_request: [topic]}", "pull_request", "main", NULL, NULL));
@@ -311,6 +351,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(events_are_chosen),
         cmocka_unit_test(branches_and_tags_are_patterns),
+        cmocka_unit_test(what_a_pattern_takes_away_a_later_one_brings_back),
+        cmocka_unit_test(patterns_that_say_nothing_here_are_refused),
         cmocka_unit_test(a_pull_requests_branch_is_its_target),
         cmocka_unit_test(expressions_know_the_pull_request),
         cmocka_unit_test(elsewhere_there_is_no_pull_request),

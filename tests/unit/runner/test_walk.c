@@ -24,6 +24,10 @@ static void a_glob_matches_files_and_all_below_a_folder(void **state) {
     assert_false(walk_match(globs, "distant/a"));
     assert_false(walk_match(globs, "docsy"));
     assert_false(walk_match(NULL, "a"));
+    assert_true(walk_match((const char *const[]){"dist", "!dist/*.map", NULL}, "dist/a"));
+    assert_false(walk_match((const char *const[]){"dist", "!dist/*.map", NULL}, "dist/a.map"));
+    assert_true(walk_match((const char *const[]){"dist", "!dist/x/", "dist/x/b", NULL}, "dist/x/b"));
+    assert_false(walk_match((const char *const[]){"dist", "!dist/x/", "dist/x/b", NULL}, "dist/x/a"));
 }
 
 static void a_dot_is_everything(void **state) {

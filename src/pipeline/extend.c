@@ -146,3 +146,27 @@ const YamlNode *templates_extend(LangReader *r, const YamlNode *node) {
     }
     return under ? templates_join(r, under, node) : node;
 }
+
+/* Those that no job extends: their mistakes would be found with the first that does. */
+void templates_check(LangReader *r) {
+    Templates *t = r->templates;
+    bool lacking = r->problems->lacking, unknown = r->scope.lacking;
+
+    /* A template alone has no need to be a whole job, and may speak of its jobs' matrix. */
+    r->problems->lacking = r->scope.lacking = true;
+    for (size_t i = t ? t->count : 0; i > 0; i--) {
+        const TemplateState *state = &t->all[i - 1];
+        LangPlace place = {.up = r->place, .level = &lang_template, .name = t->words[i - 1]};
+        PipeJob unused = {0};
+
+        if (state->whole || state->node->kind != YAML_MAPPING)
+            continue;
+        r->place = &place;
+        r->scope.needs = yaml_get(state->node, "needs");
+        lang_read(r, &lang_job, state->node, &unused);
+        r->scope.needs = NULL;
+        r->place = place.up;
+    }
+    r->problems->lacking = lacking;
+    r->scope.lacking = unknown;
+}

@@ -1,9 +1,6 @@
-#include "pipeline/read.h"
+#include "pipeline/lang_check.h"
 
 #include "base/str.h"
-#include "pipeline/spec.h"
-#include "pipeline/template.h"
-#include <ctype.h>
 
 #define KEYS(table) .keys = (table), .count = sizeof(table) / sizeof((table)[0])
 
@@ -17,7 +14,9 @@ static const char *const retry_reasons[] = {"exit", "timeout", "oom", "infrastru
 
 #define QUEUE_TIMEOUT_ALSO "queue_timeout queueTimeout"
 
-#define HOST_NAME_MAX_LEN 63
+/* For the schema: what check_flake and check_secrets ask. */
+#define FLAKE_PATTERN "^[^\\x00-\\x20\\x7f-][^\\x00-\\x20\\x7f]*$"
+#define VARIABLE_PATTERN "^[A-Za-z_][A-Za-z0-9_]{0,254}$"
 
 #define ENV_ALSO "environment variables vars"
 
@@ -93,7 +92,7 @@ static const LangKey file_keys[] = {
      .help = "What the pipeline is for. By hand it can always be started."},
     {"timezone", LANG_ZONE, offsetof(PipeFile, timezone), .expected = "a time zone such as Europe/Berlin",
      .unset = "UTC", .also = "time-zone time_zone tz", .help = "Of the times of `on.schedule`."},
-    {"include", LANG_NODE, offsetof(PipeFile, include), .expected = "a file or a list of files",
+    {"include", LANG_INCLUDE, offsetof(PipeFile, include), .expected = "a file or a list of files",
      .unset = "nothing", .also = "includes import",
      .help =
          "Files of the same commit that hold parts of this one, as `[{file: ci/common.yml}]`: the file is "
@@ -130,6 +129,7 @@ const LangLevel lang_file = {
     .expected = "a mapping with \"jobs\" or \"deploy\"",
     KEYS(file_keys),
     .size = sizeof(PipeFile),
+    .rules = lang_rules_file,
 };
 
 static const char *const input_types[] = {"string", "number", "boolean", "choice", NULL};
@@ -154,12 +154,13 @@ const LangLevel lang_input = {
     .expected = "a mapping",
     KEYS(input_keys),
     .size = sizeof(PipeInput),
+    .rules = lang_rules_input,
 };
 
 const LangLevel lang_template = {.noun = "template"};
 
 static const LangKey need_keys[] = {
-    {"job", LANG_NAME, offsetof(PipeNeed, job), .required = true, .expected = "a job's name", .also = "name",
+    {"job", LANG_TEXT, offsetof(PipeNeed, job), .required = true, .expected = "a job's name", .also = "name",
      .help = "The job. Of one with a `matrix` it means all of them."},
     {"optional", LANG_BOOL, offsetof(PipeNeed, optional), .fallback = "false",
      .help = "Whether the file may have no such job; then it is not waited for."},
@@ -177,7 +178,7 @@ const LangLevel lang_need = {
 
 static const LangKey image_keys[] = {
     {"name", LANG_TEXT, offsetof(PipeImage, name), .required = true, .expected = "an image's name",
-     .also = "image",
+     .pattern = LANG_IMAGE_PATTERN, .also = "image",
      .help = "The image, as `docker pull` takes it: `node:20`, `registry.example.com/team/app@sha256:…`."},
     {"pull", LANG_WORD, offsetof(PipeImage, pull), .words = pulls, .fallback = "missing",
      .also = "pull-policy pull_policy", .help = "When to ask the registry for it."},
@@ -196,7 +197,7 @@ const LangLevel lang_image = {
 
 static const LangKey service_keys[] = {
     {"image", LANG_TEXT, offsetof(PipeService, image), .required = true, .expected = "an image's name",
-     .also = "name", .help = "The image that runs."},
+     .pattern = LANG_IMAGE_PATTERN, .also = "name", .help = "The image that runs."},
     {"env", LANG_ENV, offsetof(PipeService, env), .unset = "none", .also = ENV_ALSO,
      .help = "Environment of the service."},
     {"command", LANG_NAMES, offsetof(PipeService, command), .expected = "a list of arguments",
@@ -220,28 +221,6 @@ const LangLevel lang_service = {
     KEYS(service_keys),
     .size = sizeof(PipeService),
 };
-
-/* What a step `uses` needs the executor of that name, and a job has one. */
-static void check_uses(struct LangReader *r, const PipeJob *job) {
-    const YamlNode *executor = job->runs_on.executor;
-    const PipeStep *steps = job->steps.items;
-
-    for (size_t i = 0; i < job->steps.count; i++) {
-        const YamlNode *word = steps[i].uses;
-
-        if (!word || str_eq(spec_executor(job), word->text))
-            continue;
-        if (executor)
-            lang_refuse(r, executor,
-                        str_eq(word->text, "nix")
-                            ? "`uses: nix` needs the executor \"nix\"; leave \"executor\" out"
-                            : "`uses: docker` needs the executor \"docker\"; leave \"executor\" out");
-        else
-            lang_refuse(
-                r, word,
-                "needs another executor than the job's image or steps before; make it a job of its own");
-    }
-}
 
 static const LangKey cache_keys[] = {
     {"key", LANG_TEXT, offsetof(PipeCache, key), .required = true, .expected = "a key", .uses = EXPR_FILES,
@@ -269,87 +248,6 @@ const LangLevel lang_cache = {
     .size = sizeof(PipeCache),
 };
 
-static void check_artifacts(struct LangReader *r, const PipeJob *job) {
-    const PipeArtifact *artifacts = job->artifacts.items;
-
-    for (size_t i = 0; i < job->artifacts.count; i++)
-        for (size_t k = 0; k < i && artifacts[i].name; k++)
-            if (artifacts[k].name && str_eq(artifacts[i].name->text, artifacts[k].name->text)) {
-                lang_refuse(r, artifacts[i].name,
-                            "another of its artifacts has this name; put their \"paths\" together");
-                break;
-            }
-}
-
-/* One that is known only as the job runs is the engine's to judge. */
-static bool is_image(const YamlNode *node, bool is_new) {
-    return !node || template_is(node->text) || lang_is_image(node->text, is_new);
-}
-
-static void check_images(struct LangReader *r, const PipeJob *job) {
-    static const char expected[] =
-        "no image is called so; expected NAME:TAG or REGISTRY/NAME:TAG, the name in lower case";
-    const PipeService *services = job->services.items;
-
-    if (!is_image(job->image.name, false))
-        lang_refuse(r, job->image.name, expected);
-    for (size_t i = 0; i < job->services.count; i++)
-        if (!is_image(services[i].image, false))
-            lang_refuse(r, services[i].image, expected);
-}
-
-/* A label of a host's name (RFC 1123, 2.1), with the `_` that engines take as well. */
-static bool is_host_name(const char *name) {
-    static const char all[] = "abcdefghijklmnopqrstuvwxyz0123456789-_";
-    size_t len = strlen(name);
-
-    return len > 0 && len <= HOST_NAME_MAX_LEN && strspn(name, all) == len &&
-           isalnum((unsigned char)name[0]) && isalnum((unsigned char)name[len - 1]);
-}
-
-static void check_services(struct LangReader *r, const PipeJob *job) {
-    const PipeService *services = job->services.items;
-
-    for (size_t i = 0; i < job->services.count; i++)
-        if (str_eq(services[i].name->text, "localhost"))
-            lang_refuse(
-                r, services[i].name,
-                "\"localhost\" is the job itself; steps reach a service by its name: take another one");
-        else if (str_is_name(services[i].name->text, LANG_MAX_NAME) && !is_host_name(services[i].name->text))
-            lang_refuse(
-                r, services[i].name,
-                "steps reach a service by its name, so it is that of a host: small letters, digits, - and "
-                "_, a letter or digit first and last, at most 63");
-}
-
-static void check_secrets(struct LangReader *r, const PipeJob *job) {
-    for (size_t i = 0; i < job->secrets.count; i++)
-        if (!lang_is_variable(job->secrets.items[i]))
-            lang_refuse(r, job->secrets.items[i],
-                        "a secret's name has letters, digits and _, not a digit first");
-        else if (plan_sets_variable(job->secrets.items[i]->text))
-            lang_refuse(
-                r, job->secrets.items[i],
-                "Pelton sets a variable of that name in every step, over the secret; take another name");
-}
-
-/* What an engine does is asked of one. */
-static void check_job(struct LangReader *r, const YamlNode *node, const void *target) {
-    const PipeJob *job = target;
-    const YamlNode *executor = job->runs_on.executor;
-
-    if (job->image.name && executor && !str_eq(executor->text, "docker"))
-        lang_refuse(r, executor, "an image needs the executor \"docker\"; leave \"executor\" out");
-    check_uses(r, job);
-    check_artifacts(r, job);
-    check_images(r, job);
-    check_services(r, job);
-    check_secrets(r, job);
-    if (job->services.count && !job->image.name && !r->problems->lacking)
-        lang_refuse(r, yaml_get(node, "services"),
-                    "services are reached from a container: the job needs an \"image\"");
-}
-
 static const LangKey job_keys[] = {
     {"image", LANG_MAPPING, offsetof(PipeJob, image), .level = &lang_image,
      .expected = "an image's name or a mapping", .unset = "none", .also = "container docker",
@@ -360,19 +258,19 @@ static const LangKey job_keys[] = {
      .also = "service sidecars",
      .help = "Containers beside the job's own, which runs in an `image`: databases and the like. They are "
              "gone when it ends."},
-    {"extends", LANG_NODE, offsetof(PipeJob, extends), .expected = "a template's name or a list of them",
+    {"extends", LANG_EXTENDS, offsetof(PipeJob, extends), .expected = "a template's name or a list of them",
      .unset = "nothing", .also = "extend template",
      .help = "Templates that this job is built on: what it says itself wins, mappings are joined key by key, "
              "and of several "
              "templates the later one wins."},
-    {"matrix", LANG_NODE, offsetof(PipeJob, matrix), .expected = "a mapping of names to lists of values",
+    {"matrix", LANG_MATRIX, offsetof(PipeJob, matrix), .expected = "a mapping of names to lists of values",
      .unset = "one job", .also = "strategy parallel",
      .help = "One job for each combination of values: see [Many alike](#many-alike)."},
     {"cache", LANG_LIST, offsetof(PipeJob, cache), .level = &lang_cache, .max = LANG_MAX_STEPS,
      .single = true, .expected = "a cache or a list of them", .unset = "none", .also = "caches",
      .help = "Files that later builds find again."},
     {"secrets", LANG_NAMES, offsetof(PipeJob, secrets), .expected = "a secret's name or a list of them",
-     .unset = "none", .also = "secret",
+     .pattern = VARIABLE_PATTERN, .unset = "none", .also = "secret",
      .help = "Secrets of the project that the steps find in their environment, by name, and that "
              "no log shows."},
     {"needs", LANG_NEEDS, offsetof(PipeJob, needs), .level = &lang_need,
@@ -439,7 +337,8 @@ const LangLevel lang_job = {
     .expected = "a mapping with \"steps\"",
     KEYS(job_keys),
     .size = sizeof(PipeJob),
-    .check = check_job,
+    .check = lang_check_job,
+    .rules = lang_rules_job,
 };
 
 static const LangKey with_keys[] = {
@@ -448,7 +347,7 @@ static const LangKey with_keys[] = {
     {"file", LANG_FOLDER, offsetof(PipeWith, file), .unset = "`Dockerfile`", .also = "dockerfile",
      .expected = "a file", .help = "The Dockerfile in that folder."},
     {"tag", LANG_NAMES, offsetof(PipeWith, tag), .expected = "a name or a list of them", .uses = EXPR_LATE,
-     .unset = "required for `docker`", .also = "tags image",
+     .unset = "required for `docker`", .also = "tags image", .pattern = LANG_IMAGE_NEW_PATTERN "$",
      .help = "What the image is called: `app:${{ commit.short }}`."},
     {"args", LANG_ENV, offsetof(PipeWith, args), .unset = "none", .also = "build-args build_args",
      .uses = EXPR_LATE, .help = "Values of the Dockerfile's `ARG`s."},
@@ -459,9 +358,10 @@ static const LangKey with_keys[] = {
     {"pull", LANG_BOOL, offsetof(PipeWith, pull), .fallback = "false",
      .help = "Whether to look for newer base images."},
     {"check", LANG_TEXT, offsetof(PipeWith, check), .expected = "a flake", .unset = "none", .also = "flake",
+     .pattern = FLAKE_PATTERN,
      .help = "For `nix`: a flake whose checks are run, as `nix flake check` does: `.`."},
     {"packages", LANG_NAMES, offsetof(PipeWith, packages), .expected = "what nix builds, or a list of it",
-     .unset = "none", .also = "package installables attributes",
+     .unset = "none", .also = "package installables attributes", .pattern = FLAKE_PATTERN,
      .help = "For `nix`: what is built, as `nix build` takes it: `.#hello`."},
 };
 
@@ -472,87 +372,6 @@ const LangLevel lang_with = {
     KEYS(with_keys),
     .size = sizeof(PipeWith),
 };
-
-static void check_tags(struct LangReader *r, const PipeWith *with) {
-    for (size_t i = 0; i < with->tag.count; i++)
-        if (!is_image(with->tag.items[i], true))
-            lang_refuse(
-                r, with->tag.items[i],
-                "no image can be called so; expected NAME:TAG or REGISTRY/NAME:TAG, the name in lower case");
-}
-
-/* Whether the key is there, be its value good or bad: a bad one has been told already. */
-static bool says(const PipeWith *with, const char *key) {
-    return yaml_get(with->node, key) != NULL;
-}
-
-static void lack_tag(struct LangReader *r, const PipeWith *with) {
-    LangPlace place = {.up = r->place, .level = &lang_with, .name = "with"};
-
-    r->place = &place;
-    lang_missing(r, with->node, "tag");
-    r->place = place.up;
-}
-
-static void check_docker(struct LangReader *r, const PipeWith *with) {
-    check_tags(r, with);
-    if (!says(with, "tag"))
-        lack_tag(r, with);
-    else if (!says(with, "build") && !with->push)
-        lang_refuse(r, with->node, "expected \"build\", \"push\" or both");
-    if (says(with, "check") || says(with, "packages"))
-        lang_refuse(r, with->node, "\"check\" and \"packages\" are for `uses: nix`");
-}
-
-/* A word of nix's command line: no option of its own, and one word. */
-static void check_flake(struct LangReader *r, const YamlNode *node) {
-    bool fine = node->text[0] != '-';
-
-    for (size_t i = 0; fine && i < node->len; i++)
-        fine = isgraph((unsigned char)node->text[i]) || (unsigned char)node->text[i] >= 0x80;
-    if (!fine)
-        lang_refuse(r, node,
-                    "expected what nix builds or checks, as `.#hello`: no option, and without spaces");
-}
-
-/* Keys of `with` that are for docker alone. */
-static bool is_of_docker(const LangKey *key) {
-    return !str_eq(key->name, "check") && !str_eq(key->name, "packages");
-}
-
-static void check_nix(struct LangReader *r, const PipeWith *with) {
-    bool other = false;
-
-    for (size_t i = 0; i < lang_with.count; i++)
-        other = other || (is_of_docker(&lang_with.keys[i]) && says(with, lang_with.keys[i].name));
-    if (other)
-        lang_refuse(r, with->node, "`uses: nix` takes \"check\" or \"packages\" only");
-    else if (says(with, "check") == says(with, "packages"))
-        lang_refuse(r, with->node, "expected either \"check\" or \"packages\"");
-    if (with->check)
-        check_flake(r, with->check);
-    for (size_t i = 0; i < with->packages.count; i++)
-        check_flake(r, with->packages.items[i]);
-}
-
-static void check_step(struct LangReader *r, const YamlNode *node, const void *target) {
-    const PipeStep *step = target;
-
-    if (!yaml_get(node, "run") && !yaml_get(node, "uses"))
-        lang_missing(r, node, "run");
-    if (step->run.node && step->uses)
-        lang_refuse(r, step->uses, "a step has \"run\" or \"uses\", not both");
-    if (step->uses && !yaml_get(node, "with"))
-        lang_missing(r, node, "with");
-    if (step->with && !yaml_get(node, "uses"))
-        lang_refuse(r, step->with->node, "\"with\" is for a step with \"uses\"");
-    else if (step->with && step->with->node->kind != YAML_MAPPING)
-        return;
-    else if (step->with && str_eq(lang_text(step->uses), "docker"))
-        check_docker(r, step->with);
-    else if (step->with && step->uses)
-        check_nix(r, step->with);
-}
 
 static const LangKey step_keys[] = {
     {
@@ -607,7 +426,8 @@ const LangLevel lang_step = {
     .short_key = "run",
     KEYS(step_keys),
     .size = sizeof(PipeStep),
-    .check = check_step,
+    .check = lang_check_step,
+    .rules = lang_rules_step,
 };
 
 static const LangKey artifacts_keys[] = {
@@ -654,11 +474,6 @@ static const LangKey download_keys[] = {
      .help = "Whether the job goes on when there is no such artifact."},
 };
 
-static void check_download(struct LangReader *r, const YamlNode *node, const void *target) {
-    if (!yaml_get(node, "name") && !yaml_get(node, "job"))
-        lang_refuse(r, node, "expected \"name\", \"job\" or both");
-}
-
 const LangLevel lang_download = {
     .noun = "download",
     .heading = "`jobs.NAME.download`",
@@ -667,7 +482,8 @@ const LangLevel lang_download = {
     .short_key = "name",
     KEYS(download_keys),
     .size = sizeof(PipeDownload),
-    .check = check_download,
+    .check = lang_check_download,
+    .rules = lang_rules_download,
 };
 
 static const LangKey concurrency_keys[] = {

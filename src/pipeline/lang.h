@@ -63,11 +63,14 @@ typedef enum LangType {
     LANG_GLOBS,     /* LangNodes: one pattern or a list of them, of branches or tags */
     LANG_PATTERNS,  /* LangPaths: one pattern or a list of them, each inside the workspace */
     LANG_MAPPING,   /* a struct of key->level, embedded */
-    LANG_PART, /* pointer to a struct of key->level that begins with const YamlNode * (the mapping); NULL:
-                  absent */
-    LANG_MAP,  /* LangItems: structs of key->level by name, each begins with const YamlNode * (the name) */
-    LANG_LIST, /* LangItems: a list of structs of key->level */
-    LANG_JOBS, /* LangItems: of PipeJob, by name */
+    LANG_PART,    /* pointer to a struct of key->level that begins with const YamlNode * (the mapping); NULL:
+                     absent */
+    LANG_MAP,     /* LangItems: structs of key->level by name, each begins with const YamlNode * (the name) */
+    LANG_LIST,    /* LangItems: a list of structs of key->level */
+    LANG_JOBS,    /* LangItems: of PipeJob, by name */
+    LANG_EXTENDS, /* these: like NODE */
+    LANG_MATRIX,
+    LANG_INCLUDE,
     LANG_TYPES
 } LangType;
 
@@ -90,6 +93,8 @@ typedef struct LangKey {
     const char *unset;    /* what holds without the key, for the reference, when there is no fallback */
     const char *also;     /* other systems' words for it, "a b c": "did you mean" answers to them */
     const char *help;
+    const char
+        *pattern;  /* of TEXT and NAMES, for the schema: what the level's check asks of the text (ECMA 262) */
     unsigned uses; /* of ExprUse: what ${{ }} in it may use beside what the plan knows */
 } LangKey;
 
@@ -104,6 +109,9 @@ struct LangLevel {
     size_t size; /* of the level's struct */
     /* What no single key tells: looks at the filled target, reports problems at the mapping's place. */
     void (*check)(struct LangReader *r, const YamlNode *node, const void *target);
+    /* The same for the schema (schema.c), as far as it can say it: JSON Schemas that the mapping must all
+     * fit; NULL-terminated. */
+    const char *const *rules;
 };
 
 typedef struct LangNodes {
@@ -302,6 +310,15 @@ bool lang_is_variable(const YamlNode *node);
 /* Whether the text is an image's name as engines take it: NAME, NAME:TAG, REGISTRY/NAME:TAG, with a digest
  * unless it is to name a new one. */
 bool lang_is_image(const char *text, bool is_new);
+/* The same for the schema. */
+#define LANG_IMAGE_COMPONENT "[a-z0-9]+(?:(?:\\.|__?|-+)[a-z0-9]+)*"
+#define LANG_IMAGE_NEW_PATTERN                                                                               \
+    "^(?![^:@]{256})(?:(?:localhost|(?=[^/"                                                                  \
+    "]*[.:A-Z])[A-Za-z0-9\\[\\]](?:[A-Za-z0-9.:\\[\\]-]*[A-Za-z0-9:\\[\\]])?)/"                              \
+    ")?" LANG_IMAGE_COMPONENT "(?:/" LANG_IMAGE_COMPONENT ")*(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?"
+#define LANG_IMAGE_PATTERN LANG_IMAGE_NEW_PATTERN "(?:@[^:]+:[0-9a-fA-F]{32,})?$"
+/* A service's name, as check_services of lang_check.c takes it, for the schema. */
+#define LANG_HOST_PATTERN "^(?!localhost$)[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?$"
 
 static inline const char *lang_text(const YamlNode *node) {
     return node ? node->text : "";

@@ -85,6 +85,7 @@ static void read_file(const char *text, size_t len, Changes *changes, PipeFile *
     whole = include_all(&r, root);
     r.scope.lacking = problems->lacking;
     lang_read(&r, &lang_file, whole, file);
+    templates_check(&r);
     if (!file->known && (whole->kind != YAML_MAPPING || !yaml_get(whole, "inputs")))
         lang_inputs_take(&r, &(LangItems){0});
     if (problems->count == 0 && root->kind == YAML_MAPPING && !yaml_get(whole, "jobs") &&

@@ -730,7 +730,7 @@ const LangTypeInfo lang_types[LANG_TYPES] = {
     [LANG_FOLDER] = {"path", "a folder of the workspace", read_folder},
     [LANG_ENV] = {"mapping", "a mapping of names to strings", read_env},
     [LANG_LABELS] = {"mapping", "a mapping of names to texts", read_labels},
-    [LANG_NODE] = {"mapping", "a mapping", read_node},
+    [LANG_NODE] = {"anything", "a value", read_node},
     [LANG_NEEDS] = {"name or list", "a name or a list of names", read_needs},
     [LANG_EVENTS] = {"event, list or mapping", "a mapping", read_events},
     [LANG_TEMPLATES] = {"mapping", "a mapping", read_templates},
@@ -746,4 +746,7 @@ const LangTypeInfo lang_types[LANG_TYPES] = {
     [LANG_MAP] = {"mapping", "a mapping", read_map},
     [LANG_LIST] = {"list", "a list", read_list},
     [LANG_JOBS] = {"mapping", "a mapping", lang_jobs},
+    [LANG_EXTENDS] = {"name or list", "a name or a list of names", read_node},
+    [LANG_MATRIX] = {"mapping", "a mapping", read_node},
+    [LANG_INCLUDE] = {"file or list", "a file or a list of files", read_node},
 };

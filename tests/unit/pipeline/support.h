@@ -5,9 +5,13 @@
 #include "base/str.h"
 #include "pipeline/pipeline.h"
 
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -32,6 +36,24 @@ static inline void mem_case_done(Case *c) {
     talloc_free(c->mem);
 }
 
+/* With PELTON_CASES every file that a test plans is left in that folder, by what became of it: the schema is
+ * held against them (tests/api/test_schema.py). */
+static inline void keep_case(const char *text, size_t len, bool accepted) {
+    static int count;
+    const char *folder = getenv("PELTON_CASES");
+    char path[PATH_MAX];
+    FILE *file;
+
+    if (!folder)
+        return;
+    snprintf(path, sizeof(path), "%s/%d-%d.%s", folder, (int)getpid(), ++count,
+             accepted ? "accepted" : "refused");
+    file = fopen(path, "we");
+    assert_non_null(file);
+    assert_int_equal(fwrite(text, 1, len, file), len);
+    assert_int_equal(fclose(file), 0);
+}
+
 #define _cleanup_case_ _cleanup_(mem_case_done)
 
 static inline Case plan_bytes(const char *file, const char *text, size_t len, const PlanContext *context) {
@@ -45,6 +67,8 @@ static inline Case plan_bytes(const char *file, const char *text, size_t len, co
             lens[i] = len;
         }
     c.result = plan_make(contents, lens, context, c.mem, &c.plan, &c.problems, &c.err);
+    if (strcmp(file, ".pelton.yml") == 0)
+        keep_case(text, len, c.result >= 0);
     return c;
 }
 

@@ -116,6 +116,47 @@ def test_lint_shows_every_mistake_with_a_caret(run, tmp_path):
     assert any(line.startswith(".pelton.yml:6:") for line in lines)
 
 
+def test_lint_as_json_names_every_mistake_with_its_place(run, tmp_path):
+    (tmp_path / "a.yml").write_text("env: {A: b}\nincude: x\njobs:\n  ü: {steps: [make]}\n  b:\n    steps: []\n    timeout: soon\n")
+    out = run("lint", "a.yml", "--json")
+    assert out.returncode == 1 and out.stderr == ""
+    told = json.loads(out.stdout)
+    assert set(told) == {"file", "ok", "problems", "jobs", "schedules"}
+    assert told["file"] == "a.yml" and told["ok"] is False and told["jobs"] == [] and told["schedules"] == []
+    assert all(set(problem) == {"file", "line", "column", "message"} for problem in told["problems"])
+    assert [(problem["file"], problem["line"], problem["column"]) for problem in told["problems"]] == [
+        ("a.yml", 2, 1), ("a.yml", 4, 3), ("a.yml", 6, 12), ("a.yml", 7, 14)]
+    assert told["problems"][0]["message"] == 'unknown key "incude" at the top level; did you mean "include"?'
+    assert 'bad name "ü" of a job' in told["problems"][1]["message"]
+
+
+def test_lint_as_json_names_the_file_that_a_mistake_is_in(run, tmp_path):
+    (tmp_path / "ci.yml").write_text("env: [x]\n")
+    (tmp_path / ".pelton.yml").write_text("include: ci.yml\njobs: {a: {steps: [make]}}\n")
+    (problem,) = json.loads(run("lint", "--json").stdout)["problems"]
+    assert (problem["file"], problem["line"], problem["column"]) == ("ci.yml", 1, 6)
+
+
+def test_lint_as_json_of_what_is_no_yaml_and_of_nothing(run, tmp_path):
+    (tmp_path / "a.yml").write_text("jobs: [\n")
+    out = run("lint", "a.yml", "--json")
+    (problem,) = json.loads(out.stdout)["problems"]
+    assert out.returncode == 1 and problem["line"] == 2
+    (problem,) = json.loads(run("lint", "-", "--json", stdin="").stdout)["problems"]
+    assert (problem["line"], problem["column"]) == (0, 0) and "the file is empty" in problem["message"]
+    out = run("lint", "nofile", "--json")
+    assert out.returncode == 3 and out.stdout == "" and json.loads(out.stderr)["exit"] == 3
+
+
+def test_lint_as_json_of_a_good_file_has_its_jobs(run, tmp_path):
+    (tmp_path / "a.yml").write_text("jobs:\n  a: {steps: [make]}\n  b: {needs: a, steps: [x], if: branch == 'dev'}\ndeploy: {start: ./x, job: a}\n")
+    out = run("lint", "a.yml", "--json")
+    told = json.loads(out.stdout)
+    assert out.returncode == 0 and told["ok"] is True and told["problems"] == []
+    assert told["jobs"][1] == {"name": "b", "kind": "steps", "executor": "sandbox", "skip": True, "needs": ["a"]}
+    assert [job["kind"] for job in told["jobs"]] == ["steps", "steps", "deploy"]
+
+
 def test_lint_of_a_good_file(run, tmp_path):
     (tmp_path / "x.yml").write_text("jobs:\n  a:\n    steps: [make]\n  b:\n    needs: [a]\n    steps: [make]\n")
     out = run("lint", "x.yml")

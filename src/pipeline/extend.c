@@ -131,7 +131,7 @@ const YamlNode *templates_extend(LangReader *r, const YamlNode *node) {
     for (size_t i = 0; i < count; i++) {
         const YamlNode *whole;
 
-        if (items[i]->kind != YAML_SCALAR || count > LANG_MAX_EXTENDS) {
+        if (items[i]->kind != YAML_SCALAR || yaml_is_null(items[i]) || count > LANG_MAX_EXTENDS) {
             problems_at(r->problems, items[i],
                         "\"extends\" of %s: expected a template's name or a list of at most %d",
                         lang_place(r), LANG_MAX_EXTENDS);

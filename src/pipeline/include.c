@@ -25,18 +25,19 @@ static void mark(YamlNode *node, uint16_t source) {
 
 static const YamlNode *path_of(LangReader *r, const YamlNode *entry) {
     const YamlNode *path = entry;
-    Err err;
 
     if (entry->kind == YAML_MAPPING)
         path = yaml_get(entry, "file");
-    if (!path || path->kind != YAML_SCALAR || path->len == 0 ||
+    if (!path || path->kind != YAML_SCALAR || yaml_is_null(path) || path->len == 0 ||
         (entry->kind == YAML_MAPPING && entry->count > 1)) {
         problems_at(r->problems, entry, "\"include\": expected a file or a mapping with \"file\" alone");
         return NULL;
     }
-    if (file_check_path(path->text, &err) < 0) {
-        problems_at(r->problems, path, "\"include\": %s; expected a path from the root of the commit",
-                    err.msg);
+    if (file_check_path(path->text, NULL) < 0) {
+        problems_at(
+            r->problems, path,
+            "\"include\": \"%s\" is no file of the commit; expected its path from the root, as ci/common.yml",
+            problems_show(r->problems, path->text));
         return NULL;
     }
     return path;

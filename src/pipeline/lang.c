@@ -83,6 +83,7 @@ const LangLevel lang_on = {
     .expected = "an event, a list of events or a mapping of them",
     KEYS(on_keys),
     .size = sizeof(PipeOn),
+    .rules = lang_rules_on,
 };
 
 static const LangKey file_keys[] = {
@@ -118,8 +119,9 @@ static const LangKey file_keys[] = {
      .expected = "a mapping of names to jobs", .unset = "none", .also = "job pipeline workflow stages tasks",
      .help = "The jobs of a build, by name. They run at the same time as far as `needs` and runners allow. "
              "Required, unless the file only deploys."},
-    {"deploy", LANG_PART, offsetof(PipeFile, deploy), .level = &lang_deploy, .unset = "nothing is deployed",
-     .also = "deployment release", .help = "What to run, and show at the project's URL, after a build."},
+    {"deploy", LANG_PART, offsetof(PipeFile, deploy), .level = &lang_deploy,
+     .expected = "a mapping with \"start\"", .unset = "nothing is deployed", .also = "deployment release",
+     .help = "What to run, and show at the project's URL, after a build."},
 };
 
 const LangLevel lang_file = {
@@ -267,8 +269,8 @@ static const LangKey job_keys[] = {
      .unset = "one job", .also = "strategy parallel",
      .help = "One job for each combination of values: see [Many alike](#many-alike)."},
     {"cache", LANG_LIST, offsetof(PipeJob, cache), .level = &lang_cache, .max = LANG_MAX_STEPS,
-     .single = true, .expected = "a cache or a list of them", .unset = "none", .also = "caches",
-     .help = "Files that later builds find again."},
+     .single = true, .expected = "a mapping with \"key\" and \"paths\", or a list of them", .unset = "none",
+     .also = "caches", .help = "Files that later builds find again."},
     {"secrets", LANG_NAMES, offsetof(PipeJob, secrets), .expected = "a secret's name or a list of them",
      .pattern = VARIABLE_PATTERN, .unset = "none", .also = "secret",
      .help = "Secrets of the project that the steps find in their environment, by name, and that "

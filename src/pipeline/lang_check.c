@@ -262,6 +262,11 @@ const char *const lang_rules_input[] = {
     NULL,
 };
 
+const char *const lang_rules_on[] = {
+    "{\"minProperties\":1}",
+    NULL,
+};
+
 const char *const lang_rules_file[] = {
     /* see read_file of plan.c, link_deploy of graph.c */
     "{\"anyOf\":[{\"required\":[\"jobs\"]},{\"required\":[\"deploy\"]}]}",

@@ -50,8 +50,8 @@ static const struct {
                       "variable") ",\"maxProperties\":1000,\"additionalProperties\":{\"type\":[\"string\","
                                   "\"number\",\"boolean\",\"null\"]}}"},
     {"folder", MATCHING("^" PATH)},
-    {"glob", MATCHING("^" GLOB ".*[^ ]")},
-    {"first-glob", MATCHING("^(?!!)" GLOB ".*[^ ]")},
+    {"glob", "{\"allOf\":[" MATCHING("^" GLOB ".*[^ ]") "],\"not\":{\"type\":\"boolean\"}}"},
+    {"first-glob", "{\"allOf\":[" REF("glob") "],\"not\":{\"pattern\":\"^!\",\"type\":\"string\"}}"},
     {"pattern", MATCHING("^" GLOB "(?:!|(?!!))" PATH)},
     {"first-pattern", MATCHING("^(?!!)" GLOB PATH)},
     {"value", "{\"type\":[\"string\",\"number\",\"boolean\",\"null\"],\"maxLength\":1000}"},
@@ -264,6 +264,7 @@ static void write_events(Schema *s, const LangKey *key) {
     write_level_ref(s, NULL, key->level, s->part);
     jw_object(&s->w, NULL);
     jw_str(&s->w, "type", "array");
+    jw_int(&s->w, "minItems", 1);
     jw_object(&s->w, "items");
     jw_array(&s->w, "anyOf");
     write_event_words(s, key->level);

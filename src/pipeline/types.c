@@ -476,8 +476,11 @@ static bool is_pattern(LangReader *r, const LangKey *key, const YamlNode *node, 
 
 static void take_glob(LangReader *r, const LangKey *key, const YamlNode *node, void *field) {
     const LangNodes *globs = field;
+    bool truth;
 
-    if (is_pattern(r, key, node, globs->count == 0))
+    if (yaml_as_bool(node, &truth)) /* `push: true` is for no branch of that name */
+        lang_expected(r, key, node);
+    else if (is_pattern(r, key, node, globs->count == 0))
         take_name(r, key, node, field);
 }
 
@@ -609,11 +612,16 @@ static void read_templates(LangReader *r, const LangKey *key, const YamlNode *no
     *(const YamlNode **)field = node;
 }
 
+/* Enough for an event, but for one that has times. */
 static YamlNode *nothing_at(LangReader *r, const YamlNode *key) {
+    const LangKey *event = lang_key(&lang_on, key->text);
     YamlNode *nothing = mem_new(r->mem, YamlNode);
 
-    *nothing =
-        (YamlNode){.kind = YAML_MAPPING, .line = key->line, .column = key->column, .source = key->source};
+    *nothing = (YamlNode){.kind = event && event->type == LANG_TIMES ? YAML_SCALAR : YAML_MAPPING,
+                          .text = "",
+                          .line = key->line,
+                          .column = key->column,
+                          .source = key->source};
     return nothing;
 }
 
@@ -645,8 +653,12 @@ static const YamlNode *events_of(LangReader *r, const LangKey *key, const YamlNo
 }
 
 static void read_events(LangReader *r, const LangKey *key, const YamlNode *node, void *field) {
-    const YamlNode *events = events_of(r, key, node);
+    const YamlNode *events = NULL;
 
+    if (node->kind != YAML_SCALAR && node->count == 0)
+        lang_expected(r, key, node);
+    else
+        events = events_of(r, key, node);
     if (events)
         read_part(r, key, events, field);
 }

@@ -214,6 +214,8 @@ BAD = [
     {"jobs": {"deploy": JOB}, "deploy": {"start": "x"}},
     {"jobs": {"a": {}}},
     {"jobs": {"a": {"stesp": ["x"], **JOB}}},
+    {"on": [], "jobs": {"a": JOB}},
+    {"on": {}, "jobs": {"a": JOB}},
     {"on": "psuh", "jobs": {"a": JOB}},
     {"on": {"psuh": {}}, "jobs": {"a": JOB}},
     {"on": "schedule", "jobs": {"a": JOB}},

@@ -172,7 +172,8 @@ static void values_are_checked(void **state) {
     expect_problems("deploy: {start: x, files: []}\n", "1:27: \"files\" of deploy is empty; leave it out");
     expect_problems("deploy: {start: x, network: 1}\n",
                     "1:29: \"network\" of deploy: expected true or false, got \"1\"");
-    expect_problems("deploy:\n", "1:1: \"deploy\" at the top level is empty; expected a mapping");
+    expect_problems("deploy:\n",
+                    "1:1: \"deploy\" at the top level is empty; expected a mapping with \"start\"");
 }
 
 int main(void) {

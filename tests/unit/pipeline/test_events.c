@@ -105,6 +105,16 @@ static void what_a_pattern_takes_away_a_later_one_brings_back(void **state) {
     assert_true(wants("{push: {ignore: [\"**\", \"!src/**\"]}}", "push", "main", "src/a", NULL));
 }
 
+static void on_says_something(void **state) {
+#define EVENTS "1:5: \"on\": expected an event, a list of events or a mapping of them, got "
+    expect_problems("on: []\n" JOB, EVENTS "an empty list");
+    expect_problems("on: {}\n" JOB, EVENTS "an empty mapping");
+    expect_problems(
+        "on: {push: true}\n" JOB,
+        "1:12: \"branches\" of push of on: expected a pattern or a list of patterns, got \"true\"");
+    assert_true(wants("{push: \"true\"}", "push", "true", NULL, NULL));
+}
+
 static void patterns_that_say_nothing_here_are_refused(void **state) {
 #define ALONE "takes away from the patterns before it, and there is none: begin with \"**\""
 #define CHOICE                                                                                               \
@@ -340,9 +350,11 @@ static void includes_end(void **state) {
     assert_int_equal(c.result, -ERR_INVALID);
     assert_string_equal(c.problems->items[0].message, "files include each other deeper than 5 levels");
     expect_problems("include: a.yml\n" JOB, "1:10: \"include\": \"a.yml\" cannot be read here");
-    expect_problems("include: ../a.yml\n" JOB,
-                    "1:10: \"include\": path \"../a.yml\": \"..\" is not allowed in it; "
-                    "expected a path from the root of the commit");
+    expect_included("include: ../a.yml\n", "a.yml", 1, 10,
+                    "\"include\": \"../a.yml\" is no file of the commit; expected its path from the root, as "
+                    "ci/common.yml");
+    expect_included("include: [null]\n", "a.yml", 1, 11,
+                    "\"include\": expected a file or a mapping with \"file\" alone");
     expect_problems("include: {url: x}\n" JOB,
                     "1:10: \"include\": expected a file or a mapping with \"file\" alone");
 }
@@ -352,6 +364,7 @@ int main(void) {
         cmocka_unit_test(events_are_chosen),
         cmocka_unit_test(branches_and_tags_are_patterns),
         cmocka_unit_test(what_a_pattern_takes_away_a_later_one_brings_back),
+        cmocka_unit_test(on_says_something),
         cmocka_unit_test(patterns_that_say_nothing_here_are_refused),
         cmocka_unit_test(a_pull_requests_branch_is_its_target),
         cmocka_unit_test(expressions_know_the_pull_request),

@@ -122,7 +122,10 @@ static void other_forms_are_refused(void **state) {
                     "1:16: \"schedule\" of on: " WANTS "\"0 3 * * *\"");
     expect_problems("on: {schedule: [{cron: \"0 3 * * *\"}]}\n" JOB,
                     "1:16: \"schedule\" of on: " WANTS "a list");
-    expect_problems("on: [push, schedule]\n" JOB, "1:12: \"schedule\" of on: " WANTS "an empty mapping");
+    expect_problems(
+        "on: [push, schedule]\n" JOB,
+        "1:12: \"schedule\" in on is empty; expected a mapping of names to times, as {nightly: \"0 3 * * "
+        "*\"}, at most 100");
     expect_problems("on: {schedule: {}}\n" JOB, "1:16: \"schedule\" of on: " WANTS "an empty mapping");
     expect_problems(
         "on: {schedule: {\"a b\": \"0 3 * * *\", c: , d: [x]}}\n" JOB,

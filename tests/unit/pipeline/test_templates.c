@@ -43,6 +43,12 @@ static void bad_templates_are_refused(void **state) {
                     "1:12: \"templates\": expected a mapping of names to parts of jobs, got a list");
     expect_problems(JOB("    extends: {a: b}\n"),
                     "4:14: \"extends\" of job \"test\": expected a template's name or a list of at most 20");
+    expect_problems(JOB("    extends: [null]\n"),
+                    "4:15: \"extends\" of job \"test\": expected a template's name or a list of at most 20");
+    expect_problems("templates: {t: {timeout: soon, env: {A: \"${{ matrix.x }}\"}}}\n" JOB(""),
+                    "1:26: \"timeout\" of template \"t\": expected a duration such as 90 (seconds), 30s, 10m "
+                    "or 1h30m, at "
+                    "most 30d, got \"soon\"");
 }
 
 static void templates_do_not_multiply_without_end(void **state) {

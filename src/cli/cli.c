@@ -8,6 +8,17 @@
 
 #include <signal.h>
 
+const char *const cli_exits[CLI_EXITS] = {
+    [CLI_DONE] = "done",
+    [CLI_FAILED] = "the build failed, or the pipeline has mistakes",
+    [CLI_USAGE] = "usage",
+    [CLI_NOT_FOUND] = "not found",
+    [CLI_NOT_ALLOWED] = "not allowed",
+    [CLI_UNREACHABLE] = "server out of reach",
+    [CLI_REFUSED] = "refused as things are",
+    [CLI_BROKEN] = "something broke",
+};
+
 CliExit cli_exit_of(ErrCode code) {
     switch (code) {
     case ERR_INVALID:
@@ -21,8 +32,13 @@ CliExit cli_exit_of(ErrCode code) {
     case ERR_UNAVAILABLE:
     case ERR_TIMEOUT:
         return CLI_UNREACHABLE;
+    case ERR_CONFLICT:
+    case ERR_EXISTS:
+    case ERR_UNSUPPORTED:
+    case ERR_CANCELLED:
+        return CLI_REFUSED;
     default:
-        return CLI_FAILED;
+        return CLI_BROKEN;
     }
 }
 

@@ -8,15 +8,22 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* What a verb's process exits with. */
+/* What a verb's process exits with; cli_exits says it to people. */
 typedef enum CliExit {
-    CLI_DONE = 0,
-    CLI_FAILED = 1, /* the build failed, the pipeline has mistakes, or something here went wrong */
-    CLI_USAGE = 2,  /* the command line, or what the server says of its values */
-    CLI_NOT_FOUND = 3,
-    CLI_NOT_ALLOWED = 4,
-    CLI_UNREACHABLE = 5, /* the server is out of reach */
+    CLI_DONE,
+    CLI_FAILED, /* only what was asked for has failed: a build, or the check of a pipeline */
+    CLI_USAGE,  /* the command line, or what the server says of its values */
+    CLI_NOT_FOUND,
+    CLI_NOT_ALLOWED,
+    CLI_UNREACHABLE,
+    CLI_REFUSED, /* it would be right at another time: there is one already, it has ended, another works on it
+                  */
+    CLI_BROKEN,  /* disk, operating system, or a fault of ours, here or at the server */
+    CLI_EXITS
 } CliExit;
+
+/* What each status means: help, manual pages and documentation have the same words. */
+extern const char *const cli_exits[CLI_EXITS];
 
 typedef struct Cli Cli;
 

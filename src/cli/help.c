@@ -48,8 +48,9 @@ void help_overview(const Command *const *commands, const Term *term, Buf *out) {
              "  PELTON_CONFIG  where login keeps both (default ~/.config/pelton/config.yml)\n"
              "  NO_COLOR       no colours\n\n");
     term_add(term, out, STYLE_BOLD, "Exit status:");
-    buf_adds(out,
-             "\n  0 done, 1 the build failed, 2 usage, 3 not found, 4 not allowed, 5 server out of reach\n");
+    buf_addc(out, '\n');
+    for (int i = 0; i < CLI_EXITS; i++)
+        buf_addf(out, "  %d  %s\n", i, cli_exits[i]);
 }
 
 bool help_group(const Command *const *commands, const char *group, const Term *term, Buf *out) {

@@ -80,9 +80,10 @@ static void man_examples(const Command *command, Buf *out) {
 }
 
 static void man_common_end(Buf *out) {
-    buf_adds(out, ".SH EXIT STATUS\n"
-                  "0 done, 1 the build failed, 2 usage, 3 not found, 4 not allowed, 5 server out of reach.\n"
-                  ".SH ENVIRONMENT\n"
+    buf_adds(out, ".SH EXIT STATUS\n");
+    for (int i = 0; i < CLI_EXITS; i++)
+        buf_addf(out, "%s%d %s", i ? ", " : "", i, cli_exits[i]);
+    buf_adds(out, ".\n.SH ENVIRONMENT\n"
                   ".TP\n.B PELTON_URL\nThe server; by default that of \\fBpelton login\\fR, else "
                   "http://127.0.0.1:8080.\n"
                   ".TP\n.B PELTON_TOKEN\nThe token.\n"

@@ -151,6 +151,8 @@ static int listen_on(HttpServer *s, Err *err) {
     for (struct addrinfo *ai = found; ai && s->listen_fd < 0; ai = ai->ai_next)
         s->listen_fd = open_listener(ai);
     freeaddrinfo(found);
+    if (s->listen_fd < 0 && errno == EADDRINUSE)
+        return err_set(err, ERR_CONFLICT, "listen on %s: another program does", s->options.listen);
     if (s->listen_fd < 0)
         return err_errno(err, "listen on %s", s->options.listen);
     name_address(s);

@@ -155,7 +155,7 @@ static int launch(HaProcess *p, const char *old_socket, Err *err) {
     if (status == 0)
         return 0;
     read_complaint(out, complaint, sizeof(complaint));
-    return err_set(err, ERR_UNAVAILABLE, "HAProxy does not start (exit status %d): %s", status, complaint);
+    return err_set(err, ERR_IO, "HAProxy does not start (exit status %d): %s", status, complaint);
 }
 
 static void remember_old(Routes *r, pid_t pid, int64_t generation) {

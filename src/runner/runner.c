@@ -363,16 +363,15 @@ static void say_drained(const RunnerOptions *o) {
              o->name ? o->name : host.nodename);
 }
 
-int runner_main(const RunnerOptions *options) {
+int runner_main(const RunnerOptions *options, Err *err) {
     _cleanup_talloc_ void *mem = talloc_new(NULL);
     Runner *r = mem_new(mem, Runner);
-    Err err;
+    int e;
 
     prctl(PR_SET_NAME, "pelton runner");
-    if (start(r, options, mem, &err) < 0) {
-        log_err("runner", "start", &err);
-        return 1;
-    }
+    e = start(r, options, mem, err);
+    if (e < 0)
+        return err_wrap(err, "start the runner");
     log_info("runner", "%s takes jobs from %s, %d at a time", options->name ? options->name : "this runner",
              options->server, options->slots);
     work(r);

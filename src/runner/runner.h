@@ -33,6 +33,6 @@ typedef struct RunnerOptions {
 } RunnerOptions;
 
 /* Runs until SIGTERM or SIGINT, which leave the job processes running, or until it is drained and has nothing
- * left. The process must have no other thread,
- * so that it can fork job processes. Gives the exit status: 0; 1 when it cannot start (said in the log). */
-int runner_main(const RunnerOptions *options);
+ * left. The process must have no other thread, so that it can fork job processes. Any error: it cannot start.
+ */
+_must_check_ int runner_main(const RunnerOptions *options, Err *err);

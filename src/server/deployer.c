@@ -515,7 +515,7 @@ int deploy_agent_start(Builds *b, Deployer *deployer, DeployAgent **ret, Err *er
     a->on_call = bus_subscribe(b->bus, BUS_RUNNER, a->runner_id, wake, a);
     if (pthread_create(&a->thread, NULL, agent_main, a) != 0 ||
         pthread_create(&a->remover, NULL, remover_main, a) != 0)
-        return err_set(err, ERR_UNAVAILABLE, "start the deployer's threads");
+        return err_set(err, ERR_INTERNAL, "start the deployer's threads");
     *ret = a;
     return 0;
 }

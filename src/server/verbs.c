@@ -255,7 +255,7 @@ static int run_runner(Cli *cli, void *flags, Err *err) {
     log_set_level(level_of(f->log_level));
     if (enrol(cli, f, &options.token_file, err) < 0)
         return -(int)err->code;
-    return runner_main(&options);
+    return runner_main(&options, err);
 }
 
 static const char *const runner_examples[] = {

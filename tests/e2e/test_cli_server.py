@@ -163,6 +163,13 @@ def test_not_found_is_3_with_what_the_server_suggests(run):
     assert out.returncode == 3 and "no such thing" in out.stderr and "look elsewhere" in out.stderr
 
 
+@pytest.mark.parametrize("status,code", [(409, 6), (415, 6), (500, 7), (507, 7), (503, 5), (400, 2), (413, 2)])
+def test_no_refusal_has_the_exit_status_of_a_failed_build(run, server, status, code):
+    server.routes["POST", "/api/builds/12/cancel"] = (status, {"error": "x", "message": "because"})
+    out = run("cancel", "12")
+    assert out.returncode == code and "because" in out.stderr
+
+
 def test_a_build_shows_jobs_steps_and_why(run, server):
     job = {"id": 1, "name": "test", "status": "failed", "message": "step 2: exit status 1", "attempt": 2, "needs": [],
            "steps": [{"name": "make", "status": "failed", "exit_code": 1}]}
@@ -304,7 +311,7 @@ def test_an_artifact_is_fetched_and_checked(run, server, tmp_path):
 def test_wrong_bytes_leave_no_file(run, server, tmp_path):
     artifacts(server, b"evil", sha="0" * 64)
     out = run("artifacts", "12", "get", "dist/a b.bin", "-o", "x")
-    assert out.returncode == 1 and "sha256" in out.stderr
+    assert out.returncode == 7 and "sha256" in out.stderr
     assert list(tmp_path.iterdir()) == []
 
 

@@ -12,9 +12,9 @@
 
 #include <cmocka.h>
 
-/* docs/pipeline.md, beside a folder above this program (build/ lies in the source tree) or above the working
+/* A page of docs/, beside a folder above this program (build/ lies in the source tree) or above the working
  * directory. */
-static inline bool docs_find(char *path, size_t size) {
+static inline bool docs_find(const char *page, char *path, size_t size) {
     char at[PATH_MAX];
     ssize_t len = readlink("/proc/self/exe", at, sizeof(at) - 1);
 
@@ -23,7 +23,7 @@ static inline bool docs_find(char *path, size_t size) {
             len = getcwd(at, sizeof(at) - 1) ? (ssize_t)strlen(at) : -1;
         for (; len > 0; len--) {
             at[len] = '\0';
-            snprintf(path, size, "%s/docs/pipeline.md", at);
+            snprintf(path, size, "%s/docs/%s", at, page);
             if (access(path, R_OK) == 0)
                 return true;
             while (len > 0 && at[len - 1] != '/')
@@ -33,15 +33,15 @@ static inline bool docs_find(char *path, size_t size) {
     return false;
 }
 
-static inline void docs_hold(const char *name, const Buf *expected) {
+static inline void docs_hold(const char *page, const char *name, const Buf *expected) {
     _cleanup_talloc_ char *begin = mem_printf(NULL, "<!-- %s: begin -->\n", name);
     _cleanup_talloc_ char *end = mem_printf(NULL, "<!-- %s: end -->\n", name);
     _cleanup_buf_ Buf docs = BUF_INIT, changed = BUF_INIT;
     char path[PATH_MAX + 32], *from, *to;
     Err err = {0};
 
-    if (!docs_find(path, sizeof(path)))
-        fail_msg("no docs/pipeline.md above the program");
+    if (!docs_find(page, path, sizeof(path)))
+        fail_msg("no docs/%s above the program", page);
     if (file_read(path, 1024 * 1024, &docs, &err) < 0)
         fail_msg("%s", err.msg);
     from = strstr(docs.data, begin);

@@ -2,6 +2,7 @@
 #include "cli/args.h"
 #include "cli/cli.h"
 #include "cli/help.h"
+#include "docs.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -101,8 +102,38 @@ static void errors_map_to_exit_statuses(void **state) {
     assert_int_equal(cli_exit_of(ERR_UNAUTHORIZED), 4);
     assert_int_equal(cli_exit_of(ERR_FORBIDDEN), 4);
     assert_int_equal(cli_exit_of(ERR_UNAVAILABLE), 5);
-    assert_int_equal(cli_exit_of(ERR_CONFLICT), 1);
-    assert_int_equal(cli_exit_of(ERR_IO), 1);
+    assert_int_equal(cli_exit_of(ERR_CONFLICT), 6);
+    assert_int_equal(cli_exit_of(ERR_EXISTS), 6);
+    assert_int_equal(cli_exit_of(ERR_IO), 7);
+    assert_int_equal(cli_exit_of(ERR_NO_SPACE), 7);
+    assert_int_equal(cli_exit_of(ERR_INTERNAL), 7);
+}
+
+/* 1 is what a script takes for a build that failed. */
+static void no_error_has_the_exit_status_of_a_failed_build(void **state) {
+    for (int code = ERR_INVALID; code <= ERR_INTERNAL; code++) {
+        assert_int_not_equal(cli_exit_of((ErrCode)code), CLI_DONE);
+        assert_int_not_equal(cli_exit_of((ErrCode)code), CLI_FAILED);
+    }
+}
+
+static void every_exit_status_is_told(void **state) {
+    _cleanup_buf_ Buf help = BUF_INIT, man = BUF_INIT, table = BUF_INIT;
+    const Term plain = {0};
+
+    help_overview(cli_commands, &plain, &help);
+    assert_true(help_man(cli_commands, "pelton", &man));
+    buf_adds(&table, "| status | means |\n|---|---|\n");
+    for (int i = 0; i < CLI_EXITS; i++) {
+        char line[128];
+
+        snprintf(line, sizeof(line), "  %d  %s\n", i, cli_exits[i]);
+        assert_non_null(strstr(buf_str(&help), line));
+        snprintf(line, sizeof(line), "%d %s", i, cli_exits[i]);
+        assert_non_null(strstr(buf_str(&man), line));
+        buf_addf(&table, "| %d | %s |\n", i, cli_exits[i]);
+    }
+    docs_hold("start.md", "exit statuses", &table);
 }
 
 int main(void) {
@@ -114,6 +145,8 @@ int main(void) {
         cmocka_unit_test(every_verb_has_a_man_page),
         cmocka_unit_test(hidden_verbs_are_not_listed),
         cmocka_unit_test(errors_map_to_exit_statuses),
+        cmocka_unit_test(no_error_has_the_exit_status_of_a_failed_build),
+        cmocka_unit_test(every_exit_status_is_told),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,7 +7,7 @@ static void the_docs_hold_the_reference(void **state) {
     _cleanup_buf_ Buf expected = BUF_INIT;
 
     pipeline_reference(&expected);
-    docs_hold("reference", &expected);
+    docs_hold("pipeline.md", "reference", &expected);
 }
 
 static void the_reference_has_a_line_for_every_key(void **state) {
@@ -33,7 +33,7 @@ static void the_examples_of_the_docs_are_right(void **state) {
     size_t count = 0;
     Err err = {0};
 
-    assert_true(docs_find(path, sizeof(path)));
+    assert_true(docs_find("pipeline.md", path, sizeof(path)));
     assert_int_equal(file_read(path, 1024 * 1024, &docs, &err), 0);
     for (const char *at = docs.data, *end; (at = strstr(at, "\n```yaml\n")); at = end + 4, count++) {
         at += strlen("\n```yaml\n");
@@ -57,7 +57,7 @@ static void the_docs_hold_all_variables(void **state) {
     buf_adds(&expected, "| variable | what it has |\n|---|---|\n");
     for (const PlanVariable *v = plan_variables; v->name; v++)
         buf_addf(&expected, "| `%s` | %s |\n", v->name, v->help);
-    docs_hold("variables", &expected);
+    docs_hold("pipeline.md", "variables", &expected);
 }
 
 int main(void) {

@@ -323,7 +323,11 @@ static inline int runner_program(int argc, char **argv) {
         .cancel_grace_us = 300 * US_PER_MS,
     };
 
-    return argc < 4 ? 2 : runner_main(&options);
+    Err err;
+
+    if (argc < 4)
+        return 2;
+    return runner_main(&options, &err) < 0 ? 1 : 0;
 }
 
 static inline int world_setup(void **state) {

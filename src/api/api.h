@@ -30,6 +30,8 @@ typedef struct Api {
 void api_init(Api *api, const void *mem);
 /* All tables, NULL-terminated; handed to http_server_start with arg an Api. */
 extern const HttpRoute *const api_tables[];
+/* Whether the server starts this runner itself. */
+bool api_own_runner(Api *api, int64_t id);
 /* HttpServerOptions.authorize. */
 int api_authorize(void *arg, HttpRequest *req, const HttpRoute *route, Err *err);
 /* HttpServerOptions.still: the token is good as before. */

@@ -108,11 +108,20 @@ static const char *job_name(const JobView *v, int64_t id) {
     return "";
 }
 
-static const char *runner_name(const JobView *v, int64_t id) {
+/* One that was removed is in no list. */
+static int runner_name(Builds *b, const JobView *v, int64_t id, const void *mem, const char **ret, Err *err) {
+    Runner *removed;
+    int r;
+
     for (size_t i = 0; i < v->runner_count; i++)
-        if (v->runners[i].id == id)
-            return v->runners[i].name;
-    return NULL;
+        if (v->runners[i].id == id) {
+            *ret = v->runners[i].name;
+            return 0;
+        }
+    r = id ? store_runner_by_id(b->db, id, mem, &removed, err) : -ERR_NOT_FOUND;
+    if (r >= 0)
+        *ret = removed->name;
+    return r == -ERR_NOT_FOUND ? 0 : r;
 }
 
 /* needs come sorted by job. */
@@ -150,7 +159,7 @@ static int render_job(JsonWriter *w, Builds *b, const JobView *v, const Job *job
     size_t output_count = 0;
     Output *outputs = NULL;
     Step *steps = NULL;
-    const char *waiting;
+    const char *waiting, *runner = NULL;
     int r = build_why(v->why, job, mem, &waiting, err);
 
     if (r >= 0 && job->attempt) {
@@ -160,6 +169,8 @@ static int render_job(JsonWriter *w, Builds *b, const JobView *v, const Job *job
     }
     if (r >= 0 && job->outputs)
         r = store_outputs(b->db, log_job(job), job->attempt, mem, &outputs, &output_count, err);
+    if (r >= 0)
+        r = runner_name(b, v, job->runner_id, mem, &runner, err);
     if (r < 0)
         return r;
     jw_object(w, NULL);
@@ -172,7 +183,7 @@ static int render_job(JsonWriter *w, Builds *b, const JobView *v, const Job *job
     jw_str(w, "message", job->message);
     jw_str(w, "waiting", waiting);
     jw_str(w, "executor", job->executor);
-    jw_str(w, "runner", runner_name(v, job->runner_id));
+    jw_str(w, "runner", runner);
     jw_int(w, "attempt", job->attempt);
     jw_int(w, "retries", job->retries);
     jw_bool(w, "allow_failure", job->allow_failure != 0);

@@ -330,23 +330,16 @@ static int keep_up(HttpRequest *req, LeaseCall *call, StopOrder **ret_stops, siz
     return r;
 }
 
-/* A lease that a power loss undoes would be given again under the same number, while a runner elsewhere works
- * at it. One on this machine does not. */
-static bool dies_with_us(Api *api, int64_t runner_id) {
-    for (size_t i = 0; i < API_OWN_RUNNERS; i++)
-        if (api->own_runners[i] == runner_id)
-            return true;
-    return false;
-}
-
 static int answer_or_wait(HttpRequest *req, const LeaseCall *call, const Claimed *claimed,
                           const StopOrder *stops, size_t stop_count, uint64_t mark) {
     Api *api = api_of(req);
     int64_t until = clock_mono() + MIN(call->wait * US_PER_S, api->runner_wait_us);
 
-    /* said each time: a call that has waited comes here again, and then it may have something to promise */
-    http_set_promise(req, !claimed->count || dies_with_us(api, call->runner.id) ? HTTP_PROMISE_NONE
-                                                                                : HTTP_PROMISE_URGENT);
+    /* Said each time: a call that has waited comes here again, and then it may have something to promise. A
+     * lease that a power loss undoes would be given again under the same number, while a runner elsewhere
+     * works at it. One on this machine does not. */
+    http_set_promise(req, !claimed->count || api_own_runner(api, call->runner.id) ? HTTP_PROMISE_NONE
+                                                                                  : HTTP_PROMISE_URGENT);
     if (claimed->count || stop_count || claimed->drained || !call->wait || http_timed_out(req))
         reply_lease(req, claimed, stops, stop_count);
     else

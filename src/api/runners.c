@@ -1,7 +1,9 @@
 /* /api/runners: who runs jobs. */
+#include "api/finished.h"
 #include "api/render.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/str.h"
 
 /* A drained one works off what it has, and ends: then it is not away, but where it should be. */
@@ -82,6 +84,39 @@ static int resume(HttpRequest *req, Err *err) {
     return set_drained(req, NULL, err);
 }
 
+bool api_own_runner(Api *api, int64_t id) {
+    for (size_t i = 0; i < API_OWN_RUNNERS; i++)
+        if (api->own_runners[i] == id)
+            return true;
+    return false;
+}
+
+/* It would start again, and find nothing that it may do. */
+static int check_not_own(HttpRequest *req, const char *name, Err *err) {
+    Api *api = api_of(req);
+    Runner *runner;
+    int r = store_runner_by_name(api->builds->db, name, http_mem(req), &runner, err);
+
+    if (r >= 0 && api_own_runner(api, runner->id))
+        return err_set(err, ERR_CONFLICT, "the server starts runner %s itself: start it with fewer --runners",
+                       name);
+    return r == -ERR_NOT_FOUND ? 0 : r;
+}
+
+static int remove_runner(HttpRequest *req, Err *err) {
+    const char *name = http_param(req, "name");
+    int r = check_not_own(req, name, err);
+
+    if (r >= 0)
+        r = build_remove_runner(api_of(req)->builds, name, err);
+    if (r < 0)
+        return r;
+    finished_clear(api_of(req)->finished); /* what it has run names it otherwise */
+    log_info("api", "runner %s is removed by %s", name, ((Principal *)http_principal(req))->name);
+    http_reply_empty(req, 204);
+    return 0;
+}
+
 #define SCHEMA_RUNNER                                                                                        \
     "{\"type\":\"object\",\"properties\":{\"name\":{\"type\":\"string\"},\"status\":{\"enum\":[\"idle\","    \
     "\"busy\",\"away\",\"draining\",\"drained\"]},\"jobs\":{\"type\":\"array\"}}}"
@@ -109,5 +144,12 @@ const HttpRoute api_runners[] = {
      .tag = "runners",
      .summary = "It works again; the server starts its own, who looks after another starts that",
      .answer = SCHEMA_RUNNER},
+    {.method = HTTP_DELETE,
+     .path = "/api/runners/{name}",
+     .roles = ROLE_ADMIN,
+     .handle = remove_runner,
+     .tag = "runners",
+     .summary = "It is gone for ever: its token is revoked, its name is free",
+     .status = 204},
     {0},
 };

@@ -54,6 +54,9 @@ _must_check_ int auth_verify(Db *db, const char *text, const void *mem, Principa
 /* From now on it and its sessions open nothing. ERR_NOT_FOUND: no such token, or revoked already.
  * ERR_CONFLICT: nobody could make another token without this one. */
 _must_check_ int auth_revoke(Db *db, int64_t id, Err *err);
+/* For who has revoked tokens in a transaction of its own, when that has been: whoever waits looks again. Any
+ * thread. */
+void auth_revoked(void);
 /* Whether the principal's token has neither expired nor been revoked since it was verified: for what goes on
  * after its request. Reads the database only when some token was revoked. From one thread at a time. */
 bool auth_still(Db *db, Principal *p);

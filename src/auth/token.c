@@ -173,8 +173,12 @@ int auth_revoke(Db *db, int64_t id, Err *err) {
         r = db_commit(db, err);
     db_rollback(db);
     if (r >= 0)
-        atomic_fetch_add(&revocations, 1);
+        auth_revoked();
     return r;
+}
+
+void auth_revoked(void) {
+    atomic_fetch_add(&revocations, 1);
 }
 
 bool auth_still(Db *db, Principal *p) {

@@ -252,6 +252,10 @@ _must_check_ int build_resume(Builds *b, bool *ret_changed, Err *err);
  * restarts. *ret: its row, in mem. ERR_NOT_FOUND. */
 _must_check_ int build_drain_runner(Builds *b, const char *name, const char *by, const void *mem,
                                     Runner **ret, Err *err);
+/* One that is gone for ever: it is not listed any more, its name is free and its tokens are revoked; the jobs
+ * that it has run stay under a name that says so. ERR_NOT_FOUND; ERR_CONFLICT: it has jobs, or calls; the
+ * message says what to do. */
+_must_check_ int build_remove_runner(Builds *b, const char *name, Err *err);
 
 /* ---- why a job waits ---- */
 /* Asked about some jobs at one moment: what they have in common is read once. In mem. */

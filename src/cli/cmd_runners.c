@@ -82,11 +82,12 @@ static int runners_run(Cli *cli, void *arg, Err *err) {
     return cli_print(&out, err);
 }
 
-/* ---- drain, resume ---- */
+/* ---- drain, resume, rm ---- */
 
-static int change(Cli *cli, const char *verb, json_t **ret, Err *err) {
+/* what: behind the runner's path. */
+static int change(Cli *cli, const char *method, const char *what, json_t **ret, Err *err) {
     const char *name = str_url_encode(cli->mem, cli->args[0], false);
-    int r = cli_request(cli, "POST", mem_printf(cli->mem, "/api/runners/%s/%s", name, verb), NULL, ret, err);
+    int r = cli_request(cli, method, mem_printf(cli->mem, "/api/runners/%s%s", name, what), NULL, ret, err);
 
     if (r == -ERR_NOT_FOUND)
         cli->hint = "pelton runners lists them";
@@ -95,7 +96,7 @@ static int change(Cli *cli, const char *verb, json_t **ret, Err *err) {
 
 static int drain_run(Cli *cli, void *arg, Err *err) {
     _cleanup_json_ json_t *answer = NULL;
-    int r = change(cli, "drain", &answer, err);
+    int r = change(cli, "POST", "/drain", &answer, err);
     size_t jobs;
 
     if (r < 0)
@@ -113,7 +114,7 @@ static int drain_run(Cli *cli, void *arg, Err *err) {
 
 static int resume_run(Cli *cli, void *arg, Err *err) {
     _cleanup_json_ json_t *answer = NULL;
-    int r = change(cli, "resume", &answer, err);
+    int r = change(cli, "POST", "/resume", &answer, err);
 
     if (r < 0)
         return r;
@@ -124,12 +125,25 @@ static int resume_run(Cli *cli, void *arg, Err *err) {
     return CLI_DONE;
 }
 
+static int rm_run(Cli *cli, void *arg, Err *err) {
+    _cleanup_json_ json_t *answer = NULL;
+    int r = change(cli, "DELETE", "", &answer, err);
+
+    if (r < 0)
+        return r;
+    cli_note(cli, "runner %s is removed, and its token revoked", cli->args[0]);
+    return cli->json ? cli_print_json(cli, answer, err) : CLI_DONE;
+}
+
 static const char *const drain_examples[] = {
     "pelton runner drain build-box",
     "before its machine is rebooted: it ends when its jobs have",
     NULL,
 };
 static const char *const resume_examples[] = {"pelton runner resume build-box", "it takes jobs again", NULL};
+
+static const char *const rm_examples[] = {"pelton runner rm build-box", "its machine is not coming back",
+                                          NULL};
 
 const Command command_runner_drain = {
     .name = "runner drain",
@@ -150,6 +164,20 @@ const Command command_runner_resume = {
     .min_args = 1,
     .max_args = 1,
     .run = resume_run,
+};
+
+const Command command_runner_rm = {
+    .name = "runner rm",
+    .brief = "remove a runner that is gone for ever",
+    .usage = "runner rm NAME",
+    .about =
+        "Its token is revoked and its name is free; what it has run stays. One that has jobs or still calls "
+        "is not removed: drain it first. To bring a machine back, end its runner, remove the file token of "
+        "its folder, and start it with a registration token.",
+    .examples = rm_examples,
+    .min_args = 1,
+    .max_args = 1,
+    .run = rm_run,
 };
 
 static const char *const runners_examples[] = {

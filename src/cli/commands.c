@@ -28,6 +28,7 @@ const Command *const cli_commands[] = {
     &command_runners,
     &command_runner_drain,
     &command_runner_resume,
+    &command_runner_rm,
     &command_token_create,
     &command_token_list,
     &command_token_revoke,

@@ -13,7 +13,7 @@ extern const Command command_deployments, command_open;
 extern const Command command_lint;
 extern const Command command_plan;
 extern const Command command_run;
-extern const Command command_runners, command_runner_drain, command_runner_resume;
+extern const Command command_runners, command_runner_drain, command_runner_resume, command_runner_rm;
 extern const Command command_queue, command_pause, command_resume;
 extern const Command command_token_create, command_token_list, command_token_revoke;
 extern const Command command_cache_list, command_cache_rm;

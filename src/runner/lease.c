@@ -38,7 +38,11 @@ static void back_off(Lease *l, const Err *err) {
     struct timespec at = {.tv_sec = until / US_PER_S, .tv_nsec = until % US_PER_S * 1000};
 
     if (l->retry.failures == 1)
-        log_warn("runner", "lease: %s; trying again", err->msg);
+        log_warn("runner", "lease: %s; trying again%s", err->msg,
+                 err->code == ERR_UNAUTHORIZED
+                     ? ". If this runner was removed: end it, remove the file token of "
+                       "its folder, and start it with a registration token"
+                     : "");
     pthread_mutex_lock(&l->lock);
     server_refresh(l->host->o.server_file, &l->server, l->host->token, &l->client);
     while (!l->quit && clock_mono() < until)

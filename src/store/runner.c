@@ -60,7 +60,13 @@ int store_runner_drain(Db *db, int64_t id, const char *by, int64_t now, bool *re
 }
 
 int store_runners(Db *db, const void *mem, Runner **ret, size_t *ret_count, Err *err) {
-    return rows_all(db, mem, sizeof(Runner), fill, ret, ret_count, err, SELECT " ORDER BY name", "");
+    return rows_all(db, mem, sizeof(Runner), fill, ret, ret_count, err,
+                    SELECT " WHERE removed_at = 0 ORDER BY name", "");
+}
+
+int store_runner_remove(Db *db, int64_t id, const char *name, int64_t now, Err *err) {
+    return db_exec(db, NULL, err, "UPDATE runner SET name = ?2, removed_at = ?3 WHERE id = ?1", "isi", id,
+                   name, now);
 }
 
 int store_runner_seen(Db *db, int64_t id, int64_t now, Err *err) {

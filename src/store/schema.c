@@ -499,6 +499,9 @@ static const char ended_steps[] =
 /* Of a step that failed: its job may have gone on, or failed for another. */
 static const char step_reasons[] = "ALTER TABLE step ADD COLUMN reason TEXT NOT NULL DEFAULT '';";
 
+/* A runner that is gone for ever stays for the jobs that it has run, under another name. */
+static const char removed_runners[] = "ALTER TABLE runner ADD COLUMN removed_at INTEGER NOT NULL DEFAULT 0;";
+
 const DbMigration store_migrations[] = {
     {.version = 1, .name = "foundation", .sql = foundation},
     {.version = 2, .name = "session parents", .sql = session_parents},
@@ -518,5 +521,6 @@ const DbMigration store_migrations[] = {
     {.version = 16, .name = "deleted repositories", .sql = deleted_repositories},
     {.version = 17, .name = "ended steps", .sql = ended_steps},
     {.version = 18, .name = "step reasons", .sql = step_reasons},
+    {.version = 19, .name = "removed runners", .sql = removed_runners},
 };
 const size_t store_migration_count = ELEMENTS(store_migrations);

@@ -476,6 +476,8 @@ _must_check_ int store_tokens(Db *db, const void *mem, Token **ret, size_t *ret_
 _must_check_ int store_token_is_last_admin(Db *db, int64_t id, int64_t now, bool *ret, Err *err);
 /* And the sessions that it opened. ERR_NOT_FOUND. */
 _must_check_ int store_token_revoke(Db *db, int64_t id, int64_t now, Err *err);
+/* All that the runner has. */
+_must_check_ int store_tokens_revoke_runner(Db *db, int64_t runner_id, int64_t now, Err *err);
 /* Forgets sessions that have expired. */
 _must_check_ int store_sessions_prune(Db *db, int64_t now, Err *err);
 
@@ -496,7 +498,10 @@ _must_check_ int store_runner_by_name(Db *db, const char *name, const void *mem,
 /* Drained from now on, or (by NULL) not any more; *ret_changed tells whether it was otherwise. */
 _must_check_ int store_runner_drain(Db *db, int64_t id, const char *by, int64_t now, bool *ret_changed,
                                     Err *err);
+/* Without those that were removed. */
 _must_check_ int store_runners(Db *db, const void *mem, Runner **ret, size_t *ret_count, Err *err);
+/* It keeps its row for the jobs that it has run, under another name. */
+_must_check_ int store_runner_remove(Db *db, int64_t id, const char *name, int64_t now, Err *err);
 _must_check_ int store_runner_seen(Db *db, int64_t id, int64_t now, Err *err);
 
 /* ---- deployment ---- */

@@ -70,6 +70,13 @@ int store_token_revoke(Db *db, int64_t id, int64_t now, Err *err) {
                    "ii", id, now);
 }
 
+int store_tokens_revoke_runner(Db *db, int64_t runner_id, int64_t now, Err *err) {
+    return db_exec(db, NULL, err,
+                   "UPDATE token SET revoked_at = ?2 WHERE runner_id = ?1 AND runner_id <> 0"
+                   " AND revoked_at = 0",
+                   "ii", runner_id, now);
+}
+
 int store_sessions_prune(Db *db, int64_t now, Err *err) {
     return db_exec(db, NULL, err,
                    "DELETE FROM token WHERE parent_id <> 0 AND expires_at <> 0 AND expires_at < ?1", "i",

@@ -69,6 +69,7 @@ def test_only_an_administrator_pauses_and_drains(own_bench):
     bench.runner().lease()
     for path in ("/api/queue/pause", "/api/queue/resume", "/api/runners/fake1/drain", "/api/runners/fake1/resume"):
         user.call("POST", path, {}, expect=403)
+    user.call("DELETE", "/api/runners/fake1", expect=403)
 
 
 def test_the_queue_is_counted_by_what_is_asked_and_by_repository(own_bench):
@@ -138,6 +139,55 @@ def test_a_runner_that_is_not_there_or_the_servers_own_seat_cannot_be_drained(ow
     bench = own_bench()
     assert "no runner called" in bench.client.call("POST", "/api/runners/nobody/drain", {}, expect=404).json["message"]
     assert "pause" in bench.client.call("POST", "/api/runners/server/drain", {}, expect=400).json["message"]
+
+
+def test_a_runner_that_calls_or_has_jobs_is_not_removed_and_it_is_said_what_to_do(own_bench):
+    bench = own_bench()
+    runner = bench.runner()
+    runner.lease()
+    refusal = bench.client.call("DELETE", "/api/runners/fake1", expect=409).json["message"]
+    assert "pelton runner drain fake1" in refusal and "called" in refusal
+    number, running = bench.job(runner)
+    bench.client.post("/api/runners/fake1/drain", {}, expect=200)
+    refusal = bench.client.call("DELETE", "/api/runners/fake1", expect=409).json["message"]
+    assert "has 1 job:" in refusal and "pelton runner drain fake1" in refusal
+    runner.finish(running)
+    bench.wait_build(number, "success")
+    bench.client.call("DELETE", "/api/runners/fake1", expect=204)
+
+
+def test_a_removed_runner_is_nobody_and_its_name_and_its_builds_stay(own_bench):
+    bench = own_bench()
+    runner = bench.runner()
+    number, running = bench.job(runner)
+    runner.finish(running)
+    bench.wait_build(number, "success")
+    bench.client.post("/api/runners/fake1/drain", {}, expect=200)
+    said = bench.run("runner", "rm", "fake1")
+    assert "removed" in said.stderr
+    assert runner_row(bench, "fake1")["status"] is None
+    runner.client.call("POST", "/api/runner/lease", runner.facts(), expect=401)
+    assert bench.build(number)["jobs"][0]["runner"] == f"fake1 (removed {runner.id})"
+    bench.client.call("DELETE", "/api/runners/fake1", expect=404)
+    bench.restart()
+    again = FakeRunner(bench.server, "fake1")
+    assert again.id != runner.id and "drain" not in again.lease()
+    assert bench.build(number)["jobs"][0]["runner"] == f"fake1 (removed {runner.id})"
+
+
+def test_a_runner_that_has_never_called_is_removed_at_once(own_bench):
+    bench = own_bench()
+    bench.runner()
+    bench.client.call("DELETE", "/api/runners/fake1", expect=204)
+
+
+def test_what_is_no_runner_of_others_is_not_removed(start_pelton):
+    server = start_pelton()
+    assert "no runner called" in server.client.call("DELETE", "/api/runners/nobody", expect=404).json["message"]
+    assert "deploys" in server.client.call("DELETE", "/api/runners/server", expect=400).json["message"]
+    server.client.post("/api/runners/local/drain", {}, expect=200)
+    assert "--runners" in server.client.call("DELETE", "/api/runners/local", expect=409).json["message"]
+    server.run("runner", "rm", "local", expect=6)
 
 
 def runner_processes(server):

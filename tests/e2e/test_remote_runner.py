@@ -67,3 +67,18 @@ def test_jobs_come_by_label_and_a_drained_runner_ends_and_says_how_to_go_on(star
     server.run("runner", "resume", "far")
     start_runner(server, "--label", "zone=eu")
     server.wait_build(server.client.post("/api/repos/hello/builds", {}, expect=202)["id"], "success")
+
+
+def test_a_runner_that_was_removed_says_how_it_comes_back(start_pelton, start_runner, tmp_path):
+    server = start_pelton("--runners", "0")
+    runner = start_runner(server, "--token", server.registration_token())
+    wait_for("its call", lambda: [row for row in server.client.get("/api/runners")["runners"] if row["last_seen"]])
+    server.run("runner", "drain", "far")
+    assert runner.wait(30) == 0
+    server.run("runner", "rm", "far")
+    start_runner(server)
+    wait_for("its complaint", lambda: "file token" in (tmp_path / "far.log").read_text())
+    (tmp_path / "far" / "token").unlink()
+    start_runner(server, "--token", server.registration_token())
+    _, push = server.push("hello", {".pelton.yml": PIPELINE, "greeting": "hi\n"})
+    assert server.wait_build(push.build, "success")["jobs"][0]["runner"] == "far"

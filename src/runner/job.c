@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "base/title.h"
 #include "executor/sandbox.h"
 #include "executor/way.h"
 #include "runner/jobfile.h"
@@ -38,14 +39,12 @@ static void close_inherited(void) {
     close_range((unsigned)kept + 1, ~0u, 0);
 }
 
-static int become(const RunnerHost *host, int64_t id, int *ret_signal_fd, Err *err) {
+static int become(int *ret_signal_fd, Err *err) {
     sigset_t set;
     int fd;
 
     prctl(PR_SET_NAME, "pelton job");
     mallopt(M_ARENA_MAX, 1); /* the uploader's thread is not worth an arena of its own */
-    if (host->o.title)
-        snprintf(host->o.title, host->o.title_size, "pelton job %lld", (long long)id);
     setsid();
     if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
         return err_errno(err, "become a subreaper");
@@ -363,6 +362,11 @@ static void deliver(JobProcess *j) {
     watch_uploader(j, &j->delivered);
 }
 
+/* The runner's folder tells whose job it is. */
+static void name_process(const JobProcess *j) {
+    title_set("pelton job %lld --dir %s", (long long)j->id, j->host->o.dir);
+}
+
 /* The job and its slot as they are known before anything is read. */
 static void init(JobProcess *j, const RunnerHost *host, int slot) {
     char path[PATH_MAX];
@@ -395,7 +399,8 @@ int job_main(const RunnerHost *host, int64_t id, int64_t attempt, int slot, cons
     init(&j, host, slot);
     j.id = id;
     j.attempt = attempt;
-    r = become(host, id, &j.signal_fd, &err);
+    name_process(&j);
+    r = become(&j.signal_fd, &err);
     if (r == 0)
         r = take_slot(&j, job, len, &err);
     if (r == 0)
@@ -451,6 +456,7 @@ static int deliver_left(JobProcess *j, const JobLoss *loss, Err *err) {
         return r;
     j->id = file.id;
     j->attempt = file.attempt;
+    name_process(j);
     if (loss) {
         file.result = write_loss(j, loss);
         r = start_uploader(j, NULL, 0, err);
@@ -471,7 +477,7 @@ int job_deliver_main(const RunnerHost *host, int slot, const JobLoss *loss) {
     int r;
 
     init(&j, host, slot);
-    r = become(host, 0, &j.signal_fd, &err);
+    r = become(&j.signal_fd, &err);
     if (r == 0)
         r = deliver_left(&j, loss, &err);
     if (r < 0) {

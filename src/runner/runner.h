@@ -28,8 +28,6 @@ typedef struct RunnerOptions {
     int64_t cleanup_us;       /* for all that runs after a cancel or the job's timeout; 0: 60 s */
     uid_t job_uid_base;       /* as root, sandboxes of slot n run as this + n; 0: SANDBOX_UID_BASE */
     gid_t job_gid;            /* 0: SANDBOX_GID */
-    char *title;              /* argv[0]'s memory, for the name that ps shows of a job process; or NULL */
-    size_t title_size;
 } RunnerOptions;
 
 /* Runs until SIGTERM or SIGINT, which leave the job processes running, or until it is drained and has nothing

@@ -1,4 +1,5 @@
 #include "base/str.h"
+#include "base/title.h"
 #include "server/verbs.h"
 
 /* A token on the command line is for everybody to read, in the list of processes: for no longer than it takes
@@ -22,6 +23,7 @@ int main(int argc, char **argv) {
     for (int i = 0; i < argc; i++)
         copy[i] = mem_strdup(copy, argv[i]);
     hide_tokens(argc, argv);
+    title_keep(argc, argv);
     status = cli_main(argc, copy, processes);
     talloc_free(copy);
     return status;

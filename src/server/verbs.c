@@ -11,6 +11,7 @@
 #include "server/server.h"
 #include <limits.h>
 #include <stddef.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 static int program_path(const void *mem, const char **ret, Err *err) {
@@ -43,6 +44,7 @@ static int run_server(Cli *cli, void *options, Err *err) {
         return CLI_DONE;
     }
     log_set_level(level_of(settings.log_level));
+    prctl(PR_SET_NAME, "pelton server");
     r = program_path(cli->mem, &program, err);
     if (r >= 0)
         r = server_run(&settings, program, PELTON_VERSION, err);
@@ -304,6 +306,7 @@ static int run_release(Cli *cli, void *flags, Err *err) {
 
     if (!f->dir)
         return err_set(err, ERR_INVALID, "--dir is needed");
+    prctl(PR_SET_NAME, "pelton release");
     return f->unpack ? release_unpack_main(f->dir) : release_main(f->dir);
 }
 

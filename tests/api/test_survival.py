@@ -125,6 +125,19 @@ def test_a_job_that_ends_while_the_server_is_away_is_told_afterwards(real, tmp_p
     assert_no_hole(real.log(number))
 
 
+def test_each_process_says_in_ps_what_it_is(real, tmp_path):
+    files, stop = long_job(tmp_path)
+    number = real.push("long", files)[1].build
+    wait_for("lines", lambda: log_size(real, number))
+    job, folder = real.build(number)["jobs"][0]["id"], f"{real.state}/runner"
+    said = processes.command_of(real.process_of("pelton job"))
+    assert said == f"pelton job {job} --dir {folder}"
+    assert "pelton runner --server " in processes.command_of(real.process_of("pelton runner"))
+    assert "pelton server --state " in processes.command_of(real.process_of("pelton server"))
+    stop.touch()
+    real.wait_build(number, "success")
+
+
 def test_a_killed_runners_job_is_taken_over_by_the_next(real, tmp_path):
     files, stop = long_job(tmp_path)
     number = real.push("long", files)[1].build

@@ -65,14 +65,16 @@ class Server(Pelton):
         while waiting:
             pid = waiting.pop()
             words = command_of(pid).split()
-            if len(words) > 1 and os.path.basename(words[0]) == self.binary.name:
-                found[pid] = "job" if comm(pid).endswith(" job") else words[1]
+            if comm(pid) == "pelton job":
+                found[pid] = "job"
+            elif len(words) > 1 and os.path.basename(words[0]) == self.binary.name:
+                found[pid] = words[1]
             waiting += children(pid)
         return found
 
 
 def comm(pid):
-    """A job is forked off its runner, and has its arguments, but a name of its own."""
+    """A job is forked off its runner: its arguments are not those of the program, its name tells what it is."""
     try:
         return Path(f"/proc/{pid}/comm").read_text().strip()
     except OSError:
@@ -132,6 +134,10 @@ class Rig:
         self.tools = self.binary.parent / "benchmarks"
         if not (self.tools / "bench-spawn").exists():
             self.tools = ROOT / "build" / "benchmarks"
+        for program in (self.binary, self.tools / "bench-spawn"):
+            if not program.exists():
+                say(f"{program} is not there; run first: ./setup, then ./bench, which builds what it measures with")
+                sys.exit(2)
         self.open = []
 
     def __enter__(self):

@@ -273,7 +273,7 @@ static int show(HttpRequest *req, Err *err) {
     JsonWriter w = JSON_WRITER(&out);
     Api *api = api_of(req);
     int64_t id, finished_at = 0;
-    int r = http_param_id(req, "id", &id, err);
+    int r = build_id(req, &id, err);
 
     if (r >= 0)
         r = db_view(api->builds->db, &view, err);

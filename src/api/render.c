@@ -81,16 +81,23 @@ void render_steps(JsonWriter *w, const Step *steps, size_t count) {
     jw_end_array(w);
 }
 
+/* The contract's words (contracts/git-ci.md, 4.1), for what is no number too. */
+static int no_build(HttpRequest *req, Err *err) {
+    return err_set(err, ERR_NOT_FOUND, "Build not found: %.100s", http_param(req, "id"));
+}
+
+int build_id(HttpRequest *req, int64_t *ret, Err *err) {
+    return http_param_id(req, "id", ret, err) < 0 ? no_build(req, err) : 0;
+}
+
 int load_build(HttpRequest *req, Build **ret, Err *err) {
     int64_t id;
-    int r = http_param_id(req, "id", &id, err);
+    int r = build_id(req, &id, err);
 
     if (r < 0)
         return r;
     r = store_build_load(api_of(req)->builds->db, id, http_mem(req), ret, err);
-    if (r == -ERR_NOT_FOUND)
-        return err_set(err, ERR_NOT_FOUND, "Build not found: %" PRId64, id);
-    return r;
+    return r == -ERR_NOT_FOUND ? no_build(req, err) : r;
 }
 
 int load_project(HttpRequest *req, const char *name, Project **ret, Err *err) {

@@ -52,7 +52,9 @@ void render_outcome(HttpRequest *req, JsonWriter *w, const BuildOutcome *outcome
 /* 202 with the build, 200 when none came of it. */
 void reply_outcome(HttpRequest *req, const BuildOutcome *outcome);
 
-/* The build of the path's {id}; ERR_NOT_FOUND "build not found: 7". */
+/* The path's {id}, which is a build's; ERR_NOT_FOUND "Build not found: x". */
+_must_check_ int build_id(HttpRequest *req, int64_t *ret, Err *err);
+/* The build itself, likewise. */
 _must_check_ int load_build(HttpRequest *req, Build **ret, Err *err);
 /* The project of the path's {name} or the query's repo; ERR_NOT_FOUND "Repository 'x' not found". */
 _must_check_ int load_project(HttpRequest *req, const char *name, Project **ret, Err *err);

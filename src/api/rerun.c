@@ -102,7 +102,7 @@ static int read_names(json_t *list, const void *mem, RerunRequest *request, Err 
 
 static int read_rerun(HttpRequest *req, RerunRequest *request, Err *err) {
     json_t *body, *jobs;
-    int r = http_param_id(req, "id", &request->build, err);
+    int r = build_id(req, &request->build, err);
 
     if (r >= 0)
         r = http_body_json(req, true, &body, err);

@@ -7,6 +7,7 @@
 #include "git/layout.h"
 #include "git/mirror.h"
 #include "git/run.h"
+#include "git/submodule.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -119,7 +120,7 @@ static int update_submodules(const GitCheckout *c, Err *err) {
     r = run_in_workspace(c, argv, env, c->log_fd, &tail, err);
     if (r < 0 && c->withheld && server_refused(c, &tail))
         return err_set(err, ERR_FORBIDDEN, "submodules: %s", c->withheld);
-    return r < 0 ? git_transfer_error(&tail, "submodules", err) : 0;
+    return r < 0 ? git_submodule_error(c, &tail, err) : 0;
 }
 
 static bool has_submodules(int workspace) {

@@ -45,12 +45,15 @@ static const struct {
     {"hung up", ERR_UNAVAILABLE},
 };
 
-int git_transfer_error(const Buf *said, const char *what, Err *err) {
+ErrCode git_transfer_code(const Buf *said, ErrCode otherwise) {
     for (size_t i = 0; i < ELEMENTS(meanings); i++)
-        if (strstr(buf_str(said), meanings[i].words)) {
-            err->code = meanings[i].code;
-            break;
-        }
+        if (strstr(buf_str(said), meanings[i].words))
+            return meanings[i].code;
+    return otherwise;
+}
+
+int git_transfer_error(const Buf *said, const char *what, Err *err) {
+    err->code = git_transfer_code(said, err->code);
     return err_wrap(err, "%s", what);
 }
 

@@ -17,6 +17,7 @@ size_t git_origin_len(const char *url);
 /* For a process that talks to the server at url: network settings, and the token as a header for that server
  * alone. ERR_INVALID unless it is http or https. */
 _must_check_ int git_env_server(GitEnv *env, const char *url, const char *token, Err *err);
-/* Gives err the code that git's words stand for (network, not there, not allowed), and `what` before its
- * message. */
+/* What git's words stand for: network, not there, not allowed; `otherwise` when they say nothing of that. */
+ErrCode git_transfer_code(const Buf *said, ErrCode otherwise);
+/* Gives err the code that git's words stand for, and `what` before its message. */
 int git_transfer_error(const Buf *said, const char *what, Err *err);

@@ -297,9 +297,50 @@ static void submodules_from_elsewhere_than_the_web_are_refused(void **state) {
                      bad[i]);
         c = checkout_of(f, commit);
         assert_err(ERR_INVALID, git_checkout(&c, &f->err));
-        assert_non_null(strstr(f->err.msg, "submodules: "));
+        assert_non_null(
+            strstr(f->err.msg, mem_printf(f, ": submodule vendor/lib from %s: transport '", bad[i])));
+        assert_non_null(strstr(f->err.msg, "; only http:// and https:// are fetched: write such an address"));
+        assert_null(strstr(f->err.msg, "fatal: "));
         assert_string_equal(run(f, "ls ws/vendor/lib; ls hit 2>/dev/null || true"), "");
     }
+}
+
+/* In the superproject's last commit, with the submodule at another address or commit. */
+static const char *said_of(Fixture *f, const char *change) {
+    char *commit = run(f,
+                       "cd work; %s; git add .gitmodules; git commit -qm x; git push -q ../hello.git main; "
+                       "git rev-parse HEAD",
+                       change);
+    GitCheckout c = checkout_of(f, commit);
+
+    assert_true(git_checkout(&c, &f->err) < 0);
+    assert_null(strstr(f->err.msg, "fatal: "));
+    assert_null(strstr(f->err.msg, f->dir));
+    return f->err.msg;
+}
+
+static void a_submodule_that_does_not_come_says_which_why_and_what_to_do(void **state) {
+    Fixture *f = *state;
+    const char *said;
+
+    use_local_remotes(f);
+    push_with_submodule(f, "../lib.git");
+    said = said_of(f, "git config -f .gitmodules submodule.vendor/lib.url ../nowhere.git");
+    assert_int_equal(f->err.code, ERR_NOT_FOUND);
+    assert_non_null(strstr(said, "submodule vendor/lib from http://"));
+    assert_non_null(strstr(said, "; correct its address in .gitmodules"));
+    said = said_of(f, "git config -f .gitmodules submodule.vendor/lib.url ../lib.git; git update-index "
+                      "--cacheinfo 160000,1111111111111111111111111111111111111111,vendor/lib");
+    assert_int_equal(f->err.code, ERR_NOT_FOUND);
+    assert_non_null(strstr(said, "not our ref 1111"));
+    assert_non_null(strstr(said, "; push that commit to it"));
+    serving.locked = true;
+    said = said_of(f, mem_printf(f,
+                                 "git config -f .gitmodules submodule.vendor/lib.url "
+                                 "'http://localhost:%slib.git'",
+                                 strrchr(serving.url, ':') + 1));
+    assert_int_equal(f->err.code, ERR_UNAUTHORIZED);
+    assert_non_null(strstr(said, "; it wants a login"));
 }
 
 int main(void) {
@@ -313,6 +354,7 @@ int main(void) {
         SERVED(what_is_fetched_comes_as_one_pack),
         SERVED(a_mirror_that_a_job_with_the_runners_rights_made_serves_the_dropped_user),
         SERVED(submodules_by_relative_address_come_from_the_server_with_the_token),
+        SERVED(a_submodule_that_does_not_come_says_which_why_and_what_to_do),
         SERVED(no_submodule_has_a_token_that_is_withheld),
         SERVED(submodules_as_the_dropped_user),
         SERVED(submodules_from_elsewhere_than_the_web_are_refused),

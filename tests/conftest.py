@@ -67,6 +67,7 @@ def start_runner(tmp_path):
         runner.terminate()
         runner.wait(30)
     processes.kill_all(tmp_path / "far")
+    processes.remove_groups(*tmp_path.glob("far"))
 
 
 @pytest.fixture

@@ -54,7 +54,8 @@ class Engine:
         self.env = {"DOCKER_HOST": f"unix://{self.folder / 'docker.sock'}"}
         command = ENGINES[self.kind][0](self.folder, self.env["DOCKER_HOST"])
         with open(self.folder / "log", "wb") as log:
-            self.process = subprocess.Popen(command, env={**os.environ, "CONTAINERS_CONF": self._settings()},
+            # conmon, Podman's monitor, leaves a file called "oom" in the current folder
+            self.process = subprocess.Popen(command, env={**os.environ, "CONTAINERS_CONF": self._settings()}, cwd=self.folder,
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         try:
             wait_for(lambda: f"{self.kind}\n{(self.folder / 'log').read_text()}", self._answers)

@@ -79,3 +79,26 @@ def kill_all(directory):
         for pid in pids:
             wait_end(pid)
     raise AssertionError(f"these do not end: {[command_of(pid) for pid in pids]}")
+
+
+def _own_groups():
+    """Where this process's own control groups can be seen: each hierarchy of version 1, and version 2."""
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        _, controllers, own = line.split(":", 2)
+        for mount in ("/sys/fs/cgroup", "/sys/fs/cgroup/unified") if not controllers else (
+                f"/sys/fs/cgroup/{controllers.removeprefix('name=')}",):
+            yield Path(mount + own)
+
+
+def remove_groups(*folders):
+    """The control groups that runners and releases, which were killed, have left: their names are made from their folders.
+    (A group that is not empty stays, which is no business of this one.)"""
+    for folder in folders:
+        st = os.stat(folder)
+        names = (f"pelton-{st.st_dev:x}-{st.st_ino:x}", f"pelton-release-{folder.name}")
+        for top in [top for own in _own_groups() for name in names for end in ("", "-*") for top in own.glob(name + end)]:
+            for path, _, _ in os.walk(top, topdown=False):
+                try:
+                    os.rmdir(path)
+                except OSError:
+                    pass

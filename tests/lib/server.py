@@ -94,6 +94,7 @@ class Pelton:
             if self.process is not None:
                 self.kill()
             processes.kill_all(self.folder)
+            processes.remove_groups(*self.state.glob("runner*"), *self.state.glob("releases/*"))
 
     def __enter__(self):
         return self.start()

@@ -150,6 +150,38 @@ def test_a_path_over_the_limit_is_refused(bench):
     still_serves(bench)
 
 
+LOGIN = b"POST /api/login HTTP/1.1\r\nHost: x\r\n"
+
+
+@pytest.mark.parametrize("data, status", [
+    (b"GET /health HTTP/1.1\r\nHost: x\r\nX-Long: " + b"x" * 40_000 + b"\r\n\r\n", 431),
+    (b"GET /" + b"x" * 40_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414),
+    (b"GET /health HTTP/1.1\r\n\r\n", 400),
+    (b"GET /health HTTP/1.1\r\nHost: x\r\nno colon\r\n\r\n", 400),
+    (LOGIN + b"Content-Length: many\r\n\r\n", 400),
+    (LOGIN + b"Content-Length: 99999999999999999999999\r\n\r\n", 413),
+    (LOGIN + b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
+    (b"GET /health HTTP/2.0\r\nHost: x\r\n\r\n", 505),
+], ids=["header", "target", "no host", "no colon", "no length", "too long", "no chunk", "version"])
+def test_what_the_library_answers_itself_has_the_right_status_and_ends_the_connection(bench, data, status):
+    """SECURITY.md lists these: before a request is whole, the answer is not ours to write."""
+    with raw_connection(bench.address) as connection:
+        connection.sendall(data)
+        answer = b""
+        try:
+            while piece := connection.recv(65536):
+                answer += piece
+        except ConnectionResetError:  # the answer came first; then the end, with bytes that nobody had read
+            pass
+    assert status_of(answer) == status, answer[:300]
+    still_serves(bench)
+
+
+def test_headers_that_the_library_takes_and_we_do_not_are_refused_in_json(bench):
+    reply = bench.client.call("GET", "/health", headers={"X-Long": "x" * 20_000}, expect=431)
+    assert set(reply.json) == ERROR
+
+
 # ---- paths
 
 

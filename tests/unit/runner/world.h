@@ -346,12 +346,13 @@ static inline int world_setup(void **state) {
     do {                                                                                                     \
         int64_t until_ = clock_mono() + WAIT_S * US_PER_S;                                                   \
         struct timespec at_ = {.tv_sec = until_ / US_PER_S};                                                 \
+        bool holds_;                                                                                         \
         pthread_mutex_lock(&world.lock);                                                                     \
-        while (!(condition))                                                                                 \
+        while (!(holds_ = (condition)))                                                                      \
             if (pthread_cond_clockwait(&world.changed, &world.lock, CLOCK_MONOTONIC, &at_) != 0)             \
                 break;                                                                                       \
         pthread_mutex_unlock(&world.lock);                                                                   \
-        if (!(condition))                                                                                    \
+        if (!holds_)                                                                                         \
             fail_msg("waited in vain for: %s", #condition);                                                  \
     } while (0)
 

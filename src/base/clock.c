@@ -18,6 +18,17 @@ int64_t clock_mono(void) {
     return now_of(CLOCK_MONOTONIC);
 }
 
+/* Both are read at one moment, or once more: the thread may be stopped between them. */
+int64_t clock_distance(void) {
+    int64_t before, now;
+
+    do {
+        before = clock_mono();
+        now = clock_now();
+    } while (clock_mono() - before > US_PER_MS);
+    return now - before;
+}
+
 typedef struct Civil {
     int64_t year;
     unsigned month, day, hour, minute, second, us;

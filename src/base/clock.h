@@ -10,6 +10,9 @@
 
 int64_t clock_now(void);  /* wall clock, µs UTC */
 int64_t clock_mono(void); /* CLOCK_MONOTONIC, µs */
+/* clock_now less clock_mono: the same at any two moments, unless the wall clock was set between them, or the
+ * machine suspended. */
+int64_t clock_distance(void);
 
 #define CLOCK_RFC3339_SIZE 32
 /* "2026-02-24T06:59:36.123456Z" (RFC 3339, UTC, µs); `out` has CLOCK_RFC3339_SIZE bytes. Gives out. */

@@ -24,7 +24,7 @@ typedef struct BuildOptions {
 
 typedef struct Dispatch Dispatch;
 
-/* What the room works with; filled in once by the server, then only read. */
+/* What the room works with; filled in once by the server, then only read but for what says otherwise. */
 typedef struct Builds {
     Db *db;
     Bus *bus;
@@ -35,6 +35,7 @@ typedef struct Builds {
     struct SecretRing *ring; /* what secrets are sealed with */
     struct Reaper *reaper;
     struct Compare *compare;
+    _Atomic int64_t clock_distance; /* that what is stored goes by; 0: not known yet. Written by jump.c */
 } Builds;
 
 /* What dispatch keeps in memory; one of its own for each Builds. */

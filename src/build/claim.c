@@ -100,7 +100,7 @@ static int best_lane(const Look *look, LaneHead *ret, Err *err) {
     if (!fits.job_id)
         return err_set(err, ERR_NOT_FOUND, "no job fits");
     if (big.job_id && goes_before(&big, &fits) &&
-        dispatch_keep(look->b->dispatch, big.job_id, look->claim->runner_id, look->now))
+        dispatch_keep(look->b->dispatch, big.job_id, look->claim->runner_id))
         return err_set(err, ERR_NOT_FOUND, "what is free is kept for job %" PRId64, big.job_id);
     *ret = fits;
     return 0;

@@ -11,7 +11,8 @@
 #define AWAY_US (30 * US_PER_S)
 
 typedef struct Kept {
-    int64_t job, runner, until;
+    int64_t job, runner;
+    int64_t until; /* by clock_mono */
 } Kept;
 
 struct Dispatch {
@@ -154,7 +155,8 @@ bool build_runner_away(const Runner *runner, int64_t now) {
 
 /* ---- slots that are kept for a big job ---- */
 
-bool dispatch_keep(Dispatch *d, int64_t job, int64_t runner, int64_t now) {
+bool dispatch_keep(Dispatch *d, int64_t job, int64_t runner) {
+    int64_t now = clock_mono();
     Kept *place = &d->kept[0];
     bool mine = true;
 

@@ -29,4 +29,4 @@ RunnerOffer offer_less(const RunnerOffer *offer, const RunnerHeld *held);
 
 /* Whether the runner should keep what it has free for the job, which is too big for it now: so does one
  * runner at a time. */
-bool dispatch_keep(Dispatch *d, int64_t job, int64_t runner, int64_t now);
+bool dispatch_keep(Dispatch *d, int64_t job, int64_t runner);

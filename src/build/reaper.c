@@ -6,7 +6,10 @@
 #include "base/log.h"
 #include "base/str.h"
 #include <inttypes.h>
+#include <poll.h>
 #include <pthread.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
 
 typedef struct Reaper Reaper;
 
@@ -14,7 +17,8 @@ struct Reaper {
     Builds *b;
     pthread_t thread;
     pthread_mutex_t lock;
-    pthread_cond_t changed;
+    int wake_fd;  /* written when it shall look, or end */
+    int clock_fd; /* readable when the wall clock was set */
     bool stop;
     int64_t next;  /* when it looks again; INT64_MAX: when it is woken */
     int64_t asked; /* to look at, since it last began to */
@@ -75,16 +79,18 @@ static int reap(Builds *b, Err *err) {
     return r;
 }
 
-static int extend_all(Builds *b, Err *err) {
-    int r = db_begin(b->db, err);
+int leases_anew(Tx *tx, Err *err) {
+    return store_job_leases_anew(tx->b->db, tx->now + MAX(tx->b->options.lease_us, RETURN_US), err);
+}
+
+static int casually(Builds *b, int (*what)(Tx *tx, Err *err), Err *err) {
+    Tx tx;
+    int r = tx_begin(b, &tx, err);
 
     if (r < 0)
         return r;
-    r = store_job_leases_extend(b->db, clock_now() + MAX(b->options.lease_us, RETURN_US), err);
-    if (r >= 0)
-        r = db_commit_casually(b->db, err);
-    db_rollback(b->db);
-    return r;
+    tx.casual = true;
+    return tx_end(&tx, what(&tx, err), err);
 }
 
 /* Runners renew while we are awake: a lease that ends right after the process was stopped, or the machine
@@ -108,7 +114,7 @@ static int64_t become_steady(Reaper *reaper) {
 }
 
 /* We look when a lease ends. One that has ended long ago means that it was us who slept: the process was
- * stopped, the machine suspended, its clock set. Nobody could renew then. */
+ * stopped. Nobody could renew then. */
 static bool overslept(const Builds *b, int64_t due) {
     return clock_now() - due > b->options.lease_us / 2;
 }
@@ -133,7 +139,7 @@ static int64_t look_at_leases(Reaper *reaper) {
     tick = slept ? 0 : become_steady(reaper);
     if (tick)
         return tick;
-    r = slept ? extend_all(b, &err) : reap(b, &err);
+    r = slept ? casually(b, leases_anew, &err) : reap(b, &err);
     if (r < 0) {
         log_err("build", "end lost leases", &err);
         return clock_now() + US_PER_S;
@@ -158,13 +164,27 @@ static int64_t look_at_timers(Builds *b) {
     return clock_now();
 }
 
+/* Until the time, by a clock that nobody sets; or until it is woken, or the wall clock was set. */
 static void sleep_until(Reaper *reaper, int64_t time) {
-    struct timespec until = {.tv_sec = time / US_PER_S, .tv_nsec = time % US_PER_S * 1000};
+    struct pollfd fds[] = {{.fd = reaper->wake_fd, .events = POLLIN},
+                           {.fd = reaper->clock_fd, .events = POLLIN}};
+    int64_t left = MAX(time - clock_now(), (int64_t)0);
+    struct timespec wait = {.tv_sec = left / US_PER_S, .tv_nsec = left % US_PER_S * 1000};
+    eventfd_t count;
 
-    if (time == INT64_MAX)
-        pthread_cond_wait(&reaper->changed, &reaper->lock);
-    else
-        pthread_cond_timedwait(&reaper->changed, &reaper->lock, &until);
+    ppoll(fds, ELEMENTS(fds), time == INT64_MAX ? NULL : &wait, NULL);
+    eventfd_read(reaper->wake_fd, &count);
+    eventfd_read(reaper->clock_fd, &count); /* as much of a timer: ECANCELED when the clock was set */
+}
+
+/* When to look again; INT64_MAX: when somebody wakes us. */
+static int64_t look_at_clock(Builds *b) {
+    Err err;
+
+    if (jump_look(b, &err) >= 0)
+        return INT64_MAX;
+    log_err("build", "look at the clock", &err);
+    return clock_now() + US_PER_S;
 }
 
 static void *run(void *arg) {
@@ -172,16 +192,19 @@ static void *run(void *arg) {
 
     pthread_mutex_lock(&reaper->lock);
     while (!reaper->stop) {
-        int64_t leases, timers;
+        int64_t clock, leases, timers, next;
 
         reaper->asked = INT64_MAX;
         pthread_mutex_unlock(&reaper->lock);
+        clock = look_at_clock(reaper->b);
         leases = look_at_leases(reaper);
         timers = look_at_timers(reaper->b);
         pthread_mutex_lock(&reaper->lock);
-        reaper->next = MIN(leases, timers);
-        while (!reaper->stop && MIN(reaper->next, reaper->asked) > clock_now())
-            sleep_until(reaper, MIN(reaper->next, reaper->asked));
+        reaper->next = MIN(clock, MIN(leases, timers));
+        next = reaper->stop ? 0 : MIN(reaper->next, reaper->asked);
+        pthread_mutex_unlock(&reaper->lock);
+        sleep_until(reaper, next);
+        pthread_mutex_lock(&reaper->lock);
     }
     pthread_mutex_unlock(&reaper->lock);
     return NULL;
@@ -207,19 +230,52 @@ static void mend_logs(Builds *b) {
         log_err("build", "mend the logs of running jobs", &err);
 }
 
+/* Its time never comes (as far ahead as the kernel counts): it is for being told when the clock is set
+ * (timerfd_create(2)). */
+static int watch_clock(int *ret, Err *err) {
+    const struct itimerspec never = {.it_value = {.tv_sec = INT64_MAX / (1000 * US_PER_S)}};
+    _cleanup_close_ int fd = timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK);
+
+    if (fd < 0 || timerfd_settime(fd, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &never, NULL) < 0)
+        return err_errno(err, "watch the clock");
+    *ret = TAKE_FD(fd);
+    return 0;
+}
+
+static int reaper_destroy(Reaper *reaper) {
+    mem_close(reaper->wake_fd);
+    mem_close(reaper->clock_fd);
+    pthread_mutex_destroy(&reaper->lock);
+    return 0;
+}
+
+static int reaper_new(Builds *b, Reaper **ret, Err *err) {
+    _cleanup_talloc_ Reaper *reaper = mem_new(NULL, Reaper);
+    int r;
+
+    *reaper = (Reaper){.b = b, .next = INT64_MAX, .asked = INT64_MAX, .clock_fd = -1};
+    pthread_mutex_init(&reaper->lock, NULL);
+    reaper->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    talloc_set_destructor(reaper, reaper_destroy);
+    if (reaper->wake_fd < 0)
+        return err_errno(err, "eventfd");
+    r = watch_clock(&reaper->clock_fd, err);
+    if (r < 0)
+        return r;
+    *ret = TAKE_PTR(reaper);
+    return 0;
+}
+
 int build_reaper_start(Builds *b, Err *err) {
     Reaper *reaper;
     int r;
 
     mend_logs(b);
-    r = extend_all(b, err);
+    r = casually(b, jump_at_start, err);
+    if (r >= 0)
+        r = reaper_new(b, &reaper, err);
     if (r < 0)
         return r;
-    reaper = mem_new(NULL, Reaper);
-    reaper->b = b;
-    reaper->next = reaper->asked = INT64_MAX;
-    pthread_mutex_init(&reaper->lock, NULL);
-    pthread_cond_init(&reaper->changed, NULL);
     r = pthread_create(&reaper->thread, NULL, run, reaper);
     if (r != 0) {
         talloc_free(reaper);
@@ -236,7 +292,7 @@ void build_reaper_wake(Builds *b, int64_t due) {
         return;
     pthread_mutex_lock(&reaper->lock);
     if (due < MIN(reaper->next, reaper->asked))
-        pthread_cond_signal(&reaper->changed);
+        eventfd_write(reaper->wake_fd, 1);
     reaper->asked = MIN(reaper->asked, due);
     pthread_mutex_unlock(&reaper->lock);
 }
@@ -248,11 +304,9 @@ void build_reaper_stop(Builds *b) {
         return;
     pthread_mutex_lock(&reaper->lock);
     reaper->stop = true;
-    pthread_cond_signal(&reaper->changed);
+    eventfd_write(reaper->wake_fd, 1);
     pthread_mutex_unlock(&reaper->lock);
     pthread_join(reaper->thread, NULL);
-    pthread_cond_destroy(&reaper->changed);
-    pthread_mutex_destroy(&reaper->lock);
     talloc_free(reaper);
     b->reaper = NULL;
 }

@@ -15,29 +15,26 @@ static bool holds(const Job *job, Attempt a, int64_t runner_id) {
     return job->attempt == a.attempt && job->runner_id == runner_id && str_eq(job->state, "running");
 }
 
-static int renew(Builds *b, const Job *job, int64_t now, const void *mem, Err *err) {
+static int renew(Tx *tx, const Job *job, Err *err) {
     const char *stop;
 
-    return store_job_renew(b->db, job->id, job->attempt, job->runner_id, now + b->options.lease_us, mem,
-                           &stop, err);
+    return store_job_renew(tx->b->db, job->id, job->attempt, job->runner_id,
+                           tx->now + tx->b->options.lease_us, tx->mem, &stop, err);
 }
 
 /* A job process that speaks is alive, though its runner may be away: written when a third of the lease is
  * over. */
-static int keep_alive(Builds *b, const Job *job, const void *mem, Err *err) {
-    int64_t now = clock_now();
+static int keep_alive(Builds *b, const Job *job, Err *err) {
+    Tx tx;
     int r;
 
-    if (job->lease_until - now > b->options.lease_us * 2 / 3)
+    if (job->lease_until - clock_now() > b->options.lease_us * 2 / 3)
         return 0;
-    r = db_begin(b->db, err);
+    r = tx_begin(b, &tx, err);
     if (r < 0)
         return r;
-    r = renew(b, job, now, mem, err);
-    if (r >= 0)
-        r = db_commit_casually(b->db, err);
-    db_rollback(b->db);
-    return r;
+    tx.casual = true;
+    return tx_end(&tx, renew(&tx, job, err), err);
 }
 
 int build_check_attempt(Builds *b, Attempt attempt, int64_t runner_id, const void *mem, Job **ret, Err *err) {
@@ -48,7 +45,7 @@ int build_check_attempt(Builds *b, Attempt attempt, int64_t runner_id, const voi
         return r;
     if (!holds(job, attempt, runner_id))
         return stale(attempt, err);
-    r = keep_alive(b, job, mem, err);
+    r = keep_alive(b, job, err);
     if (r < 0)
         return r;
     *ret = job;
@@ -97,7 +94,7 @@ static int apply(Tx *tx, const JobReport *report, const Part *part, const Job *j
     if (r < 0)
         return r;
     if (str_eq(report->state, "running"))
-        r = renew(tx->b, job, tx->now, tx->mem, err);
+        r = renew(tx, job, err);
     if (r < 0)
         return r;
     if (str_eq(report->state, "running"))

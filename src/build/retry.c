@@ -6,8 +6,6 @@
 #include "base/json.h"
 #include "base/str.h"
 
-#define PAUSE_MAX (3600 * US_PER_S)
-
 static bool names(const json_t *list, const char *word) {
     json_t *item;
     size_t i;
@@ -20,11 +18,11 @@ static bool names(const json_t *list, const char *word) {
 
 /* Twice as long each time. */
 static int64_t pause_after(int64_t backoff, int64_t retries) {
-    int64_t pause = MIN(backoff, PAUSE_MAX);
+    int64_t pause = MIN(backoff, RETRY_PAUSE_MAX);
 
-    while (retries-- > 0 && pause > 0 && pause < PAUSE_MAX)
+    while (retries-- > 0 && pause > 0 && pause < RETRY_PAUSE_MAX)
         pause *= 2;
-    return MIN(pause, PAUSE_MAX);
+    return MIN(pause, RETRY_PAUSE_MAX);
 }
 
 static int read_rule(const Job *job, json_t **ret, int64_t *ret_times, Err *err) {

@@ -19,8 +19,9 @@ typedef struct Tx {
     size_t runner_count;
     Attempt *ended; /* whose logs are whole */
     size_t ended_count;
-    int64_t due;  /* the earliest timer that was set; INT64_MAX: none */
-    bool notices; /* the outbox has grown */
+    int64_t due;            /* the earliest timer that was set; INT64_MAX: none */
+    int64_t clock_distance; /* that what is stored goes by from its commit on; 0: as before */
+    bool notices;           /* the outbox has grown */
     struct Group {
         int64_t project_id;
         const char *name;
@@ -103,6 +104,19 @@ const char *create_problems(const PlanProblems *problems, const char *file, cons
 /* The deployment of a job that deploys, pending. */
 _must_check_ int create_deployment(Tx *tx, const Build *build, const Job *job, Err *err);
 
+/* ---- the clock is set ---- */
+/* First of all in a Tx: when the wall clock was set since the last one, what is stored follows it. */
+_must_check_ int jump_follow(Tx *tx, Err *err);
+/* The Tx that followed it is through. */
+void jump_followed(const Tx *tx);
+/* So that it is noticed while nothing else is written: a Tx for it alone. */
+_must_check_ int jump_look(Builds *b, Err *err);
+/* At the start of a server, when nobody knows whether it was set meanwhile: nothing is further ahead than if
+ * it began now, and nothing behind us has yet to come. */
+_must_check_ int jump_at_start(Tx *tx, Err *err);
+/* Every lease begins anew: runners could not renew, or what is left of their time is not known. */
+_must_check_ int leases_anew(Tx *tx, Err *err);
+
 /* ---- timers: kinds as in store.h ---- */
 _must_check_ int timer_set(Tx *tx, const char *kind, int64_t subject_id, int64_t due, Err *err);
 /* The next of a cron's times after the Tx's now; none when there is none. */
@@ -112,6 +126,8 @@ _must_check_ int timer_set_cron(Tx *tx, const char *kind, int64_t subject_id, co
 _must_check_ int timer_take(Tx *tx, const Timer *timer, bool *ret, Err *err);
 /* What a job's timers have to do with it ends as it leaves the state that it is in. */
 _must_check_ int timer_leave(Tx *tx, const Job *job, Err *err);
+/* The clock was set by so much: what lasts for a while still lasts as long. */
+_must_check_ int timers_shift(Tx *tx, int64_t by, Err *err);
 /* Does what is due, each in a transaction of its own. */
 _must_check_ int timer_fire_due(Builds *b, Err *err);
 
@@ -120,6 +136,7 @@ _must_check_ int timeout_build_due(Tx *tx, int64_t build_id, Err *err);
 _must_check_ int timeout_queue_due(Tx *tx, int64_t job_id, Err *err);
 
 /* ---- retries: a job's own rule, apart from lost attempts ---- */
+#define RETRY_PAUSE_MAX (3600 * US_PER_S)
 /* Whether the end is to be followed by another attempt by the job's rule, and the pause before it. */
 _must_check_ int retry_applies(const Job *job, const JobEnd *end, bool *ret, int64_t *ret_pause, Err *err);
 /* How often at most, by the job's rule. */

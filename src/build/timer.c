@@ -49,12 +49,25 @@ static const struct {
     int (*due)(Tx *tx, int64_t subject_id, Err *err);
     int (*alone)(Builds *b, const Timer *timer,
                  Err *err); /* with a transaction of its own, in which it takes it */
+    bool lasts; /* for a while, whatever the wall clock says; others are a time of it, and told to people */
 } kinds[] = {
-    {"build", timeout_build_due, NULL}, {"queue", timeout_queue_due, NULL},
-    {"retry", retry_due, NULL},         {"cron", pipelines_cron_due, NULL},
-    {"schedule", NULL, schedule_due},   {"artifacts", artifacts_due, NULL},
-    {"garbage", NULL, artifacts_sweep},
+    {.kind = "build", .due = timeout_build_due, .lasts = true},
+    {.kind = "queue", .due = timeout_queue_due, .lasts = true},
+    {.kind = "retry", .due = retry_due, .lasts = true},
+    {.kind = "cron", .due = pipelines_cron_due},
+    {.kind = "schedule", .alone = schedule_due},
+    {.kind = "artifacts", .due = artifacts_due},
+    {.kind = "garbage", .alone = artifacts_sweep, .lasts = true},
 };
+
+int timers_shift(Tx *tx, int64_t by, Err *err) {
+    int r = 0;
+
+    for (size_t i = 0; r >= 0 && i < ELEMENTS(kinds); i++)
+        if (kinds[i].lasts)
+            r = store_timers_shift(tx->b->db, kinds[i].kind, by, err);
+    return r;
+}
 
 static int fire(Tx *tx, const Timer *timer, int (*due)(Tx *tx, int64_t subject_id, Err *err), Err *err) {
     bool was;

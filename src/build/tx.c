@@ -11,7 +11,8 @@ int tx_begin(Builds *b, Tx *tx, Err *err) {
     if (r < 0)
         return r;
     *tx = (Tx){.b = b, .mem = talloc_new(NULL), .now = clock_now(), .due = INT64_MAX};
-    return 0;
+    r = jump_follow(tx, err);
+    return r < 0 ? tx_end(tx, r, err) : 0;
 }
 
 static void wake_all(Tx *tx) {
@@ -40,6 +41,8 @@ int tx_end(Tx *tx, int r, Err *err) {
         r = group_start_held(tx, err);
     if (r >= 0)
         r = tx->casual ? db_commit_casually(tx->b->db, err) : db_commit(tx->b->db, err);
+    if (r >= 0)
+        jump_followed(tx);
     if (r >= 0)
         wake_all(tx);
     db_rollback(tx->b->db);

@@ -161,8 +161,6 @@ int store_job_requeue(Db *db, int64_t id, int64_t attempt, const char *reason, c
     return attempt_end(db, id, "failed", reason, message, -1, now, err);
 }
 
-int store_job_leases_extend(Db *db, int64_t until, Err *err) {
-    return db_exec(db, NULL, err,
-                   "UPDATE job SET lease_until = ?1 WHERE state = 'running' AND lease_until < ?1", "i",
-                   until);
+int store_job_leases_anew(Db *db, int64_t until, Err *err) {
+    return db_exec(db, NULL, err, "UPDATE job SET lease_until = ?1 WHERE state = 'running'", "i", until);
 }

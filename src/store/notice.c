@@ -65,6 +65,10 @@ int store_notices_next(Db *db, int64_t *ret, Err *err) {
     return db_query_int(db, ret, err, "SELECT COALESCE(MIN(due_at), 0) FROM notice WHERE state = 'due'", "");
 }
 
+int store_notices_shift(Db *db, int64_t by, Err *err) {
+    return db_exec(db, NULL, err, "UPDATE notice SET due_at = due_at + ?1 WHERE state = 'due'", "i", by);
+}
+
 int store_notice_set(Db *db, int64_t id, const char *state, const char *error, int64_t due_at, int64_t now,
                      Err *err) {
     return rows_update(

@@ -27,6 +27,8 @@ _must_check_ int store_notices_of_build(Db *db, int64_t build_id, const void *me
 _must_check_ int store_notices_due(Db *db, int64_t now, int64_t limit, const void *mem, Notice **ret,
                                    size_t *ret_count, Err *err);
 _must_check_ int store_notices_next(Db *db, int64_t *ret, Err *err); /* when the next is due; 0: none */
+/* The clock was set by so much. */
+_must_check_ int store_notices_shift(Db *db, int64_t by, Err *err);
 /* state "due": to be tried again at due_at. */
 _must_check_ int store_notice_set(Db *db, int64_t id, const char *state, const char *error, int64_t due_at,
                                   int64_t now, Err *err);

@@ -72,3 +72,12 @@ int store_runner_remove(Db *db, int64_t id, const char *name, int64_t now, Err *
 int store_runner_seen(Db *db, int64_t id, int64_t now, Err *err) {
     return db_exec(db, NULL, err, "UPDATE runner SET last_seen = ?2 WHERE id = ?1", "ii", id, now);
 }
+
+int store_runners_seen_shift(Db *db, int64_t by, Err *err) {
+    return db_exec(db, NULL, err, "UPDATE runner SET last_seen = last_seen + ?1 WHERE last_seen > 0", "i",
+                   by);
+}
+
+int store_runners_seen_cap(Db *db, int64_t now, Err *err) {
+    return db_exec(db, NULL, err, "UPDATE runner SET last_seen = ?1 WHERE last_seen > ?1", "i", now);
+}

@@ -298,14 +298,18 @@ _must_check_ int store_claim_bar(Db *db, int64_t runner_id, ClaimBar *ret, Err *
 /* Running jobs whose lease ended before `now`, at most limit. */
 _must_check_ int store_job_expired(Db *db, int64_t now, int64_t limit, const void *mem, Job **ret,
                                    size_t *ret_count, Err *err);
-/* No running job's lease ends before `until`: after the server itself was away. */
-_must_check_ int store_job_leases_extend(Db *db, int64_t until, Err *err);
+/* Every running job's lease ends then. */
+_must_check_ int store_job_leases_anew(Db *db, int64_t until, Err *err);
 _must_check_ int store_job_next_expiry(Db *db, int64_t *ret, Err *err); /* 0: nothing runs */
 /* Any state but an ended one → an ended one; attempt < 0: whatever it is. ERR_CONFLICT when the guard does
  * not hold. */
 _must_check_ int store_job_end(Db *db, int64_t id, int64_t attempt, const char *state, const char *reason,
                                const char *message, int64_t exit_code, int64_t now, Err *err);
 _must_check_ int store_job_queue(Db *db, int64_t id, int64_t now, Err *err); /* blocked → queued */
+/* The clock was set by so much: since when queued jobs are. */
+_must_check_ int store_jobs_queued_shift(Db *db, int64_t by, Err *err);
+/* None is since after now. */
+_must_check_ int store_jobs_queued_cap(Db *db, int64_t now, Err *err);
 /* running at this attempt → queued again; the reason "lost" counts as one of its losses. */
 _must_check_ int store_job_requeue(Db *db, int64_t id, int64_t attempt, const char *reason,
                                    const char *message, int64_t now, Err *err);
@@ -366,6 +370,12 @@ _must_check_ int store_timer_due(Db *db, const char *kind, int64_t subject_id, i
 _must_check_ int store_timer_next(Db *db, int64_t *ret, Err *err); /* when the first is due; 0: none */
 _must_check_ int store_timers_before(Db *db, int64_t time, int64_t limit, const void *mem, Timer **ret,
                                      size_t *ret_count, Err *err);
+
+/* The clock was set by so much: all of the kind. */
+_must_check_ int store_timers_shift(Db *db, const char *kind, int64_t by, Err *err);
+/* What lasts for a while: none lasts longer from now on than it is to; retry_most: the pause before a retry.
+ */
+_must_check_ int store_timers_cap(Db *db, int64_t now, int64_t retry_most, Err *err);
 
 /* ---- schedule: a time that builds of a project start at, with its timer; by name one a project ---- */
 typedef struct Schedule {
@@ -503,6 +513,10 @@ _must_check_ int store_runners(Db *db, const void *mem, Runner **ret, size_t *re
 /* It keeps its row for the jobs that it has run, under another name. */
 _must_check_ int store_runner_remove(Db *db, int64_t id, const char *name, int64_t now, Err *err);
 _must_check_ int store_runner_seen(Db *db, int64_t id, int64_t now, Err *err);
+/* The clock was set by so much. */
+_must_check_ int store_runners_seen_shift(Db *db, int64_t by, Err *err);
+/* None was seen after now. */
+_must_check_ int store_runners_seen_cap(Db *db, int64_t now, Err *err);
 
 /* ---- deployment ---- */
 typedef struct Deployment {

@@ -40,6 +40,26 @@ int store_timer_next(Db *db, int64_t *ret, Err *err) {
     return db_query_int(db, ret, err, "SELECT COALESCE(MIN(due_at), 0) FROM timer", "");
 }
 
+int store_timers_shift(Db *db, const char *kind, int64_t by, Err *err) {
+    return db_exec(db, NULL, err, "UPDATE timer SET due_at = due_at + ?2 WHERE kind = ?1", "si", kind, by);
+}
+
+int store_timers_cap(Db *db, int64_t now, int64_t retry_most, Err *err) {
+    static const char *const caps[] = {
+        "UPDATE timer SET due_at = ?1 + (SELECT timeout FROM build WHERE id = subject_id)"
+        " WHERE kind = 'build' AND due_at - ?1 > (SELECT timeout FROM build WHERE id = subject_id)",
+        "UPDATE timer SET due_at = ?1 + (SELECT queue_timeout FROM job WHERE id = subject_id)"
+        " WHERE kind = 'queue' AND due_at - ?1 > (SELECT queue_timeout FROM job WHERE id = subject_id)",
+    };
+    int r =
+        db_exec(db, NULL, err, "UPDATE timer SET due_at = ?1 + ?2 WHERE kind = 'retry' AND due_at - ?1 > ?2",
+                "ii", now, retry_most);
+
+    for (size_t i = 0; r >= 0 && i < ELEMENTS(caps); i++)
+        r = db_exec(db, NULL, err, caps[i], "i", now);
+    return r;
+}
+
 static void fill(DbStmt *st, const void *mem, void *row) {
     Timer *t = row;
 

@@ -106,6 +106,130 @@ static void a_lease_that_is_renewed_right_after_its_end_is_not_lost(void **state
     assert_job(f, id, "a", "running");
 }
 
+/* ---- the clock is set ---- */
+
+#define HOUR (3600 * US_PER_S)
+
+/* A build of a job that runs, one that waits for a retry and one that is queued, all of them timed. */
+typedef struct Timed {
+    int64_t build, running, paused, queued;
+} Timed;
+
+static Timed timed(Fixture *f) {
+    Timed t;
+    ClaimedJob c;
+
+    commit_pipeline(f, "timeout: 1m\njobs:\n"
+                       "  paused: {steps: [\"true\"], retry: {times: 1, backoff: 1m}, priority: 2}\n"
+                       "  running: {steps: [\"true\"], priority: 1}\n"
+                       "  queued: {steps: [\"true\"], queue-timeout: 1m}\n");
+    t.build = start(f).id;
+    c = claim_one(f, 1);
+    OK(report(f, &c, "failed"));
+    t.running = claim_one(f, 1).job.id;
+    t.paused = job_named(f, t.build, "paused")->id;
+    t.queued = job_named(f, t.build, "queued")->id;
+    assert_job(f, t.build, "paused", "blocked");
+    return t;
+}
+
+/* All that is stored with a time is so much later, as by a clock that was so much ahead. */
+static void write_ahead(Fixture *f, int64_t by) {
+    static const char *const rows[] = {
+        "UPDATE job SET lease_until = lease_until + ?1 WHERE lease_until > 0",
+        "UPDATE job SET queued_at = queued_at + ?1 WHERE queued_at > 0",
+        "UPDATE timer SET due_at = due_at + ?1",
+        "UPDATE notice SET due_at = due_at + ?1",
+        "UPDATE runner SET last_seen = last_seen + ?1",
+    };
+
+    OK(db_begin(f->builds.db, &err));
+    for (size_t i = 0; i < ELEMENTS(rows); i++)
+        OK(db_exec(f->builds.db, NULL, &err, rows[i], "i", by));
+    OK(db_commit(f->builds.db, &err));
+}
+
+/* By so much, since the last transaction. */
+static void set_clock(Fixture *f, int64_t by) {
+    write_ahead(f, -by);
+    f->builds.clock_distance -= by;
+}
+
+static int64_t due(Fixture *f, const char *kind, int64_t subject) {
+    int64_t at;
+
+    OK(store_timer_due(f->builds.db, kind, subject, &at, &err));
+    return at;
+}
+
+static void assert_soon(int64_t time, int64_t at_most) {
+    assert_in_range(time, clock_now(), clock_now() + at_most);
+}
+
+static void assert_timed(Fixture *f, const Timed *t) {
+    assert_soon(job_named(f, t->build, "running")->lease_until, 30 * US_PER_S);
+    assert_soon(due(f, "build", t->build), 60 * US_PER_S);
+    assert_soon(due(f, "queue", t->queued), 60 * US_PER_S);
+    assert_soon(due(f, "retry", t->paused), 60 * US_PER_S);
+    assert_in_range(job_named(f, t->build, "queued")->queued_at, clock_now() - 10 * US_PER_S, clock_now());
+}
+
+static void what_lasts_for_a_while_lasts_as_long_although_the_clock_is_set(void **state) {
+    static const int64_t jumps[] = {-HOUR, HOUR, -3 * US_PER_S, 3 * US_PER_S};
+    Fixture *f = *state;
+    Timed t = timed(f);
+
+    for (size_t i = 0; i < ELEMENTS(jumps); i++) {
+        set_clock(f, jumps[i]);
+        OK(timer_fire_due(&f->builds, &err));
+        OK(jump_look(&f->builds, &err));
+        assert_timed(f, &t);
+        assert_job(f, t.build, "running", "running");
+    }
+}
+
+static void a_schedule_is_of_the_wall_clock_and_stays(void **state) {
+    Fixture *f = *state;
+    int64_t at = clock_now() + HOUR;
+
+    timed(f);
+    OK(db_begin(f->builds.db, &err));
+    OK(store_timer_set(f->builds.db, &(Timer){.kind = "schedule", .subject_id = 1, .due_at = at}, &err));
+    OK(db_commit(f->builds.db, &err));
+    f->builds.clock_distance += 2 * HOUR;
+    OK(jump_look(&f->builds, &err));
+    assert_int_equal(due(f, "schedule", 1), at);
+}
+
+/* Nobody knows then by how much. */
+static void after_a_start_nothing_is_further_ahead_than_it_is_long(void **state) {
+    Fixture *f = *state;
+    Timed t = timed(f);
+
+    write_ahead(f, 48 * HOUR);
+    f->builds.clock_distance = 0;
+    OK(build_reaper_start(&f->builds, &err));
+    assert_soon(job_named(f, t.build, "running")->lease_until, 30 * US_PER_S);
+    assert_soon(due(f, "build", t.build), 60 * US_PER_S);
+    assert_soon(due(f, "queue", t.queued), 60 * US_PER_S);
+    assert_soon(due(f, "retry", t.paused), HOUR);
+    assert_true(job_named(f, t.build, "queued")->queued_at <= clock_now());
+}
+
+/* What follows the clock is written with the rest or not at all. */
+static void a_transaction_that_fails_leaves_the_jump_to_the_next(void **state) {
+    Fixture *f = *state;
+    Timed t = timed(f);
+    Tx tx;
+
+    set_clock(f, -HOUR);
+    OK(tx_begin(&f->builds, &tx, &err));
+    assert_true(tx_end(&tx, err_set(&err, ERR_INVALID, "no"), &err) < 0);
+    assert_true(due(f, "build", t.build) > clock_now() + 60 * US_PER_S);
+    OK(jump_look(&f->builds, &err));
+    assert_timed(f, &t);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, teardown)
 
 int main(void) {
@@ -114,6 +238,10 @@ int main(void) {
         TEST(a_lease_that_cannot_be_ended_does_not_keep_the_others),
         TEST(a_server_that_slept_loses_no_lease),
         TEST(a_lease_that_is_renewed_right_after_its_end_is_not_lost),
+        TEST(what_lasts_for_a_while_lasts_as_long_although_the_clock_is_set),
+        TEST(a_schedule_is_of_the_wall_clock_and_stays),
+        TEST(after_a_start_nothing_is_further_ahead_than_it_is_long),
+        TEST(a_transaction_that_fails_leaves_the_jump_to_the_next),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -24,6 +24,7 @@ static int cancel_job(Tx *tx, const Job *job, const char *reason, const char *me
     if (r < 0)
         return r;
     (*ended)++;
+    tx_unqueued(tx, job->id);
     return state_deployment_end(tx, job, &end, err);
 }
 

@@ -146,6 +146,7 @@ static int claim_one(Tx *tx, const BuildClaim *claim, int64_t id, const void *me
         r = needs_read(b, id, job->spec, mem, &ret->needs, &ret->need_count, err);
     if (r < 0)
         return r;
+    tx_unqueued(tx, id);
     ret->job = *job;
     return 0;
 }

@@ -177,3 +177,32 @@ bool dispatch_keep(Dispatch *d, int64_t job, int64_t runner) {
     pthread_rwlock_unlock(&d->lock);
     return mine;
 }
+
+int64_t dispatch_kept(Dispatch *d, int64_t runner) {
+    int64_t now = clock_mono(), until = 0, job = 0;
+
+    pthread_rwlock_rdlock(&d->lock);
+    for (size_t i = 0; i < MAX_KEPT; i++) {
+        const Kept *k = &d->kept[i];
+
+        if (k->runner != runner || k->until <= MAX(now, until))
+            continue;
+        job = k->job;
+        until = k->until;
+    }
+    pthread_rwlock_unlock(&d->lock);
+    return job;
+}
+
+int64_t dispatch_unkeep(Dispatch *d, int64_t job) {
+    int64_t runner = 0;
+
+    pthread_rwlock_wrlock(&d->lock);
+    for (size_t i = 0; i < MAX_KEPT; i++)
+        if (d->kept[i].job == job) {
+            runner = d->kept[i].runner;
+            d->kept[i] = (Kept){0};
+        }
+    pthread_rwlock_unlock(&d->lock);
+    return runner;
+}

@@ -30,3 +30,8 @@ RunnerOffer offer_less(const RunnerOffer *offer, const RunnerHeld *held);
 /* Whether the runner should keep what it has free for the job, which is too big for it now: so does one
  * runner at a time. */
 bool dispatch_keep(Dispatch *d, int64_t job, int64_t runner);
+/* The job that the runner keeps it for; 0: none. */
+int64_t dispatch_kept(Dispatch *d, int64_t runner);
+/* The job is not queued any more: nobody keeps anything for it. Gives the runner that did, which may take
+ * others now; 0: none did. */
+int64_t dispatch_unkeep(Dispatch *d, int64_t job);

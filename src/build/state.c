@@ -33,6 +33,7 @@ static int end_one(Tx *tx, const Job *job, int64_t attempt, const JobEnd *end, E
     r = state_deployment_end(tx, job, end, err);
     if (r >= 0)
         r = timer_leave(tx, job, err);
+    tx_unqueued(tx, job->id);
     if (r >= 0 && attempt >= 0 && (str_eq(end->state, "cancelled") || str_eq(end->reason, "lost")))
         r = artifacts_drop(tx, job, err); /* half of what it would have been */
     if (r < 0)

@@ -11,7 +11,9 @@ typedef struct Tx {
     bool casual;   /* nobody is promised anything: see db_commit_casually */
     int64_t *fits; /* of each job that became claimable for a runner */
     size_t fit_count;
-    bool deploy;     /* one for the deployer did */
+    bool deploy;       /* one for the deployer did */
+    int64_t *unqueued; /* jobs that cannot be claimed any more */
+    size_t unqueued_count;
     bool events;     /* the event table has grown */
     int64_t *builds; /* that changed */
     size_t build_count;
@@ -35,6 +37,8 @@ _must_check_ int tx_begin(Builds *b, Tx *tx, Err *err);
 _must_check_ int tx_end(Tx *tx, int r, Err *err);
 /* The job can be claimed now. */
 void tx_queued(Tx *tx, const Job *job);
+/* The job cannot be claimed any more, if it could: a runner may have kept something for it. */
+void tx_unqueued(Tx *tx, int64_t job_id);
 void tx_touch_build(Tx *tx, int64_t build_id);
 void tx_wake_runner(Tx *tx, int64_t runner_id);
 _must_check_ int tx_event(Tx *tx, const char *kind, int64_t build_id, const char *state, Err *err);

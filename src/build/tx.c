@@ -1,3 +1,4 @@
+#include "build/dispatch.h"
 #include "build/state.h"
 
 #include "base/clock.h"
@@ -28,6 +29,8 @@ static void wake_all(Tx *tx) {
         bus_publish(bus, BUS_QUEUE, tx->fits[i]);
     if (tx->deploy)
         bus_publish(bus, BUS_DEPLOY, 0);
+    for (size_t i = 0; i < tx->unqueued_count; i++)
+        tx_wake_runner(tx, dispatch_unkeep(tx->b->dispatch, tx->unqueued[i]));
     for (size_t i = 0; i < tx->runner_count; i++)
         bus_publish(bus, BUS_RUNNER, tx->runners[i]);
     if (tx->notices)
@@ -65,6 +68,10 @@ void tx_queued(Tx *tx, const Job *job) {
         mem_append(tx->mem, tx->fits, tx->fit_count, job->fit_id);
     else
         add_once(tx, &tx->fits, &tx->fit_count, job->fit_id);
+}
+
+void tx_unqueued(Tx *tx, int64_t job_id) {
+    mem_append(tx->mem, tx->unqueued, tx->unqueued_count, job_id);
 }
 
 void tx_touch_build(Tx *tx, int64_t build_id) {

@@ -43,6 +43,7 @@ static int fill_runner(Why *w, const Runner *row, const RunnerHeld *held, size_t
             runner->held = held[i];
     runner->rest = offer_less(offer, &runner->held);
     runner->full = runner->held.jobs >= row->slots;
+    runner->keeps_for = dispatch_kept(w->b->dispatch, row->id);
     runner->drained = row->drained_at != 0;
     runner->away = build_runner_away(row, w->now);
     return 0;
@@ -122,8 +123,9 @@ static const char *nobody_fits(const Why *w, const FitFacts *fit, const void *me
 
 typedef struct Matching {
     const WhyRunner **there, **gone; /* gone: not heard of, or drained */
-    size_t there_count, gone_count, busy;
+    size_t there_count, gone_count, busy, keeping;
     int64_t busy_since; /* when the last of them became so */
+    int64_t kept_for;   /* the job that one keeps what it has free for, though this one would fit */
 } Matching;
 
 static void match(const Why *w, const FitFacts *fit, const void *mem, Matching *m) {
@@ -141,6 +143,9 @@ static void match(const Why *w, const FitFacts *fit, const void *mem, Matching *
         if (runner->full || !fit_match(fit, &runner->rest)) {
             m->busy++;
             m->busy_since = MAX(m->busy_since, runner->held.newest);
+        } else if (runner->keeps_for) {
+            m->keeping++;
+            m->kept_for = runner->keeps_for;
         }
     }
 }
@@ -218,6 +223,24 @@ static const char *they_are_busy(const Why *w, const Matching *m, const char *pl
     return *place ? mem_printf(mem, "%s; %s", text, place) : text;
 }
 
+/* "kept back for job link of build 5, which has waited for 40 s"; leaves *ret alone when that one does not
+ * come first, or waits no more. */
+static int kept_back(Why *w, const Job *job, const Matching *m, const char *place, const void *mem,
+                     const char **ret, Err *err) {
+    Job *big;
+    int r;
+
+    if (m->kept_for == 0 || m->kept_for == job->id || m->busy + m->keeping < m->there_count)
+        return 0;
+    r = store_job_load(w->b->db, m->kept_for, mem, &big, err);
+    if (r < 0 || !str_eq(big->state, "queued") || big->priority < job->priority)
+        return r;
+    *ret =
+        mem_printf(mem, "kept back for job %s of build %" PRId64 ", which has waited for %s%s%s", big->name,
+                   big->build_id, why_time(w->now - big->queued_at, mem), *place ? "; " : "", place);
+    return 0;
+}
+
 int why_runner(Why *w, const Job *job, const void *mem, const char **ret, Err *err) {
     const FitFacts *fit;
     const char *place;
@@ -243,5 +266,5 @@ int why_runner(Why *w, const Job *job, const void *mem, const char **ret, Err *e
         *ret = they_are_busy(w, &m, place, mem);
     else if (*place)
         *ret = place;
-    return 0;
+    return m.busy == m.there_count ? 0 : kept_back(w, job, &m, place, mem, ret, err);
 }

@@ -4,6 +4,8 @@ import json
 import re
 import sqlite3
 
+import pytest
+
 from lib.fake_runner import FakeRunner
 from lib.wait import wait_for
 
@@ -103,6 +105,66 @@ def test_what_is_busy_with_its_memory_counts_as_busy(own_bench):
     runner.take()
     number = bench.build_of(one("resources: {memory: 2G}"))
     assert re.fullmatch(r"1 of 1 matching runner busy since \d+ s", why(bench, number))
+
+
+def kept_back(bench, runner, *big_lines, settings=""):
+    """A runner with room for a small job, which it keeps for a big one that has waited long: (small build, big build,
+    the job that runs). The runner's call waits."""
+    runner.memory = 4 << 30
+    bench.build_of(one("resources: {memory: 1G}"))
+    running = runner.take()
+    lines = one("resources: {memory: 4G}", *big_lines)[".pelton.yml"]
+    big = bench.build_of({".pelton.yml": settings + lines})
+    bench.stop()
+    with sqlite3.connect(bench.state / "pelton.db") as database:
+        database.execute("UPDATE job SET queued_at = queued_at - 40000000 WHERE state = 'queued'")
+    database.close()
+    bench.start()
+    runner.moved()
+    small = bench.more(bench.build(running["build"])["repo"])
+    return small, big, running
+
+
+def test_a_job_that_is_kept_back_for_a_bigger_one_says_for_which(own_bench):
+    bench = own_bench()
+    runner = bench.runner(slots=4)
+    small, big, _ = kept_back(bench, runner)
+    assert runner.lease()["jobs"] == []
+    assert re.fullmatch(rf"kept back for job test of build {big}, which has waited for 4\d s", why(bench, small))
+    assert re.fullmatch(r"1 of 1 matching runner busy since \d+ s", why(bench, big))
+    urgent = bench.build_of(one("priority: 1"))
+    assert why(bench, urgent) == "about to start" and runner.lease()["jobs"][0]["build"] == urgent
+
+
+def cancelled(bench, big):
+    bench.api("POST", f"/api/builds/{big}/cancel", expect=(200, 202))
+
+
+def superseded(bench, big):
+    bench.more(bench.build(big)["repo"])
+
+
+def taken_elsewhere(bench, big):
+    other = bench.runner(slots=1)
+    other.memory = 4 << 30
+    assert other.lease()["jobs"][0]["build"] == big
+
+
+LEAVES = {"cancelled": (cancelled, "", ()),
+          "superseded": (superseded, "concurrency: {group: one, cancel: queued}\n", ("runs-on: {arch: x86_64}",)),
+          "taken by another runner": (taken_elsewhere, "", ())}
+
+
+@pytest.mark.parametrize("how", LEAVES)
+def test_what_was_kept_for_a_job_that_waits_no_more_is_given_to_the_next(own_bench, how):
+    bench = own_bench()
+    runner = bench.runner(slots=4)
+    leave, settings, lines = LEAVES[how]
+    small, big, _ = kept_back(bench, runner, *lines, settings=settings)
+    call = runner.lease_later()
+    until(bench, small, rf"kept back for job test of build {big}, .*")
+    leave(bench, big)
+    assert [job["build"] for job in call.result()["jobs"]] == [small]
 
 
 def test_what_matches_has_not_been_heard_of(own_bench):

@@ -232,6 +232,110 @@ static void a_big_job_is_not_overtaken_for_ever(void **state) {
     assert_int_equal(given(f, 1, four_gib), big);
 }
 
+/* ---- what is kept for a big job ---- */
+
+typedef struct KeptFor {
+    int64_t big, small;
+} KeptFor;
+
+/* Runner 1 has a gibibyte of four taken, and keeps the rest. */
+static KeptFor keep(Fixture *f) {
+    RunnerOffer four_gib = {.memory = 4 * GIB};
+    const Project *other = project_named(f, "other");
+    int64_t running = queue(f, other, (Ask){.memory = GIB});
+    KeptFor kept;
+
+    assert_int_equal(given(f, 1, four_gib), running);
+    kept.big = queue_since(f, f->project, (Ask){.memory = 4 * GIB}, clock_now() - 40 * US_PER_S);
+    kept.small = queue(f, other, (Ask){.memory = GIB});
+    assert_int_equal(given(f, 1, four_gib), 0);
+    return kept;
+}
+
+static int64_t build_of(Fixture *f, int64_t job) {
+    Job *row;
+
+    OK(store_job_load(f->builds.db, job, f->mem, &row, &err));
+    return row->build_id;
+}
+
+static int due_now(Fixture *f, const char *kind, int64_t subject) {
+    change(f, "INSERT INTO timer (kind, subject_id, due_at) VALUES (?2, ?1, 1)", subject, kind);
+    return timer_fire_due(&f->builds, &err);
+}
+
+static void count(void *arg, int64_t key) {
+    (*(int *)arg)++;
+}
+
+/* How often the topic was published with this key (0: any) by the call. */
+#define WAKES(f, topic, key, call)                                                                           \
+    ({                                                                                                       \
+        int _woken = 0;                                                                                      \
+        BusSubscription *_on = bus_subscribe((f)->builds.bus, topic, key, count, &_woken);                   \
+                                                                                                             \
+        OK(call);                                                                                            \
+        bus_unsubscribe(_on);                                                                                \
+        _woken;                                                                                              \
+    })
+
+/* The big job has left the queue since the runner looked: it is woken, once, and looks again. */
+#define ASSERT_WAKES(f, kept, leave)                                                                         \
+    do {                                                                                                     \
+        assert_int_equal(WAKES(f, BUS_RUNNER, 1, leave), 1);                                                 \
+        assert_int_equal(given(f, 1, (RunnerOffer){.memory = 4 * GIB}), (kept).small);                       \
+    } while (0)
+
+static void a_cancel_of_a_job_wakes_who_kept_something_for_it(void **state) {
+    Fixture *f = *state;
+    KeptFor kept = keep(f);
+
+    ASSERT_WAKES(f, kept, build_cancel(&f->builds, build_of(f, kept.big), "", &err));
+}
+
+static void the_end_of_its_time_in_the_queue_wakes_who_kept_something_for_it(void **state) {
+    Fixture *f = *state;
+    KeptFor kept = keep(f);
+
+    ASSERT_WAKES(f, kept, due_now(f, "queue", kept.big));
+}
+
+static void the_end_of_its_builds_time_wakes_who_kept_something_for_it(void **state) {
+    Fixture *f = *state;
+    KeptFor kept = keep(f);
+
+    ASSERT_WAKES(f, kept, due_now(f, "build", build_of(f, kept.big)));
+}
+
+static void another_runner_that_takes_a_job_wakes_who_kept_something_for_it(void **state) {
+    Fixture *f = *state;
+    KeptFor kept = keep(f);
+
+    ASSERT_WAKES(f, kept, given(f, 2, (RunnerOffer){0}) == kept.big ? 0 : -1);
+}
+
+static void the_end_of_a_pause_wakes_everyone(void **state) {
+    Fixture *f = *state;
+    bool changed;
+
+    OK(build_pause(&f->builds, "ann", "", &err));
+    assert_int_equal(WAKES(f, BUS_QUEUE, 0, build_resume(&f->builds, &changed, &err)), 1);
+}
+
+static void a_drained_runner_that_is_resumed_is_woken(void **state) {
+    Fixture *f = *state;
+    Runner runner =
+               {.uuid = "r", .name = "one", .arch = "", .labels = "{}", .executors = "[]", .version = ""},
+           *row;
+
+    OK(db_begin(f->builds.db, &err));
+    OK(store_runner_put(f->builds.db, &runner, f->mem, &err));
+    OK(db_commit(f->builds.db, &err));
+    OK(build_drain_runner(&f->builds, "one", "ann", f->mem, &row, &err));
+    assert_int_equal(
+        WAKES(f, BUS_RUNNER, row->id, build_drain_runner(&f->builds, "one", NULL, f->mem, &row, &err)), 1);
+}
+
 /* A clock that is set back must not make the one that was served then the next for ever. */
 static void turns_go_on_when_the_clock_is_set_back(void **state) {
     Fixture *f = *state;
@@ -316,6 +420,12 @@ int main(void) {
         TEST(a_runner_gets_only_what_fits_it),
         TEST(a_runner_gets_no_more_than_it_has_left),
         TEST(a_big_job_is_not_overtaken_for_ever),
+        TEST(a_cancel_of_a_job_wakes_who_kept_something_for_it),
+        TEST(the_end_of_its_time_in_the_queue_wakes_who_kept_something_for_it),
+        TEST(the_end_of_its_builds_time_wakes_who_kept_something_for_it),
+        TEST(another_runner_that_takes_a_job_wakes_who_kept_something_for_it),
+        TEST(the_end_of_a_pause_wakes_everyone),
+        TEST(a_drained_runner_that_is_resumed_is_woken),
         TEST(turns_go_on_when_the_clock_is_set_back),
         TEST(a_full_runner_gets_nothing_and_says_so),
         TEST(a_jobs_place_is_how_many_are_given_before_it),

@@ -1,14 +1,19 @@
 /* The state machine, whole: every state that a small graph can come to is visited, and in each of them every
  * event is tried: claims, reports of the attempt that holds the job and of those that do not, lost leases,
- * renewals, timers, a cancel. After each one the rows are read again and judged. The graphs: a diamond of
- * four jobs (the last one with always()); two jobs of which the first is tried again by its own rule, in a
- * build whose time may be over; three in a row, whose ends are repeated in each way: what becomes of that
- * are further states to begin with; and three from a fork, of which the second waits for an approval, too.
+ * renewals, timers, a cancel. After each one the rows are read again and judged, and who was woken. The
+ * graphs: a diamond of four jobs (the last one with always()); two jobs of which the first is tried again by
+ * its own rule, after a pause or at once, in a build whose time may be over, at a runner that may hand back
+ * what it has; three in a row, whose ends are repeated in each way: what becomes of that are further states
+ * to begin with; and three from a fork, of which the second waits for an approval, too.
+ *
+ * Left out, for the space would not be small any more or has no bound: a lease that is handed back more than
+ * once (nothing counts them), and jobs that a job hands over, which are further rows (test_part has those).
  *
  * A state is put back by writing its rows, so that a step costs two transactions and no replay. */
 #include "fixture.h"
 
-enum { JOBS = 4, MAX_LOSSES = 2, RETRIES = 2, MAX_ATTEMPTS = MAX_LOSSES * (RETRIES + 1) };
+enum { JOBS = 4, MAX_LOSSES = 2, RETRIES = 2, MAX_BACK = 1 };
+enum { MAX_ATTEMPTS = MAX_LOSSES * (RETRIES + 1) + MAX_BACK };
 enum { RUNNER = 1, OTHER_RUNNER = 2, KEY = 80 };
 
 typedef struct Model {
@@ -16,7 +21,9 @@ typedef struct Model {
     int jobs, needs[JOBS][JOBS];
     const char *retry;  /* the first job's rule */
     int retries;        /* its times */
-    bool timed, again;  /* the build's time may be over; ends are repeated */
+    bool at_once;       /* it has no pause */
+    bool timed, again;  /* the build's time may be over, and that in the queue; ends are repeated */
+    bool handed;        /* the runner may hand back what it has */
     bool guarded[JOBS]; /* of a fork: the job waits for an approval */
 } Model;
 
@@ -37,6 +44,16 @@ static const Model retried = {.pipeline = "jobs:\n"
                               .retry = "{\"times\":2,\"on\":[\"exit\",\"lost\"],\"backoff\":3600000000}",
                               .retries = RETRIES,
                               .timed = true};
+static const Model at_once = {.pipeline = "jobs:\n"
+                                          "  a: {steps: [\"true\"]}\n"
+                                          "  b: {needs: [a], steps: [\"true\"]}\n",
+                              .jobs = 2,
+                              .needs = {[1] = {1}},
+                              .retry = "{\"times\":1,\"on\":[\"exit\"],\"backoff\":0}",
+                              .retries = 1,
+                              .at_once = true,
+                              .timed = true,
+                              .handed = true};
 static const Model repeated = {.pipeline = "jobs:\n"
                                            "  a: {steps: [\"true\"]}\n"
                                            "  b: {needs: [a], steps: [\"true\"]}\n"
@@ -106,14 +123,23 @@ static void read_attempts(Machine *m, int job, JobAt *at) {
     db_done(st);
 }
 
+static int handed_back(const JobAt *job) {
+    int count = 0;
+
+    for (int n = 0; n < MAX_ATTEMPTS; n++)
+        count += str_eq(job->reasons[n], "handed back");
+    return count;
+}
+
 /* What tells one state from another: no times. */
 static void make_key(At *at) {
     int n = 0;
 
     memset(at->key, 0, KEY);
     for (int i = 0; i < JOBS && *at->jobs[i].state; i++)
-        n += snprintf(at->key + n, (size_t)(KEY - n), "%.2s%d%d%d%c ", at->jobs[i].state,
+        n += snprintf(at->key + n, (size_t)(KEY - n), "%.2s%d%d%d%s%c ", at->jobs[i].state,
                       (int)at->jobs[i].attempt, (int)at->jobs[i].retries, (int)at->jobs[i].losses,
+                      handed_back(&at->jobs[i]) ? "<" : "",
                       at->jobs[i].copied    ? '='
                       : at->jobs[i].stop[0] ? '!'
                                             : ' ');
@@ -247,7 +273,7 @@ static void judge_retries(const Machine *m, const At *before, const At *after, i
 
     HOLDS(m, before, after, job->retries <= (i == 0 ? m->model->retries : 0));
     HOLDS(m, before, after, job->losses < MAX_LOSSES);
-    HOLDS(m, before, after, job->attempt <= MAX_LOSSES * (job->retries + 1));
+    HOLDS(m, before, after, job->attempt <= MAX_LOSSES * (job->retries + 1) + handed_back(job));
     HOLDS(m, before, after, !job->pause || str_eq(job->state, "blocked"));
     if (pauses(job))
         HOLDS(m, before, after, job->retries > 0 && job->needs_left == 0);
@@ -347,6 +373,53 @@ static void judge_events(Machine *m, const At *before, const At *after) {
         HOLDS(m, before, after, updated > 0 || ends);
 }
 
+/* ---- who is woken ---- */
+
+/* Since the last look: who waits for a job, and a runner. */
+static struct {
+    int queue, runner;
+    BusSubscription *on_queue, *on_runner;
+} wakes;
+
+static void count_wake(void *arg, int64_t key) {
+    (*(int *)arg)++;
+}
+
+static int setup(void **state) {
+    int r = fixture_setup(state);
+    Bus *bus = ((Fixture *)*state)->builds.bus;
+
+    wakes.on_queue = bus_subscribe(bus, BUS_QUEUE, 0, count_wake, &wakes.queue);
+    wakes.on_runner = bus_subscribe(bus, BUS_RUNNER, 0, count_wake, &wakes.runner);
+    return r;
+}
+
+static int teardown(void **state) {
+    bus_unsubscribe(wakes.on_queue);
+    bus_unsubscribe(wakes.on_runner);
+    return fixture_teardown(state);
+}
+
+/* Work that can be claimed now wakes who waits for some, and a slot that is free, or a job that is to stop,
+ * its runner: nobody has to come by to find it. */
+static void judge_wakes(Machine *m, const At *before, const At *after) {
+    int claimable = 0, concerned = 0;
+
+    for (int i = 0; i < m->model->jobs; i++) {
+        const JobAt *old = &before->jobs[i], *new = &after->jobs[i];
+
+        claimable += str_eq(new->state, "queued") && !str_eq(old->state, "queued");
+        concerned += str_eq(old->state, "running") &&
+                     (!str_eq(new->state, "running") || !str_eq(old->stop, new->stop));
+    }
+    HOLDS(m, before, after, wakes.queue == claimable);
+    HOLDS(m, before, after, wakes.runner > 0 || concerned == 0);
+}
+
+static void forget_wakes(void) {
+    wakes.queue = wakes.runner = 0;
+}
+
 /* ---- events ---- */
 
 /* Adds the state unless it is known. */
@@ -367,6 +440,8 @@ static void visit(Machine *m, const At *at) {
 static void judge_rows(Machine *m, const At *before, const At *after) {
     m->steps++;
     judge_events(m, before, after);
+    judge_wakes(m, before, after);
+    forget_wakes();
     if (memcmp(before, after, sizeof(*after)) == 0)
         return;
     for (int i = 0; i < m->model->jobs; i++)
@@ -445,7 +520,10 @@ static void try_report(Machine *m, const At *before, int job, const char *word, 
     if (!taken)
         HOLDS(m, before, &after, memcmp(before, &after, sizeof(after)) == 0);
     else if (str_eq(word, "failed") && may_retry(m, at, job))
-        HOLDS(m, before, &after, pauses(&after.jobs[job]));
+        HOLDS(m, before, &after,
+              m->model->at_once ? str_eq(after.jobs[job].state, "queued") : pauses(&after.jobs[job]));
+    else if (str_eq(word, "lost"))
+        HOLDS(m, before, &after, !str_eq(after.jobs[job].state, "running"));
     else if (!str_eq(word, "running"))
         HOLDS(m, before, &after, str_eq(after.jobs[job].state, word));
     judge_rows(m, before, &after);
@@ -457,6 +535,7 @@ static void try_reports(Machine *m, const At *before, int job) {
 
     if (attempt == 0)
         return;
+    try_report(m, before, job, "lost", attempt, RUNNER);
     for (size_t i = 0; i < ELEMENTS(words); i++) {
         try_report(m, before, job, words[i], attempt, RUNNER);
         try_report(m, before, job, words[i], attempt, OTHER_RUNNER);
@@ -530,6 +609,40 @@ static void try_timeout(Machine *m, const At *before) {
     judge_rows(m, before, &after);
 }
 
+static void try_queue_timeout(Machine *m, const At *before, int job) {
+    At after;
+
+    say(m, "the time in the queue is over", job, "");
+    OK(db_begin(m->db, &err));
+    OK(store_timer_set(m->db, &(Timer){.kind = "queue", .subject_id = m->ids[job], .due_at = 1}, &err));
+    OK(db_commit(m->db, &err));
+    OK(timer_fire_due(&m->f->builds, &err));
+    read_rows(m, &after);
+    HOLDS(m, before, &after, str_eq(after.jobs[job].state, "failed"));
+    judge_rows(m, before, &after);
+}
+
+/* Nothing of it counts: neither as a loss nor as a retry. */
+static void try_hand_back(Machine *m, const At *before) {
+    At after;
+
+    for (int i = 0; i < m->model->jobs; i++)
+        if (str_eq(before->jobs[i].state, "running") && handed_back(&before->jobs[i]) == MAX_BACK)
+            return;
+    say(m, "hand back", -1, "");
+    OK(build_hand_back(&m->f->builds, RUNNER, &err));
+    read_rows(m, &after);
+    for (int i = 0; i < m->model->jobs; i++) {
+        const JobAt *old = &before->jobs[i], *new = &after.jobs[i];
+
+        if (!str_eq(old->state, "running"))
+            continue;
+        HOLDS(m, before, &after, str_eq(new->state, *old->stop ? "cancelled" : "queued"));
+        HOLDS(m, before, &after, new->losses == old->losses &&new->retries == old->retries);
+    }
+    judge_rows(m, before, &after);
+}
+
 /* ---- ends that are repeated ---- */
 
 static void judge_copies(const Machine *m, const At *old, const At *new, int chosen) {
@@ -576,6 +689,7 @@ static void look_at_repeated(Machine *m, const At *before, int64_t build, int ch
         visit(m, &new);
     }
     forget(m, build);
+    forget_wakes();
     write_rows(m, before);
 }
 
@@ -612,11 +726,15 @@ static void try_all(Machine *m, const At *before) {
             try_timer(m, before, i);
         if (str_eq(before->jobs[i].state, "running"))
             try_renew(m, before, i);
+        if (m->model->timed && str_eq(before->jobs[i].state, "queued"))
+            try_queue_timeout(m, before, i);
     }
     try_renew(m, before, -1);
     say(m, "abandon", -1, "");
     OK(build_abandon(&m->f->builds, RUNNER, &err));
     judge(m, before);
+    if (m->model->handed)
+        try_hand_back(m, before);
     try_cancel(m, before);
     try_approve(m, before);
     if (m->model->timed && !ended(before->build))
@@ -641,6 +759,7 @@ static void visit_all(Fixture *f, const Model *model) {
     if (model->guarded[1])
         change(f, "UPDATE build SET untrusted = 1 WHERE id = ?1 AND ?2 = ''", m.build, "");
     OK(store_event_last(m.db, &m.last_event, &err));
+    forget_wakes();
     read_rows(&m, &first);
     visit(&m, &first);
     for (size_t i = 0; i < m.count; i++) {
@@ -661,6 +780,11 @@ static void every_state_of_a_job_that_is_retried_keeps_what_always_holds(void **
     visit_all(*state, &retried);
 }
 
+static void
+every_state_of_a_job_that_is_retried_at_once_or_handed_back_keeps_what_always_holds(void **state) {
+    visit_all(*state, &at_once);
+}
+
 static void every_state_of_a_build_that_is_repeated_keeps_what_always_holds(void **state) {
     visit_all(*state, &repeated);
 }
@@ -669,10 +793,11 @@ static void every_state_of_a_build_from_a_fork_keeps_what_always_holds(void **st
     visit_all(*state, &foreign);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        TEST(every_state_of_a_job_that_is_retried_at_once_or_handed_back_keeps_what_always_holds),
         TEST(every_state_of_a_diamond_keeps_what_always_holds),
         TEST(every_state_of_a_job_that_is_retried_keeps_what_always_holds),
         TEST(every_state_of_a_build_that_is_repeated_keeps_what_always_holds),

@@ -8,6 +8,7 @@ typedef struct WhyRunner {
     RunnerOffer offer, rest; /* rest: beside what it holds */
     RunnerHeld held;
     bool away, drained, full;
+    bool closed;       /* asks for no jobs ("slots":0): its disk is nearly full */
     int64_t keeps_for; /* a job that is too big for what is free there; 0: none */
 } WhyRunner;
 

@@ -43,6 +43,7 @@ static int fill_runner(Why *w, const Runner *row, const RunnerHeld *held, size_t
             runner->held = held[i];
     runner->rest = offer_less(offer, &runner->held);
     runner->full = runner->held.jobs >= row->slots;
+    runner->closed = row->slots == 0;
     runner->keeps_for = dispatch_kept(w->b->dispatch, row->id);
     runner->drained = row->drained_at != 0;
     runner->away = build_runner_away(row, w->now);
@@ -122,7 +123,7 @@ static const char *nobody_fits(const Why *w, const FitFacts *fit, const void *me
 /* ---- some could ---- */
 
 typedef struct Matching {
-    const WhyRunner **there, **gone; /* gone: not heard of, or drained */
+    const WhyRunner **there, **gone; /* gone: not heard of, drained, or closed */
     size_t there_count, gone_count, busy, keeping;
     int64_t busy_since; /* when the last of them became so */
     int64_t kept_for;   /* the job that one keeps what it has free for, though this one would fit */
@@ -135,7 +136,7 @@ static void match(const Why *w, const FitFacts *fit, const void *mem, Matching *
 
         if (!fit_match(fit, &runner->offer))
             continue;
-        if (runner->away || runner->drained) {
+        if (runner->away || runner->drained || runner->closed) {
             mem_append(mem, m->gone, m->gone_count, runner);
             continue;
         }
@@ -154,18 +155,25 @@ static const char *plural(size_t count) {
     return count == 1 ? "" : "s";
 }
 
+static const char *where_it_is(const Why *w, const WhyRunner *runner, const void *mem) {
+    const Runner *row = runner->row;
+
+    if (runner->drained)
+        return mem_printf(mem, "drained by %s", row->drained_by);
+    if (!row->last_seen)
+        return "never heard of";
+    if (runner->away)
+        return mem_printf(mem, "not heard of since %s", why_time(w->now - row->last_seen, mem));
+    return "takes no jobs until there is room on its disk";
+}
+
 /* "r1 not heard of since 5 min, r2 drained by ann" */
 static const char *where_they_are(const Why *w, const Matching *m, const char *after_name, const void *mem) {
     const char *list = "";
 
     for (size_t i = 0; i < m->gone_count && i < SHOWN_RUNNERS; i++) {
-        const Runner *row = m->gone[i]->row;
-        const char *state = m->gone[i]->drained ? mem_printf(mem, "drained by %s", row->drained_by)
-                            : row->last_seen    ? mem_printf(mem, "not heard of since %s",
-                                                             why_time(w->now - row->last_seen, mem))
-                                                : "never heard of";
-
-        list = mem_printf(mem, "%s%s%s%s %s", list, i ? ", " : "", row->name, after_name, state);
+        list = mem_printf(mem, "%s%s%s%s %s", list, i ? ", " : "", m->gone[i]->row->name, after_name,
+                          where_it_is(w, m->gone[i], mem));
     }
     if (m->gone_count > SHOWN_RUNNERS)
         list = mem_printf(mem, "%s and %zu more", list, m->gone_count - SHOWN_RUNNERS);

@@ -181,6 +181,27 @@ def test_what_matches_has_not_been_heard_of(own_bench):
     until(bench, number, "2 matching runners, all out of reach: fake1 not heard of since 5 min, never never heard of")
 
 
+def test_a_runner_without_room_on_its_disk_is_not_called_busy(own_bench):
+    bench = own_bench()
+    runner = bench.runner(slots=1)
+    number, running = bench.job(runner)
+    runner.slots = 0  # as it asks then (docs/runner-protocol.md)
+    runner.lease()
+    number = bench.build_of()
+    closed = "1 matching runner, fake1, takes no jobs until there is room on its disk"
+    assert why(bench, number) == closed
+    runner.finish(running)
+    assert why(bench, number) == closed
+    bench.build_of()
+    other = bench.runner(slots=1)
+    other.take()
+    number = bench.build_of()
+    assert re.fullmatch(r"1 of 2 matching runners busy since \d+ s, fake1 takes no jobs until there is room on its disk; .*",
+                        why(bench, number))
+    runner.slots = 1
+    assert len(runner.lease()["jobs"]) == 1
+
+
 def test_a_drained_runner_is_no_help(own_bench):
     bench = own_bench()
     bench.runner().lease()
@@ -207,6 +228,65 @@ def test_the_list_of_builds_says_it_for_those_that_have_not_begun(own_bench):
     assert listed["id"] == number
     assert listed["waiting"] == "no runner has arch aarch64; runners: fake1 (x86_64)"
     assert "waiting" not in bench.client.get("/api/builds")["builds"][0]
+
+
+def waits_for_a_need(bench, runner):
+    runner.lease()
+    return bench.build_of({".pelton.yml": "jobs:\n  first: {checkout: false, steps: [\"true\"]}\n"
+                                          "  test: {checkout: false, needs: [first], steps: [\"true\"]}\n"})
+
+
+def waits_for_its_group(bench, runner):
+    first = bench.build_of({".pelton.yml": "concurrency: turn\n" + one()[".pelton.yml"]})
+    bench.job(runner, first)
+    return bench.more(bench.build(first)["repo"])
+
+
+def waits_for_a_retry(bench, runner):
+    number, job = bench.job(runner, files=one("retry: {times: 2, backoff: 1h}"))
+    runner.finish(job, b"", "failed")
+    return number
+
+
+def waits_for_the_end_of_a_pause(bench, runner):
+    bench.run("pause", "--reason", "a new disk")
+    return bench.build_of()
+
+
+def waits_for_a_runner(bench, runner):
+    bench.job(runner)
+    return bench.build_of()
+
+
+def waits_for_a_bigger_job(bench, runner):
+    runner.slots = 4
+    small, _, _ = kept_back(bench, runner)
+    assert runner.lease()["jobs"] == []
+    return small
+
+
+def waits_for_a_disk(bench, runner):
+    runner.slots = 0
+    runner.lease()
+    return bench.build_of()
+
+
+WAITS = {
+    waits_for_a_need: r"waiting for first",
+    waits_for_its_group: r"concurrency group turn: behind build 1",
+    waits_for_a_retry: r"retry 1 of 2 in \d+ min",
+    waits_for_the_end_of_a_pause: r"queue paused by admin since \d+ s: a new disk",
+    waits_for_a_runner: r"1 of 1 matching runner busy since \d+ s",
+    waits_for_a_bigger_job: r"kept back for job test of build 2, which has waited for \d+ s",
+    waits_for_a_disk: r"1 matching runner, fake\d+, takes no jobs until there is room on its disk",
+}
+
+
+@pytest.mark.parametrize("wait", WAITS, ids=lambda wait: wait.__name__)
+def test_each_reason_is_shown_by_the_command_line(own_bench, wait):
+    bench = own_bench()
+    number = wait(bench, bench.runner(slots=1))
+    assert re.search(WAITS[wait], bench.run("build", "show", number).stdout)
 
 
 def test_the_command_line_says_it(own_bench):

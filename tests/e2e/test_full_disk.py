@@ -254,6 +254,8 @@ def test_a_runner_without_room_takes_no_job_until_it_has_some(full, tmp_path):
             number = server.push("hello", JOB)[1].build
             log = tmp_path / "elsewhere" / "runner.log"
             wait_for("its complaint", lambda: "is nearly full" in log.read_text())
+            wait_for("the reason", lambda: server.build(number)["jobs"][0]["waiting"].endswith(
+                "takes no jobs until there is room on its disk"))
             assert server.build(number)["status"] == "queued"
             ballast.drop()
             server.wait_build(number, "success")

@@ -1,5 +1,7 @@
 """What becomes of builds and jobs: retries, turns, times, cancels, and builds once more."""
 
+import sqlite3
+
 import pytest
 
 from lib.wait import wait_for
@@ -44,6 +46,30 @@ def test_a_job_is_retried_by_its_own_rule_and_says_when(bench):
     assert (listed["retry_count"], listed["max_retries"]) == (1, 2)
     assert bench.api("POST", f"/api/builds/{number}/cancel").json["status"] == "cancelled"
     assert state_of(bench, number)["status"] == "cancelled"
+
+
+REASONS = ["exit", "timeout", "oom", "infrastructure"]
+
+
+@pytest.mark.parametrize("rule", ["1", "{times: 1, on: [%s]}"])
+@pytest.mark.parametrize("reason", REASONS)
+def test_each_reason_that_a_rule_names_is_tried_again_and_all_of_these_without_a_list(bench, reason, rule):
+    runner = bench.runner()
+    number = bench.build_of(pipeline(job="    retry: " + rule.replace("%s", reason) + "\n"))
+    for attempt in 1, 2:
+        job = runner.take()
+        assert (job["build"], job["attempt"]) == (number, attempt)
+        runner.finish(job, b"", "failed", reason=reason)
+    assert bench.wait_build(number, "failed")["jobs"][0]["reason"] == reason
+
+
+@pytest.mark.parametrize("reason", REASONS)
+def test_a_reason_that_a_rule_does_not_name_is_final(bench, reason):
+    runner = bench.runner()
+    others = ", ".join(other for other in REASONS if other != reason)
+    number = bench.build_of(pipeline(job=f"    retry: {{times: 1, on: [{others}]}}\n"))
+    runner.finish(runner.take(), b"", "failed", reason=reason)
+    assert bench.wait_build(number, "failed")["jobs"][0]["attempt"] == 1
 
 
 def test_logs_and_steps_of_earlier_attempts_stay_readable(bench):
@@ -180,6 +206,22 @@ def test_a_time_that_was_over_while_the_server_was_away_counts_when_it_is_back(o
     bench.server.kill()
     bench.server.start()
     assert bench.wait_build(number, "failed")["jobs"][0]["reason"] == "timeout"
+
+
+def test_a_builds_time_that_was_over_while_the_server_was_away_ends_it_when_it_is_back(own_bench):
+    bench = own_bench()
+    runner = bench.runner()
+    number, job = bench.job(runner, files=pipeline(head="timeout: 1h"))
+    bench.server.kill()
+    with sqlite3.connect(bench.state / "pelton.db") as database:
+        database.execute("UPDATE timer SET due_at = 1 WHERE kind = 'build'")
+    database.close()
+    bench.server.start()
+    stop = runner.moved().lease_later().result()["stop"]
+    assert [(order["job"], order["reason"]) for order in stop] == [(job["id"], "timeout")]
+    runner.finish(job, b"", "cancelled")
+    build = bench.wait_build(number, "failed")
+    assert build["reason"] == "timeout" and state_of(bench, number, "then")["status"] == "cancelled"
 
 
 # ---- cancel

@@ -269,6 +269,20 @@ def test_a_job_that_is_lost_too_often_fails_as_lost(own_bench):
     assert build["jobs"][0]["reason"] == "lost"
 
 
+def test_three_lost_attempts_are_enough_by_default(own_bench):
+    bench = own_bench("--lease", "2s")
+    runner = bench.runner()
+    number, job = bench.job(runner)
+    for attempt in 2, 3:
+        runner.report(job, "lost")
+        runner.running.clear()
+        job = runner.take()
+        assert (job["build"], job["attempt"]) == (number, attempt)
+    runner.report(job, "lost")
+    lost = bench.wait_build(number, "failed")["jobs"][0]
+    assert lost["reason"] == "lost" and "in each of 3 attempts" in lost["message"]
+
+
 def test_a_job_that_its_runner_does_not_know_of_is_queued_again(bench):
     """The answer of the lease call got lost on its way."""
     runner = bench.runner()

@@ -71,6 +71,28 @@ def test_a_killed_servers_build_goes_on_to_its_end(real, tmp_path):
     assert assert_no_hole(real.log(number)) > 3
 
 
+TIMED = {
+    "job": "    timeout: 6s\n    steps:\n      - touch {begun}; sleep 1000\n",
+    "step": "    steps:\n      - {{run: 'touch {begun}; sleep 1000', timeout: 6s}}\n",
+}
+
+
+@pytest.mark.parametrize("killed", ["server", "runner"])
+@pytest.mark.parametrize("whose", TIMED)
+def test_the_time_of_a_job_or_step_is_over_although_server_or_runner_was_killed_in_it(real, tmp_path, whose, killed):
+    begun = tmp_path / "begun"
+    number = real.push("timed", {".pelton.yml": "jobs:\n  t:\n    runs-on: {executor: shell}\n    checkout: false\n"
+                                                + TIMED[whose].format(begun=begun)})[1].build
+    wait_for("its begin", begun.exists)
+    if killed == "server":
+        real.kill()
+        real.start()
+    else:
+        os.kill(runner_of(real), signal.SIGKILL)
+    job = real.wait_build(number, "failed")["jobs"][0]
+    assert (job["reason"], job["attempt"]) == ("timeout", 1)
+
+
 def test_what_a_power_loss_left_of_a_running_jobs_log_as_zeros_is_asked_for_again(real, tmp_path):
     """A file system may have kept a log's size and not its bytes."""
     files, stop = long_job(tmp_path)

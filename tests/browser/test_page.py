@@ -134,14 +134,29 @@ def test_what_a_build_prints_is_text_and_not_markup(pelton, browser):
     assert "owned" not in browser.title
 
 
-def test_what_waits_says_why(start_pelton, browser):
-    pelton = start_pelton()
-    pelton.client.post("/api/queue/pause", {"reason": "a new disk"}, expect=200)
-    _, push = pelton.push("patient", {".pelton.yml": PIPELINE})
+WAITS = {
+    "paused": ("", "", "a new disk"),
+    "no runner": ("", "", "there is no runner"),
+    "needs": ("", "  first: {checkout: false, steps: [\"true\"]}\n", "waiting for first"),
+    "group": ("concurrency: {group: turn, cancel: none}\n", "", "concurrency group turn: behind build"),
+}
+
+
+@pytest.mark.parametrize("why", WAITS)
+def test_what_waits_says_why(start_pelton, browser, why):
+    head, first, reason = WAITS[why]
+    pelton = start_pelton("--runners", "0")
+    if why == "paused":
+        pelton.client.post("/api/queue/pause", {"reason": "a new disk"}, expect=200)
+    needs = "    needs: [first]\n" if first else ""
+    _, push = pelton.push("patient", {".pelton.yml": f"{head}jobs:\n{first}  slow:\n    checkout: false\n{needs}"
+                                                     "    steps: [\"true\"]\n"})
+    number = pelton.client.post("/api/repos/patient/builds", {}, expect=202)["id"] if why == "group" else push.build
     log_in(browser, pelton)
-    wait_text(browser, "queue paused by admin")
-    click(browser, f'[data-build="{push.build}"]')
-    wait(browser, lambda: "a new disk" in browser.find_element(By.CSS_SELECTOR, '[data-job="slow"]').text, "the reason")
+    if why == "paused":
+        wait_text(browser, "queue paused by admin")
+    click(browser, f'[data-build="{number}"]')
+    wait(browser, lambda: reason in browser.find_element(By.CSS_SELECTOR, '[data-job="slow"]').text, "the reason")
     assert not complaints(browser)
 
 

@@ -1,11 +1,13 @@
 /* Builds that take turns, whole: every state that three builds of one group can come to is reached, and in
  * each every event is tried: another build (with each rule for older ones), a claim, ends of each running
- * build, a cancel of each, the loss of the runner. A state is reached again by the events that led to it, in
- * a group of its own: what is tried on it is seen by nobody else. */
+ * build (a failure that is tried again too), a cancel of each, the end of its time, once more of one that has
+ * ended, the loss of the runner. A job is tried again where one build runs at a time; beside another, with
+ * the losses of both, that is some thousand states more and nothing that a group sees. A state is reached
+ * again by the events that led to it, in a group of its own: what is tried on it is seen by nobody else. */
 #include "fixture.h"
 
 enum { BUILDS = 3, RULES = 3, DEPTH = 24, KEY = 64, STATES = 1 << 12, RUNNER = 1 };
-enum { CREATE, CLAIM, SUCCEED, STOP, CANCEL, LOSE, KINDS };
+enum { CREATE, CLAIM, SUCCEED, FAIL, STOP, CANCEL, TIMEOUT, RERUN, LOSE, KINDS };
 
 typedef struct Event {
     int kind;
@@ -17,7 +19,7 @@ static const char *const rules[RULES] = {"queued", "running", "none"};
 typedef struct BuildAt {
     const char *state, *reason, *job, *stop;
     bool held;
-    int64_t attempt, superseded_by; /* index from 1; 0: by nobody */
+    int64_t attempt, retries, superseded_by; /* index from 1; 0: by nobody */
 } BuildAt;
 
 typedef struct At {
@@ -43,6 +45,7 @@ typedef struct Turns {
     Path *paths;
     size_t path_count, steps;
     const char *event;
+    int woken; /* who waits for a job, by the event */
 } Turns;
 
 /* ---- what is there ---- */
@@ -64,7 +67,8 @@ static void read_build(Turns *t, int i, BuildAt *at) {
                     .job = jobs[0].state,
                     .stop = jobs[0].stop_reason,
                     .held = build->held,
-                    .attempt = jobs[0].attempt};
+                    .attempt = jobs[0].attempt,
+                    .retries = jobs[0].retries};
     for (int k = 0; str_eq(build->reason, "superseded") && k < t->count; k++)
         if (str_eq(build->message, mem_printf(t->mem, "superseded by build %d", (int)t->ids[k])))
             at->superseded_by = k + 1;
@@ -79,8 +83,8 @@ static void read_all(Turns *t, At *at) {
 
         read_build(t, i, b);
         n += ended(b) ? snprintf(at->key + n, (size_t)(KEY - n), "E ")
-                      : snprintf(at->key + n, (size_t)(KEY - n), "%.1s%.1s%d%c%.2s ", b->state, b->job,
-                                 (int)b->attempt, b->held ? 'h' : '.', b->stop);
+                      : snprintf(at->key + n, (size_t)(KEY - n), "%.1s%.1s%d%d%c%.2s ", b->state, b->job,
+                                 (int)b->attempt, (int)b->retries, b->held ? 'h' : '.', b->stop);
     }
     /* how one ended, and which rule it came with, matters no more */
 }
@@ -110,13 +114,15 @@ static void judge_build(const Turns *t, const At *before, const At *after, int i
 }
 
 static void judge(Turns *t, const At *before, const At *after) {
-    int started = 0, held = 0, first_held = BUILDS, last_started = -1;
+    int started = 0, held = 0, first_held = BUILDS, last_started = -1, claimable = 0;
 
     t->steps++;
     for (int i = 0; i < after->count; i++) {
         const BuildAt *b = &after->builds[i];
 
         judge_build(t, before, after, i);
+        claimable +=
+            str_eq(b->job, "queued") && (i >= before->count || !str_eq(before->builds[i].job, "queued"));
         if (ended(b))
             continue;
         held += b->held;
@@ -124,6 +130,7 @@ static void judge(Turns *t, const At *before, const At *after) {
         first_held = b->held ? MIN(first_held, i) : first_held;
         last_started = b->held ? last_started : i;
     }
+    HOLDS(t, before, after, t->woken == claimable); /* nobody has to come by to find it */
     HOLDS(t, before, after, started <= t->limit);
     HOLDS(t, before, after, held == 0 || started == t->limit);       /* none waits where there is room */
     HOLDS(t, before, after, held == 0 || last_started < first_held); /* in their order */
@@ -146,13 +153,33 @@ static void create(Turns *t, int rule) {
 
 static int report_end(Turns *t, int i, const char *word) {
     Job *job;
-    JobReport r = {.runner_id = RUNNER, .state = word, .reason = "", .message = "", .log_size = -1};
+    JobReport r = {.runner_id = RUNNER,
+                   .state = word,
+                   .reason = str_eq(word, "failed") ? "exit" : "",
+                   .message = "",
+                   .log_size = -1};
     uint64_t next;
     bool stop;
 
     OK(store_job_at(t->f->builds.db, t->ids[i], 0, t->mem, &job, &err));
     r.attempt = (Attempt){job->id, job->attempt, NULL};
     return build_report(&t->f->builds, &r, &next, &stop, &err);
+}
+
+/* Of a build that has begun; its time is not stored with one that was not given to a runner. */
+static void time_out(Turns *t, int i) {
+    change(t->f, "INSERT INTO timer (kind, subject_id, due_at) VALUES (?2, ?1, 1)", t->ids[i], "build");
+    OK(timer_fire_due(&t->f->builds, &err));
+}
+
+/* It takes nobody's place, whatever its file says of older ones. */
+static void rerun(Turns *t, int i) {
+    RerunRequest request = {.build = t->ids[i], .by = "ann"};
+    BuildOutcome outcome;
+
+    OK(build_rerun(&t->f->builds, &request, t->mem, &outcome, &err));
+    t->rule[t->count] = "none";
+    t->ids[t->count++] = outcome.id;
 }
 
 static void happen(Turns *t, const Event *e) {
@@ -168,8 +195,17 @@ static void happen(Turns *t, const Event *e) {
     case SUCCEED:
         OK(report_end(t, e->which, "success"));
         break;
+    case FAIL:
+        OK(report_end(t, e->which, "failed"));
+        break;
     case STOP:
         OK(report_end(t, e->which, "cancelled"));
+        break;
+    case TIMEOUT:
+        time_out(t, e->which);
+        break;
+    case RERUN:
+        rerun(t, e->which);
         break;
     case CANCEL:
         OK(build_cancel(&t->f->builds, t->ids[e->which], "", &err));
@@ -184,7 +220,12 @@ static bool can_happen(const At *at, const Event *e) {
     switch (e->kind) {
     case CREATE:
         return at->count < BUILDS && e->which < RULES;
+    case RERUN: /* of the first that can be: it comes to the same of which */
+        return at->count < BUILDS && e->which == 0 && at->count > 0 && ended(&at->builds[0]);
+    case TIMEOUT:
+        return e->which < at->count && str_eq(at->builds[e->which].state, "running");
     case SUCCEED:
+    case FAIL:
     case STOP:
         return e->which < at->count && str_eq(at->builds[e->which].job, "running");
     case CANCEL:
@@ -235,7 +276,8 @@ static void visit(Turns *t, const At *at, const Path *before, const Event *event
 }
 
 static const char *say(const Turns *t, const Event *e) {
-    static const char *const words[] = {"create", "claim", "succeed", "stop", "cancel", "lose"};
+    static const char *const words[] = {"create", "claim",   "succeed", "fail", "stop",
+                                        "cancel", "timeout", "rerun",   "lose"};
 
     return mem_printf(t->mem, "%s %d", words[e->kind], e->which);
 }
@@ -248,10 +290,15 @@ static void try_event(Turns *t, const Path *path, const Event *event) {
         happen(t, &path->events[i]);
     read_all(t, &before);
     t->event = say(t, event);
+    t->woken = 0;
     happen(t, event);
     read_all(t, &after);
     judge(t, &before, &after);
     visit(t, &after, path, event);
+}
+
+static void count_wake(void *arg, int64_t key) {
+    (*(int *)arg)++;
 }
 
 static void try_all(Turns *t, const Path *path) {
@@ -261,16 +308,25 @@ static void try_all(Turns *t, const Path *path) {
                 try_event(t, path, &(Event){.kind = kind, .which = which});
 }
 
+static BusSubscription *on_queue; /* ends with the test, however that does */
+
+static int teardown(void **state) {
+    bus_unsubscribe(on_queue);
+    return fixture_teardown(state);
+}
+
 static void visit_all(Fixture *f, int64_t limit) {
     Turns t = {.f = f, .limit = limit, .paths = mem_array(f, Path, STATES), .path_count = 1};
 
+    on_queue = bus_subscribe(f->builds.bus, BUS_QUEUE, 0, count_wake, &t.woken);
     f->builds.options.max_attempts = 2;
     note_possible(&t.paths[0], &(At){0});
     for (size_t i = 0; i < RULES; i++) {
         commit_pipeline(f, mem_printf(f->mem,
                                       "concurrency: {group: \"${{ branch }}\", limit: %d, cancel: %s}\n"
-                                      "jobs:\n  a: {steps: [\"true\"]}\n",
-                                      (int)limit, rules[i]));
+                                      "jobs:\n  a: {steps: [\"true\"]%s}\n",
+                                      (int)limit, rules[i],
+                                      limit == 1 ? ", retry: {times: 1, on: [exit]}" : ""));
         t.commits[i] = mem_strdup(f, f->commit);
     }
     for (size_t i = 0; i < t.path_count; i++) {
@@ -290,7 +346,7 @@ static void three_builds_of_a_group_of_two_take_turns_in_every_state(void **stat
     visit_all(*state, 2);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, teardown)
 
 int main(void) {
     const struct CMUnitTest tests[] = {

@@ -185,6 +185,8 @@ int haprocess_start(HaProcess *p, const HaConfig *c, Routes *r, const char *rout
         remember_old(r, old_pid, old_generation);
         unlinkat(p->dirfd, before.name, 0);
     }
+    talloc_free(r->bound);
+    r->bound = mem_strdup(r, r->address);
     talloc_free(r->config);
     r->config = talloc_steal(r, TAKE_PTR(digest));
     log_info("ingress", "HAProxy %d listens on %s%s", (int)p->pid, r->address,

@@ -5,8 +5,8 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "ingress/haproxy.h"
+#include "ingress/listen.h"
 #include "ingress/sync.h"
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -60,67 +60,23 @@ static void choose_user(HaConfig *c) {
     }
 }
 
-/* "ADDR:PORT" with a numeric address, as HAProxy's `bind` takes it. */
-static int split_listen(const char *listen, char *host, size_t size, int64_t *ret_port, Err *err) {
-    const char *colon = listen ? strrchr(listen, ':') : NULL;
-    unsigned char ignored[16];
-    size_t len = colon ? (size_t)(colon - listen) : 0;
-
-    if (!colon || len >= size || !str_to_i64(colon + 1, 0, 65535, ret_port))
-        return err_set(err, ERR_INVALID, "ingress address \"%s\": expected ADDR:PORT", listen ? listen : "");
-    snprintf(host, size, "%.*s", (int)len, listen);
-    if (str_eq(host, "localhost"))
-        snprintf(host, size, "127.0.0.1");
-    if (host[0] == '[' && len > 2 && host[len - 1] == ']') {
-        host[len - 1] = '\0';
-        if (inet_pton(AF_INET6, host + 1, ignored) == 1) {
-            host[len - 1] = ']';
-            return 0;
-        }
-    } else if (inet_pton(AF_INET, host, ignored) == 1) {
-        return 0;
-    }
-    return err_set(err, ERR_INVALID,
-                   "ingress address \"%s\": expected a numeric address such as 127.0.0.1:8081", listen);
-}
-
-/* Bound for a moment: the kernel gives a free port of that address. */
-static int free_port(const char *host, int *ret, Err *err) {
-    bool six = host[0] == '[';
-    struct sockaddr_in6 a6 = {.sin6_family = AF_INET6};
-    struct sockaddr_in a4 = {.sin_family = AF_INET};
-    struct sockaddr *address = six ? (struct sockaddr *)&a6 : (struct sockaddr *)&a4;
-    socklen_t len = six ? sizeof(a6) : sizeof(a4);
-    char bare[64];
-    _cleanup_close_ int fd = socket(six ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    snprintf(bare, sizeof(bare), "%.*s", (int)strcspn(host + six, "]"), host + six);
-    inet_pton(six ? AF_INET6 : AF_INET, bare, six ? (void *)&a6.sin6_addr : (void *)&a4.sin_addr);
-    if (fd < 0 || bind(fd, address, len) < 0 || getsockname(fd, address, &len) < 0)
-        return err_errno(err, "a free port of %s", host);
-    *ret = ntohs(six ? a6.sin6_port : a4.sin_port);
-    return 0;
-}
-
 static int choose_address(Ingress *in, const char *listen, bool keep, Err *err) {
     Routes *r = in->routes;
     char host[64];
     int64_t port = 0;
-    int chosen = 0;
 
-    if (split_listen(listen, host, sizeof(host), &port, err) < 0)
+    if (listen_split(listen, host, sizeof(host), &port, err) < 0)
         return -(int)err->code;
     in->any_port = port == 0;
     if (keep && in->any_port && r->address && str_eq(r->listen, listen))
         return 0;
-    chosen = (int)port;
-    if (in->any_port && free_port(host, &chosen, err) < 0)
+    if (in->any_port && listen_try(host, 0, &port, err) < 0)
         return -(int)err->code;
     listen = mem_strdup(r, listen);
     talloc_free(r->listen);
     talloc_free(r->address);
     r->listen = (char *)listen;
-    r->address = mem_printf(r, "%s:%d", host, chosen);
+    r->address = mem_printf(r, "%s:%d", host, (int)port);
     return 0;
 }
 
@@ -180,8 +136,36 @@ static void wake(Ingress *in) {
         log_warn("ingress", "eventfd: %s", strerror(errno));
 }
 
-/* Starts HAProxy, or a new one over a running one, with enough slots; a port that was ours to choose is
- * chosen anew when somebody has taken it. */
+static int try_address(const Ingress *in, Err *err) {
+    char host[64];
+    int64_t port = 0;
+
+    if (listen_split(in->routes->address, host, sizeof(host), &port, err) < 0)
+        return -(int)err->code;
+    return listen_try(host, port, &port, err);
+}
+
+static int start_process(Ingress *in, Err *err) {
+    return haprocess_start(&in->process, &in->config, in->routes, in->routes_path, err);
+}
+
+/* HAProxy could not listen. A port that was ours to choose is chosen anew; another one is somebody else's to
+ * choose, who is told so in fewer words than HAProxy's. */
+static int start_elsewhere(Ingress *in, Err *err) {
+    Routes *r = in->routes;
+    Err why;
+
+    log_warn("ingress", "%s", err->msg);
+    if (try_address(in, &why) < 0)
+        *err = why;
+    if (!in->any_port || in->process.pid || choose_address(in, r->listen, false, &why) < 0 ||
+        start_process(in, &why) < 0)
+        return -(int)err->code;
+    log_warn("ingress", "the port was taken by another: %s now", r->address);
+    return 0;
+}
+
+/* Starts HAProxy, or a new one over a running one, with enough slots. */
 static int launch(Ingress *in, Err *err) {
     Routes *r = in->routes;
     unsigned needed = routes_slots_needed(r);
@@ -190,15 +174,8 @@ static int launch(Ingress *in, Err *err) {
         r->slots = in->spares;
     while (r->slots < needed)
         r->slots *= 2;
-    if (haprocess_start(&in->process, &in->config, r, in->routes_path, err) < 0) {
-        Err first = *err;
-
-        if (!in->any_port || in->process.pid || !strstr(first.msg, "cannot bind") ||
-            choose_address(in, r->listen, false, err) < 0 ||
-            haprocess_start(&in->process, &in->config, r, in->routes_path, err) < 0)
-            return -(int)(*err = first).code;
-        log_warn("ingress", "the port was taken by another: %s now", r->address);
-    }
+    if (start_process(in, err) < 0 && (!strstr(err->msg, "cannot bind") || start_elsewhere(in, err) < 0))
+        return -(int)err->code;
     wake(in);
     return sync_all(&in->process.socket, r, in->config.domain, err);
 }
@@ -291,6 +268,33 @@ static void *watch(void *arg) {
             log_warn("ingress", "eventfd: %s", strerror(errno));
     }
     return NULL;
+}
+
+/* Whether the HAProxy of an earlier server has the port. It lets go of it for the next one, also for another
+ * address with it. */
+static bool ours(Ingress *in) {
+    const Routes *r = in->routes;
+    bool runs = haprocess_attach(&in->process, r);
+
+    haprocess_forget(&in->process);
+    return runs && str_eq(strrchr(r->bound ? r->bound : r->address, ':'), strrchr(r->address, ':'));
+}
+
+static int claim_address(Ingress *in, Err *err) {
+    if (try_address(in, err) == 0 || ours(in))
+        return 0;
+    if (!in->any_port || choose_address(in, in->routes->listen, false, err) < 0)
+        return -(int)err->code;
+    return routes_save(in->routes, in->routes_path, err);
+}
+
+int ingress_claim(Ingress *in, Err *err) {
+    int ret;
+
+    pthread_mutex_lock(&in->lock);
+    ret = claim_address(in, err);
+    pthread_mutex_unlock(&in->lock);
+    return ret;
 }
 
 int ingress_start(Ingress *in, Err *err) {

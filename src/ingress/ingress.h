@@ -24,6 +24,10 @@ typedef struct IngressOptions {
 
 /* Reads what an earlier process left; starts nothing, is quick. A bad option is ERR_INVALID. */
 _must_check_ int ingress_new(const void *mem, const IngressOptions *options, Ingress **ret, Err *err);
+/* Before ingress_start: whether HAProxy can listen at the address, or an earlier server's does. A port that
+ * was ours to choose is chosen anew when somebody has taken it; another one is ERR_UNAVAILABLE, with what to
+ * do. */
+_must_check_ int ingress_claim(Ingress *in, Err *err);
 /* Starts the thread that looks after HAProxy: in the background it finds the running one, or starts it when
  * there are applications, and starts it again when it dies. */
 _must_check_ int ingress_start(Ingress *in, Err *err);

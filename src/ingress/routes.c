@@ -163,6 +163,7 @@ int routes_save(const Routes *r, const char *path, Err *err) {
     jw_object(&w, NULL);
     jw_str(&w, "listen", r->listen);
     jw_str(&w, "address", r->address);
+    jw_str(&w, "bound", r->bound);
     jw_str(&w, "config", r->config);
     jw_int(&w, "slots", r->slots);
     jw_int(&w, "generation", r->generation);
@@ -234,18 +235,20 @@ static int read_old(Routes *r, json_t *object, Err *err) {
 }
 
 static int read_root(Routes *r, json_t *root, Err *err) {
-    const char *listen = NULL, *address = NULL, *config = NULL;
+    const char *listen = NULL, *address = NULL, *bound = NULL, *config = NULL;
     json_t *apps = NULL, *old = NULL, *item;
     int64_t slots = 0;
     size_t i;
 
     if (json_opt_str(root, "listen", &listen, err) < 0 || json_opt_str(root, "address", &address, err) < 0 ||
-        json_opt_str(root, "config", &config, err) < 0 || json_opt_i64(root, "slots", &slots, err) < 0 ||
+        json_opt_str(root, "bound", &bound, err) < 0 || json_opt_str(root, "config", &config, err) < 0 ||
+        json_opt_i64(root, "slots", &slots, err) < 0 ||
         json_opt_i64(root, "generation", &r->generation, err) < 0 ||
         json_opt_array(root, "apps", &apps, err) < 0 || json_opt_array(root, "old", &old, err) < 0)
         return -(int)err->code;
     r->listen = mem_strdup(r, listen);
     r->address = mem_strdup(r, address);
+    r->bound = mem_strdup(r, bound);
     r->config = mem_strdup(r, config);
     r->slots = (unsigned)slots;
     json_array_foreach (apps, i, item)

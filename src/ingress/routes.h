@@ -37,6 +37,7 @@ typedef struct RouteOld {
 typedef struct Routes {
     char *listen;       /* the setting that `address` was chosen for */
     char *address;      /* "ADDR:PORT" with the port that holds */
+    char *bound;        /* the address of the HAProxy that was started last, NULL: not known */
     char *config;       /* digest of the configuration without routes that HAProxy was started with */
     unsigned slots;     /* backends of the running configuration */
     int64_t generation; /* one more with each start; names the runtime socket */

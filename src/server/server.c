@@ -443,6 +443,8 @@ static int start(Server *s, Err *err) {
         r = start_comparing(s, err);
     if (r >= 0)
         r = start_http(s, err);
+    if (r >= 0 && deploys(s)) /* our own address is taken by now, too */
+        r = ingress_claim(s->ingress, err);
     if (r >= 0)
         r = first_login(s, &first, err);
     if (r < 0)

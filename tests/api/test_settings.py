@@ -1,6 +1,7 @@
 """The server's settings: file, environment, flags, in that order; what is wrong stops the start with its place."""
 
 import json
+import socket
 import subprocess
 
 import pytest
@@ -91,6 +92,21 @@ def test_an_address_that_is_taken_is_a_clear_error(start_pelton, tmp_path):
     (tmp_path / "second").mkdir()
     done = server(tmp_path / "second", "--listen", first.address, "--runners", "0")
     assert done.returncode == 6 and first.address in done.stderr and "stopping" not in done.stderr
+
+
+def test_an_address_for_applications_that_is_taken_stops_the_start_with_what_to_do(start_pelton, tmp_path):
+    taken = start_pelton().address
+    (tmp_path / "second").mkdir()
+    done = server(tmp_path / "second", "--listen", "127.0.0.1:0", "--ingress", taken, "--runners", "0")
+    assert done.returncode != 0 and "applications:" not in done.stdout + done.stderr
+    assert taken in done.stderr and "--ingress ADDR:PORT" in done.stderr and "--ingress off" in done.stderr
+
+
+def test_applications_are_not_served_where_the_server_itself_listens(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        both = f"127.0.0.1:{free.getsockname()[1]}"
+    done = server(tmp_path, "--listen", both, "--ingress", both, "--runners", "0")
+    assert done.returncode != 0 and f"applications cannot be served at {both}" in done.stderr
 
 
 def test_the_way_to_log_in_is_told_by_the_first_start_that_comes_up(start_pelton, tmp_path):

@@ -413,15 +413,13 @@ static void a_moved_release_is_found_at_its_new_port(void **state) {
     app_stop(moved);
 }
 
-static void a_taken_port_is_chosen_anew(void **state) {
-    Fixture *f = *state;
-    App *thief, *app;
+/* The ingress ends; its port is another's, as if taken meanwhile. */
+static void lose_port(Fixture *f, const App *thief) {
     char *text;
     Buf routes = BUF_INIT;
     char path[128], changed[512];
 
     ingress_free(f->in);
-    thief = app_start("thief");
     snprintf(path, sizeof(path), "%s/routes.json", f->state);
     ok(file_read(path, 4096, &routes, e));
     text = strstr(routes.data, "\"address\":\"127.0.0.1:");
@@ -430,6 +428,13 @@ static void a_taken_port_is_chosen_anew(void **state) {
              thief->address, strchr(text, ','));
     ok(file_write_atomic(path, changed, strlen(changed), 0600, e));
     buf_done(&routes);
+}
+
+static void a_taken_port_is_chosen_anew(void **state) {
+    Fixture *f = *state;
+    App *thief = app_start("thief"), *app;
+
+    lose_port(f, thief);
     open_ingress(f, 4);
     assert_string_equal(f->address, thief->address);
     app = deploy(f, "hello", "r1");
@@ -437,6 +442,114 @@ static void a_taken_port_is_chosen_anew(void **state) {
     assert_string_not_equal(f->address, thief->address);
     assert_int_equal(get(f, "hello.localhost", "/"), 200);
     assert_non_null(strstr(f->answer, "\r\n\r\nr1\n"));
+    app_stop(app);
+    app_stop(thief);
+}
+
+/* Not started. */
+static Ingress *ingress_at(Fixture *f, const char *listen) {
+    IngressOptions o = {.dir = f->state, .listen = listen};
+    Ingress *in;
+
+    ok(ingress_new(NULL, &o, &in, e));
+    return in;
+}
+
+static void a_taken_port_is_chosen_anew_before_it_is_told(void **state) {
+    App *thief = app_start("thief");
+    Fixture *f = *state;
+    Ingress *in;
+    char *address;
+
+    lose_port(f, thief);
+    in = ingress_at(f, "127.0.0.1:0");
+    ok(ingress_claim(in, e));
+    address = ingress_address(in, in);
+    assert_string_not_equal(address, thief->address);
+    open_ingress(f, 4);
+    assert_string_equal(f->address, address);
+    ingress_free(in);
+    app_stop(thief);
+}
+
+static void says_what_to_do(const Err *err, const char *address) {
+    assert_int_equal(err->code, ERR_UNAVAILABLE);
+    if (!strstr(err->msg, address) || !strstr(err->msg, "--ingress ADDR:PORT") ||
+        !strstr(err->msg, "--ingress off") || strstr(err->msg, "ALERT"))
+        fail_msg("%s", err->msg);
+}
+
+static void is_taken(Fixture *f, const char *address) {
+    Ingress *in = ingress_at(f, address);
+    Err err = {0};
+
+    assert_true(ingress_claim(in, &err) < 0);
+    says_what_to_do(&err, address);
+    ingress_free(in);
+}
+
+static void an_address_that_another_holds_is_refused(void **state) {
+    App *thief = app_start("thief");
+    Fixture *f = *state;
+    char other[64];
+    Ingress *in;
+
+    is_taken(f, thief->address);
+    snprintf(other, sizeof(other), "0.0.0.0:%d", thief->port);
+    is_taken(f, other);
+    snprintf(other, sizeof(other), "[::]:%d", thief->port);
+    is_taken(f, other);
+    snprintf(other, sizeof(other), "%s", thief->address);
+    app_stop(thief);
+    in = ingress_at(f, other);
+    ok(ingress_claim(in, e));
+    ingress_free(in);
+}
+
+static void an_address_of_ipv6_that_another_holds_is_refused(void **state) {
+    struct sockaddr_in6 a = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    socklen_t len = sizeof(a);
+    char address[64];
+
+    if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0)
+        skip();
+    assert_int_equal(listen(fd, 1), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &len), 0);
+    snprintf(address, sizeof(address), "[::1]:%d", ntohs(a.sin6_port));
+    is_taken(*state, address);
+    close(fd);
+}
+
+/* Also after a start with another address was refused: that one is not ours for having been asked for. */
+static void what_an_earlier_haproxy_of_ours_holds_is_not_taken(void **state) {
+    App *thief = app_start("thief"), *app;
+    Fixture *f = *state;
+    char address[64];
+    Ingress *in;
+
+    app = deploy(f, "hello", "r1");
+    snprintf(address, sizeof(address), "%s", f->address);
+    ingress_free(f->in);
+    is_taken(f, thief->address);
+    is_taken(f, thief->address);
+    in = ingress_at(f, address);
+    ok(ingress_claim(in, e));
+    ingress_free(in);
+    open_ingress(f, 4);
+    app_stop(app);
+    app_stop(thief);
+}
+
+static void an_address_that_was_taken_later_fails_a_deploy_with_what_to_do(void **state) {
+    App *thief = app_start("thief"), *app = app_start("r1");
+    Fixture *f = *state;
+    Ingress *in = ingress_at(f, thief->address);
+    Err err = {0};
+
+    assert_true(ingress_server_add(in, "hello", "r1", app->address, &err) < 0);
+    says_what_to_do(&err, thief->address);
+    ingress_free(in);
     app_stop(app);
     app_stop(thief);
 }
@@ -489,6 +602,11 @@ int main(void) {
         test(a_removed_application_is_404_and_its_slot_clean),
         test(a_moved_release_is_found_at_its_new_port),
         test(a_taken_port_is_chosen_anew),
+        test(a_taken_port_is_chosen_anew_before_it_is_told),
+        test(an_address_that_another_holds_is_refused),
+        test(an_address_of_ipv6_that_another_holds_is_refused),
+        test(what_an_earlier_haproxy_of_ours_holds_is_not_taken),
+        test(an_address_that_was_taken_later_fails_a_deploy_with_what_to_do),
         test(hostile_names_reach_nothing),
         test(bad_settings_are_refused),
     };

@@ -350,7 +350,7 @@ static int read_told(json_t *body, Told *ret, Err *err) {
     int r = json_get_str(body, "repo", &ret->repo, err);
 
     ret->body = body;
-    *change = (RefChange){.old_rev = "0000000000000000000000000000000000000000", .pusher = ""};
+    *change = (RefChange){.pusher = ""};
     if (r >= 0)
         r = json_get_str(body, "bare_repo_path", &ret->path, err);
     if (r >= 0)
@@ -359,6 +359,8 @@ static int read_told(json_t *body, Told *ret, Err *err) {
         r = json_get_str(body, "ref", &change->ref, err);
     if (r >= 0)
         r = json_opt_str(body, "old_rev", &change->old_rev, err);
+    if (str_empty(change->old_rev)) /* of what a hook does not know it may send nothing */
+        change->old_rev = NULL;
     if (r >= 0)
         r = json_opt_str(body, "pusher", &change->pusher, err);
     return r < 0 ? r : read_signature(body, ret, err);
@@ -377,7 +379,7 @@ static int check_told(HttpRequest *req, Told *told, Project **ret, Err *err) {
     int r = check_rev("new_rev", told->change.new_rev, err);
 
     if (r >= 0)
-        r = check_rev("old_rev", told->change.old_rev, err);
+        r = told->change.old_rev ? check_rev("old_rev", told->change.old_rev, err) : 0;
     if (r >= 0)
         r = pull_told(req, told->body, told->change.ref, &told->change.pull, err);
     if (r >= 0)

@@ -65,6 +65,7 @@ typedef struct BuildRequest {
     const char *env;      /* JSON object text of strings, or NULL */
     const char *inputs;   /* of the pipeline: JSON object text of texts, numbers and truths, or NULL */
     const char *old_rev;  /* push: what the ref was before; NULL otherwise */
+    bool old_unknown;     /* push: old_rev was not told, and is what was known of the ref */
     bool found;           /* push: by comparing refs, not told by the hook */
     const char *delivery; /* the same one is the same request; NULL: none */
     bool untrusted;       /* of a stored pipeline: it works on a stranger's code; pull says it of others */
@@ -110,7 +111,8 @@ typedef struct RerunRequest {
  * such job. */
 _must_check_ int build_rerun(Builds *b, const RerunRequest *request, const void *mem, BuildOutcome *ret,
                              Err *err);
-/* A ref of a hosted repository went from old_rev to new_rev (40 zeros: was not, is no more). */
+/* A ref of a hosted repository went from old_rev to new_rev (40 zeros: was not, is no more; old_rev NULL: not
+ * told). */
 typedef struct RefChange {
     const char *ref, *old_rev, *new_rev;
     const char *pusher;         /* "" when unknown */

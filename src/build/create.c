@@ -534,7 +534,7 @@ static int insert_all(Tx *tx, Draft *d, const void *mem, BuildOutcome *ret, Err 
     if (r < 0 || !due)
         return r;
     if (push)
-        r = trigger_look(tx, request, state, err);
+        r = trigger_look(tx->b, request, tx->mem, state, err);
     if (r >= 0)
         r = look_at_found(tx, d, &found, err);
     if (r >= 0)

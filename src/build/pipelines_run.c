@@ -5,6 +5,7 @@
 #include "base/str.h"
 #include "build/state.h"
 #include "git/git.h"
+#include <inttypes.h>
 
 static int hosted(Builds *b, const char *repository, const void *mem, Project **ret, Err *err) {
     int r = store_project_by_name(b->db, stages_repository_name(repository, mem), mem, ret, err);
@@ -97,7 +98,16 @@ int build_pipeline_run(Builds *b, const PipelineRun *run, const void *mem, Pipel
 
 /* ---- pushes to repositories of ours ---- */
 
-static int run_for_push(Builds *b, const Pipeline *p, const BuildRequest *push, const void *mem, Err *err) {
+/* The same for the same push, so that what was begun before is not run again; another one when the ref goes
+ * the same way once more. */
+static const char *delivery_of(const BuildRequest *push, const PushState *state, const void *mem) {
+    const char *way = mem_printf(mem, "%s %s %s", push->ref, push->old_rev, push->commit);
+
+    return state->times ? mem_printf(mem, "%s %" PRId64, way, state->times) : way;
+}
+
+static int run_for_push(Builds *b, const Pipeline *p, const BuildRequest *push, const char *delivery,
+                        const void *mem, Err *err) {
     bool tag = str_eq(push->event, "tag");
     const char *ref = str_after(push->ref, tag ? "refs/tags/" : "refs/heads/");
     PipelineRun run = {.pipeline = p,
@@ -108,7 +118,7 @@ static int run_for_push(Builds *b, const Pipeline *p, const BuildRequest *push, 
                        .commit = push->commit,
                        .repository = push->project->name,
                        .payload = "",
-                       .delivery = mem_printf(mem, "%s %s %s", push->ref, push->old_rev, push->commit)};
+                       .delivery = delivery};
     const PlanContext context = {.project = "", .branch = "", .ref = "", .commit = "", .event = "push"};
     PlanProblems *problems;
     PipelineVersion *version;
@@ -126,13 +136,17 @@ static int run_for_push(Builds *b, const Pipeline *p, const BuildRequest *push, 
 
 void pipelines_of_push(Builds *b, const BuildRequest *push) {
     _cleanup_talloc_ TALLOC_CTX *mem = talloc_new(NULL);
+    PushState state = {0};
     Pipeline *pipelines;
     size_t count = 0;
     Err err;
 
-    if (store_pipelines_watching(b->db, push->project->name, mem, &pipelines, &count, &err) < 0)
+    if (store_pipelines_watching(b->db, push->project->name, mem, &pipelines, &count, &err) < 0 ||
+        (count && trigger_look(b, push, mem, &state, &err) < 0)) {
         log_err("build", "look for pipelines that wait for a push", &err);
-    for (size_t i = 0; i < count; i++)
-        if (run_for_push(b, &pipelines[i], push, mem, &err) < 0)
+        return;
+    }
+    for (size_t i = 0; i < count && !state.seen; i++)
+        if (run_for_push(b, &pipelines[i], push, delivery_of(push, &state, mem), mem, &err) < 0)
             log_err("build", mem_printf(mem, "run pipeline %s for a push", pipelines[i].name), &err);
 }

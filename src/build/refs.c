@@ -90,11 +90,26 @@ static const PullRequest *pull_of(const BuildRequest *push, const void *mem) {
     return pull;
 }
 
+/* Who does not tell where the ref was means a push from where it was known to be. */
+static int fill_old(Builds *b, BuildRequest *push, const void *mem, Err *err) {
+    int r;
+
+    if (push->old_rev)
+        return 0;
+    push->old_unknown = true;
+    r = store_ref_get(b->db, push->project->id, push->ref, mem, &push->old_rev, err);
+    if (r >= 0 && !push->old_rev)
+        push->old_rev = zero_rev;
+    return r;
+}
+
 static int ref_changed(Builds *b, BuildRequest *push, const void *mem, BuildOutcome *ret, Err *err) {
     bool tag = str_after(push->ref, "refs/tags/") != NULL;
     const char *message = NULL, *full;
-    int r = 0;
+    int r = fill_old(b, push, mem, err);
 
+    if (r < 0)
+        return r;
     push->pull = pull_of(push, mem);
     push->event = tag ? "tag" : push->pull ? "pull_request" : "push";
     if (str_eq(push->commit, zero_rev)) {

@@ -214,9 +214,10 @@ typedef struct PushState {
     bool found;    /* … found, by comparing refs */
     int64_t build; /* of the time before; 0: none came of it */
     bool late;     /* the ref is elsewhere by now: its next push was told first, or is about to be */
+    int64_t times; /* that the ref went the same way before, as far as it was told */
 } PushState;
 
-_must_check_ int trigger_look(Tx *tx, const BuildRequest *push, PushState *ret, Err *err);
+_must_check_ int trigger_look(Builds *b, const BuildRequest *push, const void *mem, PushState *ret, Err *err);
 /* The commit that the ref is at in the repository, NULL when it is gone. Starts git for a tag. */
 _must_check_ int trigger_ref_now(const Project *project, const char *ref, const void *mem, const char **ret,
                                  Err *err);

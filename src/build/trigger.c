@@ -15,9 +15,10 @@ int trigger_ref_now(const Project *project, const char *ref, const void *mem, co
     return 0;
 }
 
-/* The trigger that brought the ref to this commit last, or NULL. */
-static int last_of(Tx *tx, const BuildRequest *push, Trigger **ret, Err *err) {
-    int r = store_trigger_last(tx->b->db, push->project->id, push->ref, push->commit, tx->mem, ret, err);
+/* The trigger that brought the ref to this commit last (old_rev: from there), or NULL. */
+static int last_of(Builds *b, const BuildRequest *push, const char *old_rev, const void *mem, Trigger **ret,
+                   Err *err) {
+    int r = store_trigger_last(b->db, push->project->id, push->ref, old_rev, push->commit, mem, ret, err);
 
     if (r < 0 && r != -ERR_NOT_FOUND)
         return r;
@@ -26,35 +27,57 @@ static int last_of(Tx *tx, const BuildRequest *push, Trigger **ret, Err *err) {
     return 0;
 }
 
-/* From the same commit to the same one is the same push, as long as the ref has not left it; and comparing
- * refs finds one push where there may have been several. */
-static bool same(const BuildRequest *push, const Trigger *last, const char *known, bool late) {
-    bool old = str_eq(last->old_rev, push->old_rev);
-
-    if (late)
-        return old;
-    return str_eq(known, push->commit) && (old || push->found || str_eq(last->kind, "found"));
+/* From the same commit to the same one is the same push, unless the ref is back where it went from: it may go
+ * the same way again. That it left a commit more often than it came there cannot be, whatever the order in
+ * which hooks come. */
+static bool same_way(const TriggerWay *way) {
+    return way->times > 0 && way->left >= way->reached;
 }
 
-int trigger_look(Tx *tx, const BuildRequest *push, PushState *ret, Err *err) {
+/* The trigger that the push was told, or found, with before; NULL: none. */
+static int told_before(Builds *b, const BuildRequest *push, bool here, const void *mem, PushState *state,
+                       Trigger **ret, Err *err) {
+    TriggerWay way;
+    Trigger *last;
+    int r = last_of(b, push, NULL, mem, &last, err);
+
+    *ret = NULL;
+    if (r < 0 || !last)
+        return r;
+    r = store_trigger_way(b->db, push->project->id, push->ref, push->old_rev, push->commit, mem, &way, err);
+    if (r < 0)
+        return r;
+    state->times = way.times;
+    if (!here && !state->late) /* the ref has left it since, and is there again */
+        return 0;
+    /* comparing refs finds one push where there may have been several */
+    if (push->old_unknown || (here && (push->found || str_eq(last->kind, "found"))))
+        *ret = last;
+    else if (same_way(&way))
+        return last_of(b, push, push->old_rev, mem, ret, err);
+    return 0;
+}
+
+int trigger_look(Builds *b, const BuildRequest *push, const void *mem, PushState *ret, Err *err) {
     const char *known, *now;
     PushState state = {0};
-    Trigger *last;
-    int r = store_ref_get(tx->b->db, push->project->id, push->ref, tx->mem, &known, err);
+    Trigger *before;
+    int r = store_ref_get(b->db, push->project->id, push->ref, mem, &known, err);
 
-    if (r >= 0)
-        r = last_of(tx, push, &last, err);
     /* in the transaction, so that of two pushes the one that sees the newer state is not undone by the other;
      * a branch is one small file */
     if (r >= 0)
-        r = trigger_ref_now(push->project, push->ref, tx->mem, &now, err);
+        r = trigger_ref_now(push->project, push->ref, mem, &now, err);
     if (r < 0)
         return r;
     state.late = !str_eq(now, push->commit);
-    if (last && same(push, last, known, state.late)) {
+    r = told_before(b, push, !state.late && str_eq(known, push->commit), mem, &state, &before, err);
+    if (r < 0)
+        return r;
+    if (before) {
         state.seen = true;
-        state.found = str_eq(last->kind, "found");
-        state.build = last->build_id;
+        state.found = str_eq(before->kind, "found");
+        state.build = before->build_id;
     }
     *ret = state;
     return 0;

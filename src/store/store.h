@@ -64,10 +64,17 @@ typedef struct Trigger {
 _must_check_ int store_trigger_by_delivery(Db *db, int64_t project_id, const char *delivery, const void *mem,
                                            Trigger **ret, Err *err);
 _must_check_ int store_trigger_insert(Db *db, const Trigger *t, int64_t *ret_id, Err *err);
-/* The newest push that brought the ref to new_rev: its build_id (0: none), kind and old_rev. ERR_NOT_FOUND.
- */
-_must_check_ int store_trigger_last(Db *db, int64_t project_id, const char *ref, const char *new_rev,
-                                    const void *mem, Trigger **ret, Err *err);
+/* The newest push that brought the ref to new_rev (old_rev: from there; NULL: from anywhere): its build_id
+ * (0: none), kind and old_rev. ERR_NOT_FOUND. */
+_must_check_ int store_trigger_last(Db *db, int64_t project_id, const char *ref, const char *old_rev,
+                                    const char *new_rev, const void *mem, Trigger **ret, Err *err);
+/* How often pushes, deletions too, took the ref … */
+typedef struct TriggerWay {
+    int64_t times;         /* … from old_rev to new_rev */
+    int64_t reached, left; /* … to old_rev, where it may have been from the first; and away from there */
+} TriggerWay;
+_must_check_ int store_trigger_way(Db *db, int64_t project_id, const char *ref, const char *old_rev,
+                                   const char *new_rev, const void *mem, TriggerWay *ret, Err *err);
 
 /* ---- build ---- */
 typedef struct Build {

@@ -234,6 +234,15 @@ def test_the_same_payload_twice_is_one_build(bench, hook):
     assert bench.client.get(f"/api/repos/{work.path.name}")["builds_count"] == 1
 
 
+def test_a_push_that_a_hook_told_is_not_built_again_by_less_or_more_of_it(bench, hook):
+    work = silent_push(bench, bench.work(bench.name(), {"Makefile": "all:\n"}))
+    whole = payload(bench, work)
+    required = {key: whole[key] for key in ("repo", "bare_repo_path", "new_rev", "ref")}
+    told = [whole, required, {**required, "old_rev": ""}, whole, required]
+    assert len({hook.post("/api/builds", one, expect=202)["id"] for one in told}) == 1
+    assert bench.client.get(f"/api/repos/{work.path.name}")["builds_count"] == 1
+
+
 def test_nobody_else_may_say_what_the_hook_says(bench, hook):
     work = silent_push(bench, bench.work(bench.name(), {"Makefile": "all:\n"}))
     runner = bench.runner()

@@ -185,6 +185,15 @@ def test_a_push_to_a_hosted_repository_starts_what_waits_for_it(pelton, ci):
     assert len(ci.client.get("/api/ci/executions")) == 1
 
 
+def test_a_branch_that_goes_back_and_forth_starts_what_waits_for_it_each_time(pelton, ci):
+    ci.create(simple("true") + "triggers: [{trigger_type: git_push, config: {repository: code}}]\n")
+    work, _ = pelton.push("code", {".pelton.yml": "jobs: {a: {steps: ['true']}}\n"})
+    one, two = work.head(), work.commit({"README": "two\n"})
+    for commit in (two, one, two, one, two):
+        work.push("--force", f"{commit}:main")
+    assert len(ci.client.get("/api/ci/executions")) == 6
+
+
 # ---- the clock
 
 def test_a_schedule_runs_again_and_again_until_it_is_gone(ci):

@@ -129,6 +129,84 @@ static void one_commit_on_two_branches_is_built_for_each(void **state) {
     assert_int_equal(tell(f, "refs/heads/other", zero, a).id, 2);
 }
 
+static void what_is_told_again_without_where_the_ref_was_is_the_same_push(void **state) {
+    Fixture *f = *state;
+    const char *old, *a = push(f, pipeline, &old), *b;
+
+    tell(f, branch, zero, a);
+    b = push(f, "jobs: {b: {steps: [\"true\"]}}\n", &old);
+    assert_int_equal(tell(f, branch, a, b).id, 2);
+    assert_int_equal(tell(f, branch, NULL, b).id, 2);
+    assert_int_equal(tell(f, branch, a, b).id, 2);
+    /* also when the ref is elsewhere by now */
+    move(f, a);
+    assert_int_equal(tell(f, branch, NULL, b).id, 2);
+    assert_int_equal(triggers(f), 2);
+}
+
+static void a_push_told_without_where_the_ref_was_is_built_from_where_it_was_known(void **state) {
+    Fixture *f = *state;
+    const char *old, *a = push(f, pipeline, &old), *b;
+
+    assert_int_equal(tell(f, branch, NULL, a).id, 1);
+    b = push(f, "jobs: {b: {steps: [\"true\"]}}\n", &old);
+    assert_int_equal(tell(f, branch, NULL, b).id, 2);
+    assert_int_equal(tell(f, branch, a, b).id, 2);
+    move(f, a);
+    assert_int_equal(tell(f, branch, NULL, a).id, 3);
+    assert_int_equal(tell(f, branch, b, a).id, 3);
+}
+
+static void a_push_told_again_after_another_to_the_same_commit_is_the_same(void **state) {
+    Fixture *f = *state;
+    const char *old, *a = push(f, pipeline, &old), *b, *c;
+
+    tell(f, branch, zero, a);
+    b = push(f, "jobs: {b: {steps: [\"true\"]}}\n", &old);
+    assert_int_equal(tell(f, branch, a, b).id, 2);
+    c = push(f, "jobs: {c: {steps: [\"true\"]}}\n", &old);
+    assert_int_equal(tell(f, branch, b, c).id, 3);
+    move(f, b);
+    assert_int_equal(tell(f, branch, c, b).id, 4);
+    assert_int_equal(tell(f, branch, a, b).id, 2);
+    assert_int_equal(tell(f, branch, c, b).id, 4);
+    assert_int_equal(builds(f), 4);
+}
+
+/* Each time by its hook, and told once more. */
+static void a_ref_that_goes_back_and_forth_is_built_each_time(void **state) {
+    Fixture *f = *state;
+    const char *old, *a = push(f, pipeline, &old), *b = push(f, "jobs: {b: {steps: [\"true\"]}}\n", &old);
+    int64_t id = 1;
+
+    move(f, a);
+    tell(f, branch, zero, a);
+    for (int i = 0; i < 3; i++) {
+        move(f, b);
+        assert_int_equal(tell(f, branch, a, b).id, ++id);
+        assert_int_equal(tell(f, branch, a, b).id, id);
+        move(f, a);
+        assert_int_equal(tell(f, branch, b, a).id, ++id);
+        assert_int_equal(tell(f, branch, b, a).id, id);
+    }
+}
+
+static void a_way_that_was_gone_before_is_built_though_its_hook_comes_late(void **state) {
+    Fixture *f = *state;
+    const char *old, *a = push(f, pipeline, &old), *b = push(f, "jobs: {b: {steps: [\"true\"]}}\n", &old), *c;
+
+    move(f, a);
+    tell(f, branch, zero, a);
+    move(f, b);
+    assert_int_equal(tell(f, branch, a, b).id, 2);
+    move(f, a);
+    assert_int_equal(tell(f, branch, b, a).id, 3);
+    c = push(f, "jobs: {c: {steps: [\"true\"]}}\n", &old);
+    assert_int_equal(tell(f, branch, b, c).id, 4);
+    assert_int_equal(tell(f, branch, a, b).id, 5);
+    assert_int_equal(tell(f, branch, a, b).id, 5);
+}
+
 static void what_was_found_is_not_built_again_when_its_hook_tells_it(void **state) {
     Fixture *f = *state;
     const char *old, *a = push(f, pipeline, &old), *b;
@@ -216,6 +294,11 @@ int main(void) {
         TEST(a_branch_that_is_deleted_and_pushed_again_is_built_again),
         TEST(a_deletion_told_late_forgets_nothing),
         TEST(one_commit_on_two_branches_is_built_for_each),
+        TEST(what_is_told_again_without_where_the_ref_was_is_the_same_push),
+        TEST(a_push_told_without_where_the_ref_was_is_built_from_where_it_was_known),
+        TEST(a_push_told_again_after_another_to_the_same_commit_is_the_same),
+        TEST(a_ref_that_goes_back_and_forth_is_built_each_time),
+        TEST(a_way_that_was_gone_before_is_built_though_its_hook_comes_late),
         TEST(what_was_found_is_not_built_again_when_its_hook_tells_it),
         TEST(what_was_told_twice_says_how_its_build_stands),
         TEST(a_build_by_hand_is_not_taken_for_the_push),

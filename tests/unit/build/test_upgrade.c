@@ -393,7 +393,7 @@ static void a_push_that_was_told_is_known(Older *o) {
 
     OK(store_ref_get(f->builds.db, 1, "refs/heads/main", f->mem, &commit, &err));
     assert_string_equal(commit, MAIN_COMMIT);
-    OK(store_trigger_last(f->builds.db, 1, "refs/heads/main", MAIN_COMMIT, f->mem, &trigger, &err));
+    OK(store_trigger_last(f->builds.db, 1, "refs/heads/main", NULL, MAIN_COMMIT, f->mem, &trigger, &err));
     assert_int_equal(trigger->build_id, 1);
     OK(build_delivered(&f->builds, 1, "d-1", "push", f->mem, &before, &outcome, &err));
     assert_true(before);

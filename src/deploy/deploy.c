@@ -218,9 +218,6 @@ static int bring_up(Run *run, Err *err) {
         runtime->status(run->release, &status, err) < 0)
         return -(int)err->code;
     say(run, "started: %s (PORT=%s)", run->spec->start, strrchr(status.address, ':') + 1);
-    if (run->spec->port > 0)
-        say(run, "the port %d of the pipeline file is not used: each release has its own, in $PORT",
-            (int)run->spec->port);
     return await_health(run, err);
 }
 

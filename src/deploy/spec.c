@@ -93,8 +93,7 @@ static int read_spec(ReleaseSpec *spec, json_t *root, const void *mem, Err *err)
 
     if (!json_is_object(root))
         return err_set(err, ERR_INVALID, "expected an object");
-    if (json_get_str(root, "start", &start, err) < 0 || json_opt_i64(root, "port", &spec->port, err) < 0 ||
-        json_opt_bool(root, "network", &network, err) < 0 ||
+    if (json_get_str(root, "start", &start, err) < 0 || json_opt_bool(root, "network", &network, err) < 0 ||
         json_opt_i64(root, "stop", &spec->stop_us, err) < 0)
         return -(int)err->code;
     if (str_empty(start))
@@ -104,8 +103,6 @@ static int read_spec(ReleaseSpec *spec, json_t *root, const void *mem, Err *err)
                        "field \"network\": a deployed application is reached over this machine's loopback, "
                        "so it cannot be "
                        "without network; leave it out");
-    if (spec->port < 0 || spec->port > 65535)
-        return err_set(err, ERR_INVALID, "field \"port\": expected 1 to 65535");
     if (spec->stop_us <= 0)
         spec->stop_us = STOP_GRACE;
     spec->start = mem_strdup(mem, start);
@@ -170,7 +167,6 @@ int release_spec_write(const ReleaseSpec *spec, const char *dir, Err *err) {
     jw_str(&w, "slug", spec->slug);
     jw_str(&w, "commit", spec->commit);
     jw_str(&w, "start", spec->start);
-    jw_int(&w, "port", spec->port);
     jw_int(&w, "stop", spec->stop_us);
     jw_object(&w, "health");
     jw_str(&w, "path", spec->health_path);

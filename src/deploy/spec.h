@@ -10,7 +10,6 @@
 typedef struct ReleaseSpec {
     const char *uuid, *slug, *commit;
     const char *start;
-    int64_t port; /* as the pipeline says; 0: none. For runtimes with an address of their own */
     const char *health_path;
     int64_t health_timeout_us;
     int64_t stop_us;        /* between SIGTERM and SIGKILL */
@@ -26,7 +25,7 @@ uid_t release_uid(const char *uuid);
 #define RELEASE_CGROUP_SIZE 64
 void release_cgroup_name(const char *uuid, char *out);
 
-/* From the JSON of a deploy job; only start, health, env, resources, port and network are looked at. In mem.
+/* From the JSON of a deploy job; only start, health, env, resources and network are looked at. In mem.
  * ERR_INVALID names the field. */
 _must_check_ int release_spec_parse(const char *text, const void *mem, ReleaseSpec **ret, Err *err);
 /* Sets "K=V" of more (may be NULL) over the specification's own. */

@@ -66,6 +66,11 @@ static const Elsewhere keys[] = {
      "name the files in \"paths\"; `if: always()` keeps them of a job that failed, too"},
     {&lang_cache, "policy when",
      "it is restored before the steps, and kept when the job went well: leave it out"},
+    {&lang_deploy, "port ports listen expose",
+     "two releases run side by side for the switch, each on a port of its own: the program listens on "
+     "\"$PORT\", say `start: ./app --port \"$PORT\"`"},
+    {&lang_deploy, "network internet",
+     "a release is reached over this machine's network, and has it: leave it out"},
     {NULL, NULL, NULL},
 };
 

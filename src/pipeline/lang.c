@@ -594,9 +594,6 @@ static const LangKey deploy_keys[] = {
     {"start", LANG_TEXT, offsetof(PipeDeploy, start), .required = true, .expected = "a command",
      .also = "command cmd run startCommand start_command exec entrypoint",
      .help = "The command that starts the program, in the folder of the release. It serves HTTP on `$PORT`."},
-    {"port", LANG_INT, offsetof(PipeDeploy, port), .min = 1, .max = 65535, .expected = "a port (1 to 65535)",
-     .unset = "a free one, as `$PORT`", .also = "ports listen",
-     .help = "The port that the program listens on, when it cannot take it from `$PORT`."},
     {"health", LANG_MAPPING, offsetof(PipeDeploy, health), .level = &lang_health,
      .expected = "a path or a mapping", .unset = "`/`", .also = "healthcheck health-check health_check ready",
      .help = "How to see that the program is up: a path or a mapping. Only then does it get the traffic."},
@@ -607,8 +604,6 @@ static const LangKey deploy_keys[] = {
      .help = "The job whose workspace becomes the release."},
     {"files", LANG_PATTERNS, offsetof(PipeDeploy, files), .fallback = "**", .also = "paths include publish",
      .help = "Which files of that workspace: a pattern or a list of them. `.git` is never among them."},
-    {"network", LANG_BOOL, offsetof(PipeDeploy, network), .fallback = "true", .also = "internet",
-     .help = "Whether the program may open connections to others."},
     {"resources", LANG_MAPPING, offsetof(PipeDeploy, resources), .level = &lang_deploy_resources,
      .unset = "the server's", .also = "limits", .help = "What the program may use at most."},
 };

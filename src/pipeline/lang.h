@@ -248,10 +248,8 @@ typedef struct PipeHealth {
 typedef struct PipeDeploy {
     const YamlNode *node;
     const YamlNode *branch, *start, *env, *job;
-    int64_t port;
     PipeHealth health;
     LangPaths files;
-    bool network;
     PipeResources resources;
     size_t job_index; /* whose workspace becomes the release (graph.c) */
 } PipeDeploy;

@@ -356,7 +356,6 @@ const char *spec_deploy(SpecWriter *w, const PipeDeploy *deploy, const char *job
     jw_int(&jw, "timeout", 0);
     jw_object(&jw, "deploy");
     jw_str(&jw, "start", deploy->start->text);
-    jw_int(&jw, "port", deploy->port);
     jw_object(&jw, "health");
     jw_str(&jw, "path", deploy->health.path->text);
     jw_int(&jw, "timeout", deploy->health.timeout);
@@ -364,7 +363,6 @@ const char *spec_deploy(SpecWriter *w, const PipeDeploy *deploy, const char *job
     jw_object(&jw, "env");
     write_pairs(&jw, deploy->env);
     jw_end_object(&jw);
-    jw_bool(&jw, "network", deploy->network);
     write_resources(&jw, &deploy->resources);
     jw_str(&jw, "job", job);
     jw_end_object(&jw);

@@ -220,10 +220,9 @@ static void a_release_goes_live_and_the_next_takes_its_place(void **state) {
     Fixture *f = *state;
     pid_t first;
 
-    deploy_ok(f, one, SPEC("one", ",\"port\":3000"));
+    deploy_ok(f, one, SPEC("one", ""));
     first = supervisor(f, one);
     serves(f, "one s3cret " COMMIT " 1000,1000,0");
-    assert_non_null(strstr(buf_str(&f->log), "port 3000 of the pipeline file is not used"));
     deploy_ok(f, two, SPEC("two", ""));
     serves(f, "two ");
     assert_int_equal(f->commits, 2);
@@ -527,7 +526,6 @@ static void bad_specifications_name_the_field(void **state) {
         {"{}", "\"start\""},
         {"{\"start\":\"\"}", "\"start\""},
         {"{\"start\":\"x\",\"network\":false}", "loopback"},
-        {"{\"start\":\"x\",\"port\":70000}", "\"port\""},
         {"{\"start\":\"x\",\"health\":{\"path\":\"x\"}}", "health.path"},
         {"{\"start\":\"x\",\"health\":{\"path\":\"/ HTTP/1.1\\r\\nX: y\"}}", "health.path"},
         {"{\"start\":\"x\",\"env\":{\"A=B\":\"c\"}}", "variable's name"},

@@ -43,6 +43,17 @@ static void a_word_that_is_not_ours_is_explained(void **state) {
         "its own ports: leave it out");
 }
 
+static void where_a_release_listens_is_not_for_the_file_to_say(void **state) {
+    expect_problems(
+        "deploy:\n  start: ./app\n  port: 3000\n",
+        "3:3: unknown key \"port\" in deploy; two releases run side by side for the switch, each on "
+        "a port of its own: the program listens on \"$PORT\", say `start: ./app --port \"$PORT\"`");
+    expect_problems(
+        "deploy: {start: ./app, network: false}\n",
+        "1:24: unknown key \"network\" in deploy; a release is reached over this machine's network, "
+        "and has it: leave it out");
+}
+
 static void values_are_handed_over_in_another_way(void **state) {
     expect_problems(JOB("    outputs: {a: b}\n"),
                     "4:5: unknown key \"outputs\" in job \"test\"; its steps write lines "
@@ -113,6 +124,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keys_of_jobs_at_the_top_are_told_where_they_belong),
         cmocka_unit_test(a_word_that_is_not_ours_is_explained),
+        cmocka_unit_test(where_a_release_listens_is_not_for_the_file_to_say),
         cmocka_unit_test(values_are_handed_over_in_another_way),
         cmocka_unit_test(files_are_handed_over_in_another_way),
         cmocka_unit_test(actions_and_plugins_are_told_what_does_it_here),

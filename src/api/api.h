@@ -4,6 +4,7 @@
 #include "auth/auth.h"
 #include "build/build.h"
 #include "http/server.h"
+#include "ingress/ingress.h"
 #include "queue/queue.h"
 
 #define API_OWN_RUNNERS 16
@@ -13,6 +14,7 @@ typedef struct Api {
     Builds *builds;
     struct Finished *finished; /* see api_init */
     Queue *queue;
+    Ingress *ingress;    /* where applications are served; NULL: nothing is deployed */
     const char *url;     /* of this server: "http://127.0.0.1:8080" */
     const char *repos;   /* folder of the hosted repositories */
     const char *state;   /* the state directory, for the hook */

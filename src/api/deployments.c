@@ -26,7 +26,7 @@ static int list(HttpRequest *req, Err *err) {
     jw_object(&w, NULL);
     jw_array(&w, "deployments");
     for (size_t i = 0; i < count; i++)
-        render_deployment(&w, &rows[i]);
+        render_deployment(req, &w, &rows[i]);
     jw_end_array(&w);
     jw_end_object(&w);
     http_reply_json(req, 200, &out);
@@ -41,7 +41,7 @@ static int show(HttpRequest *req, Err *err) {
 
     if (r < 0)
         return r;
-    render_deployment(&w, d);
+    render_deployment(req, &w, d);
     http_reply_json(req, 200, &out);
     return 0;
 }

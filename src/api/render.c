@@ -37,7 +37,14 @@ static void opt_str(JsonWriter *w, const char *key, const char *value) {
         jw_str(w, key, value);
 }
 
-void render_deployment(JsonWriter *w, const Deployment *d) {
+/* What was kept is where it went live; the ingress may serve it elsewhere by now. */
+static const char *deployment_url(HttpRequest *req, const Deployment *d) {
+    Ingress *in = api_of(req)->ingress;
+
+    return in && !str_empty(d->url) ? ingress_url(in, d->slug, http_mem(req)) : NULL;
+}
+
+void render_deployment(HttpRequest *req, JsonWriter *w, const Deployment *d) {
     jw_object(w, NULL);
     jw_str(w, "id", d->uuid);
     jw_int(w, "number", d->id);
@@ -48,7 +55,7 @@ void render_deployment(JsonWriter *w, const Deployment *d) {
     opt_str(w, "commit_author", d->author);
     opt_str(w, "branch", d->branch);
     jw_str(w, "status", d->status);
-    opt_str(w, "url", d->url);
+    opt_str(w, "url", deployment_url(req, d));
     opt_str(w, "error_message", d->message);
     jw_time(w, "created_at", d->created_at);
     if (d->started_at)

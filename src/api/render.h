@@ -16,7 +16,7 @@ extern const HttpFamily family_git_ci;
 /* BuildInfo of contracts/git-ci.md, as the fields of the object that is open. */
 void render_build_fields(JsonWriter *w, const Build *b);
 void render_build(JsonWriter *w, const char *key, const Build *b);
-void render_deployment(JsonWriter *w, const Deployment *d);
+void render_deployment(HttpRequest *req, JsonWriter *w, const Deployment *d);
 /* Lists in the JSON schemas of the routes. */
 /* In the schema of a body: a field that it does not have is refused, and the nearest named. For our own
  * routes; clients of the founding documents, and runners of other versions, may send what they like. */

@@ -51,8 +51,8 @@ static int check_live(Builds *b, const Project *p, const void *mem, Err *err) {
     if (r < 0 || !live)
         return r;
     return err_set(err, ERR_CONFLICT,
-                   "%s is live at %s; delete it with force to take that off: pelton repo delete %s --force",
-                   p->name, live->url, p->name);
+                   "%s is live; delete it with force to take that off: pelton repo delete %s --force",
+                   p->name, p->name);
 }
 
 int repo_check(Tx *tx, int64_t project_id, Err *err) {

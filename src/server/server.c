@@ -227,6 +227,7 @@ static int start_http(Server *s, Err *err) {
     api_init(&s->api, s->mem);
     s->api.builds = &s->builds;
     s->api.queue = s->queue;
+    s->api.ingress = s->ingress;
     s->api.state = s->state;
     s->api.program = s->program;
     s->api.version = s->version;

@@ -80,7 +80,7 @@ def test_what_is_live_keeps_it_and_is_taken_off_with_force(pelton):
     _, push = pelton.push("hello", site())
     pelton.wait_build(push.build, "success")
     page(pelton, 200)
-    assert "hello.localhost" in delete(pelton, expect=409).json["message"]
+    assert "hello is live" in delete(pelton, expect=409).json["message"]
     page(pelton, 200)
     delete(pelton, query="?force=1")
     page(pelton, 404)

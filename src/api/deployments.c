@@ -46,6 +46,20 @@ static int show(HttpRequest *req, Err *err) {
     return 0;
 }
 
+static int stop(HttpRequest *req, Err *err) {
+    _cleanup_buf_ Buf out = BUF_INIT;
+    JsonWriter w = JSON_WRITER(&out);
+    Deployment *d;
+    int r = build_stop_deployment(api_of(req)->builds, http_param(req, "id"),
+                                  ((Principal *)http_principal(req))->name, http_mem(req), &d, err);
+
+    if (r < 0)
+        return r;
+    render_deployment(req, &w, d);
+    http_reply_json(req, 200, &out);
+    return 0;
+}
+
 const HttpRoute api_deployments[] = {
     {.method = HTTP_GET,
      .path = "/api/deployments",
@@ -61,6 +75,13 @@ const HttpRoute api_deployments[] = {
      .handle = show,
      .tag = "deployments",
      .summary = "A deployment, by its UUID",
+     .answer = "{\"type\":\"object\"}"},
+    {.method = HTTP_POST,
+     .path = "/api/deployments/{id}/stop",
+     .roles = ROLE_WRITE,
+     .handle = stop,
+     .tag = "deployments",
+     .summary = "Take what is live off: its program is stopped, and nothing takes its place",
      .answer = "{\"type\":\"object\"}"},
     {0},
 };

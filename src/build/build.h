@@ -111,6 +111,10 @@ typedef struct RerunRequest {
  * such job. */
 _must_check_ int build_rerun(Builds *b, const RerunRequest *request, const void *mem, BuildOutcome *ret,
                              Err *err);
+/* Takes what is live off: nothing takes its place. The deployment, as it is then, in mem. ERR_NOT_FOUND;
+ * ERR_CONFLICT: it is not live. */
+_must_check_ int build_stop_deployment(Builds *b, const char *uuid, const char *by, const void *mem,
+                                       Deployment **ret, Err *err);
 /* A ref of a hosted repository went from old_rev to new_rev (40 zeros: was not, is no more; old_rev NULL: not
  * told). */
 typedef struct RefChange {

@@ -78,31 +78,63 @@ static void browse(const Cli *cli, const char *url) {
         cli_note(cli, "open it yourself: %s", err.msg);
 }
 
+/* The deployment of the repository that is live, in *ret_answer. */
+static int load_live(Cli *cli, const char *repo, json_t **ret_answer, json_t **ret, Err *err) {
+    json_t *list = NULL, *deployment;
+    size_t i;
+    int r = load(cli, repo, ret_answer, err);
+
+    if (r >= 0)
+        r = cli_answer_array(*ret_answer, "deployments", &list, err);
+    if (r < 0)
+        return r;
+    json_array_foreach (list, i, deployment)
+        if (str_eq(field_text(cli->mem, deployment, "status"), "live")) {
+            *ret = deployment;
+            return 0;
+        }
+    cli->hint = mem_printf(cli->mem, "see: pelton deployments --repo %s", repo);
+    return err_set(err, ERR_NOT_FOUND, "nothing of %s is live", repo);
+}
+
 static int open_run(Cli *cli, void *arg, Err *err) {
     _cleanup_json_ json_t *answer = NULL;
     _cleanup_buf_ Buf out = BUF_INIT;
-    json_t *list = NULL, *deployment;
-    size_t i;
-    int r = load(cli, cli->args[0], &answer, err);
+    json_t *live = NULL;
+    const char *url;
+    int r = load_live(cli, cli->args[0], &answer, &live, err);
 
-    if (r >= 0)
-        r = cli_answer_array(answer, "deployments", &list, err);
     if (r < 0)
         return r;
-    json_array_foreach (list, i, deployment) {
-        const char *url = field_text(cli->mem, deployment, "url");
+    url = field_text(cli->mem, live, "url");
+    if (!*url)
+        return err_set(err, ERR_NOT_FOUND, "%s is live, but the server was started with --ingress off",
+                       cli->args[0]);
+    if (cli->json)
+        return cli_print_json(cli, live, err);
+    buf_addf(&out, "%s\n", text_clean(cli->mem, url));
+    r = cli_print(&out, err);
+    browse(cli, url);
+    return r;
+}
 
-        if (!str_eq(field_text(cli->mem, deployment, "status"), "live") || !*url)
-            continue;
-        if (cli->json)
-            return cli_print_json(cli, deployment, err);
-        buf_addf(&out, "%s\n", text_clean(cli->mem, url));
-        r = cli_print(&out, err);
-        browse(cli, url);
+static int stop_run(Cli *cli, void *arg, Err *err) {
+    _cleanup_json_ json_t *answer = NULL, *stopped = NULL;
+    json_t *live = NULL;
+    int r = load_live(cli, cli->args[0], &answer, &live, err);
+
+    if (r >= 0)
+        r = cli_request(cli, "POST",
+                        mem_printf(cli->mem, "/api/deployments/%s/stop",
+                                   str_url_encode(cli->mem, field_text(cli->mem, live, "id"), false)),
+                        NULL, &stopped, err);
+    if (r < 0)
         return r;
-    }
-    cli->hint = mem_printf(cli->mem, "see: pelton deployments --repo %s", cli->args[0]);
-    return err_set(err, ERR_NOT_FOUND, "nothing of %s is live", cli->args[0]);
+    if (cli->json)
+        return cli_print_json(cli, stopped, err);
+    cli_note(cli, "%s is taken off; a rerun of build %s puts it back: pelton rerun %s", cli->args[0],
+             field_text(cli->mem, live, "build_id"), field_text(cli->mem, live, "build_id"));
+    return 0;
 }
 
 static const char *const deployments_examples[] = {
@@ -128,6 +160,24 @@ const Command command_deployments = {
     .options_size = sizeof(DeploymentsOptions),
     .examples = deployments_examples,
     .run = deployments_run,
+};
+
+static const char *const deployment_examples[] = {
+    "pelton deployment stop hello",
+    "take off what is live; its URL answers 503 until the next deploy",
+    NULL,
+};
+
+const Command command_deployment_stop = {
+    .name = "deployment stop",
+    .brief = "take off what is live",
+    .usage = "deployment stop NAME",
+    .about = "Its program is stopped and nothing takes its place. The next deploy, or a rerun, puts it back.",
+    .examples = deployment_examples,
+    .min_args = 1,
+    .max_args = 1,
+    .operand = "repo",
+    .run = stop_run,
 };
 
 const Command command_open = {

@@ -18,6 +18,7 @@ const Command *const cli_commands[] = {
     &command_rerun,
     &command_artifacts,
     &command_deployments,
+    &command_deployment_stop,
     &command_open,
     &command_lint,
     &command_plan,

@@ -9,7 +9,7 @@ extern const Command command_build_approve, command_build_start, command_build_s
     command_cancel;
 extern const Command command_logs, command_rerun;
 extern const Command command_artifacts;
-extern const Command command_deployments, command_open;
+extern const Command command_deployment_stop, command_deployments, command_open;
 extern const Command command_lint;
 extern const Command command_plan;
 extern const Command command_run;

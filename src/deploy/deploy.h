@@ -74,9 +74,12 @@ _must_check_ int deploy_restore(Deployer *d, const DeployLive *live, size_t coun
                                 void *arg, Err *err);
 /* Waits until the restore that is under way has been done. */
 void deploy_restore_wait(Deployer *d);
-/* Stops and removes every release that is not among the wanted uuids (live ones and those being deployed),
- * and routes that have no release. Blocks until they have stopped, one after another. */
-_must_check_ int deploy_sweep(Deployer *d, const char *const *uuids, size_t count, Err *err);
+typedef bool (*DeployWanted)(void *arg, const char *uuid);
+
+/* Stops and removes every release, with its route, that is not wanted. Each is asked for after it was found,
+ * so that one which is made meanwhile is known to who answers. Blocks until they have stopped, one after
+ * another. */
+_must_check_ int deploy_sweep(Deployer *d, DeployWanted wanted, void *arg, Err *err);
 /* Takes a project off: its route, its releases. Fine when there is nothing. */
 _must_check_ int deploy_remove(Deployer *d, const char *slug, Err *err);
 /* The output of a release's application: its newest log file, for reading; ERR_NOT_FOUND. The caller closes.

@@ -27,15 +27,17 @@ static void wake(Deployer *d) {
 }
 
 /* The lock is held. */
+static void drop(Deployer *d, size_t at) {
+    talloc_free(d->lives[at]);
+    d->lives[at] = d->lives[--d->count];
+}
+
 static void forget(Deployer *d, const char *slug) {
-    for (size_t i = 0; i < d->count;) {
-        if (!str_eq(d->lives[i]->slug, slug)) {
+    for (size_t i = 0; i < d->count;)
+        if (str_eq(d->lives[i]->slug, slug))
+            drop(d, i);
+        else
             i++;
-            continue;
-        }
-        talloc_free(d->lives[i]);
-        d->lives[i] = d->lives[--d->count];
-    }
 }
 
 static Live *remember(Deployer *d, const char *slug, const char *uuid) {
@@ -270,11 +272,16 @@ static char **list_releases(Deployer *d, const char *slug, const void *mem) {
     return uuids;
 }
 
-static bool is_among(const char *uuid, const char *const *uuids, size_t count) {
-    for (size_t i = 0; i < count; i++)
-        if (str_eq(uuid, uuids[i]))
-            return true;
-    return false;
+/* It is not started again. */
+static void stop_keeping(Deployer *d, const char *uuid) {
+    pthread_mutex_lock(&d->lock);
+    for (size_t i = 0; i < d->count;)
+        if (str_eq(d->lives[i]->uuid, uuid))
+            drop(d, i);
+        else
+            i++;
+    pthread_mutex_unlock(&d->lock);
+    wake(d);
 }
 
 /* Its route goes before the release does. */
@@ -282,6 +289,7 @@ static int sweep_one(Deployer *d, const char *uuid, Err *err) {
     _cleanup_talloc_ char *path = mem_printf(NULL, "%s/%s", d->dir, uuid);
     _cleanup_talloc_ ReleaseSpec *spec = NULL;
 
+    stop_keeping(d, uuid);
     if (release_spec_read(path, NULL, &spec, &(Err){0}) == 0 && ingress_slug_valid(spec->slug) &&
         ingress_server_remove(d->ingress, spec->slug, uuid, err) < 0)
         return -(int)err->code;
@@ -290,17 +298,17 @@ static int sweep_one(Deployer *d, const char *uuid, Err *err) {
     return 0;
 }
 
-int deploy_sweep(Deployer *d, const char *const *uuids, size_t count, Err *err) {
+int deploy_sweep(Deployer *d, DeployWanted wanted, void *arg, Err *err) {
     _cleanup_talloc_ void *mem = talloc_new(NULL);
     char **slugs = ingress_apps(d->ingress, mem);
 
     for (char **uuid = list_releases(d, NULL, mem); *uuid; uuid++)
-        if (!is_among(*uuid, uuids, count) && sweep_one(d, *uuid, err) < 0)
+        if (!wanted(arg, *uuid) && sweep_one(d, *uuid, err) < 0)
             return err_wrap(err, "sweep");
     for (; *slugs; slugs++) {
         const char *live = ingress_live(d->ingress, *slugs, mem);
 
-        if (live && !is_among(live, uuids, count) && ingress_server_remove(d->ingress, *slugs, live, err) < 0)
+        if (live && !wanted(arg, live) && ingress_server_remove(d->ingress, *slugs, live, err) < 0)
             return err_wrap(err, "sweep");
     }
     return 0;

@@ -42,7 +42,7 @@ struct DeployAgent {
     Run *runs;
     size_t count;
     bool look, stop;
-    bool leaving; /* a repository may have been deleted */
+    bool leaving; /* a repository may have been deleted, or a release stopped */
 };
 
 /* ---- one deploy ---- */
@@ -254,7 +254,7 @@ static void *run_main(void *arg) {
     }
     pthread_mutex_lock(&agent->lock);
     run->done = true;
-    agent->look = true;
+    agent->look = agent->leaving = true;
     pthread_cond_broadcast(&agent->changed);
     pthread_mutex_unlock(&agent->lock);
     return NULL;
@@ -410,6 +410,42 @@ static void take_off(DeployAgent *a) {
             log_err("deploy", "take off what a deleted repository had live", &err);
 }
 
+/* Whether a deploy of its project is under way, which drains what it replaces by itself. */
+static bool being_deployed(DeployAgent *a, const Deployment *d) {
+    bool under_way = false;
+
+    pthread_mutex_lock(&a->lock);
+    for (const Run *run = a->runs; run; run = run->next)
+        under_way |= !run->done && run->claimed.project->id == d->project_id;
+    pthread_mutex_unlock(&a->lock);
+    return under_way;
+}
+
+/* A deployment that has ended, and is not live, stays so. What is not known, or cannot be looked up, is left
+ * alone. */
+static bool still_wanted(void *arg, const char *uuid) {
+    _cleanup_talloc_ TALLOC_CTX *mem = talloc_new(NULL);
+    static const char *const ended[] = {"superseded", "failed", "cancelled"};
+    DeployAgent *a = arg;
+    Deployment *d;
+    Err err;
+
+    if (store_deployment_by_uuid(a->b->db, uuid, mem, &d, &err) < 0)
+        return true;
+    for (size_t i = 0; i < ELEMENTS(ended); i++)
+        if (str_eq(d->status, ended[i]))
+            return being_deployed(a, d);
+    return true;
+}
+
+/* What was stopped by hand, and what a server that died had not got to. */
+static void sweep(DeployAgent *a) {
+    Err err;
+
+    if (deploy_sweep(a->deployer, still_wanted, a, &err) < 0)
+        log_err("deploy", "stop what is not live any more", &err);
+}
+
 /* A release has its time to stop: a thread of its own, so that deploys and their leases do not wait. */
 static void *remover_main(void *arg) {
     DeployAgent *a = arg;
@@ -419,6 +455,7 @@ static void *remover_main(void *arg) {
         a->leaving = false;
         pthread_mutex_unlock(&a->lock);
         take_off(a);
+        sweep(a);
         pthread_mutex_lock(&a->lock);
         while (!a->stop && !a->leaving)
             pthread_cond_wait(&a->changed, &a->lock);

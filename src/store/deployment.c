@@ -87,6 +87,13 @@ int store_deployment_set(Db *db, int64_t id, const char *status, const char *sha
         "ississi", id, status, sha256, size, url, message, now);
 }
 
+int store_deployment_stop(Db *db, int64_t id, const char *message, Err *err) {
+    return rows_update(db, err, "the deployment is not live",
+                       "UPDATE deployment SET status = 'superseded', message = ?2"
+                       " WHERE id = ?1 AND status = 'live'",
+                       "is", id, message);
+}
+
 int store_deployment_supersede(Db *db, int64_t project_id, Err *err) {
     return db_exec(db, NULL, err,
                    "UPDATE deployment SET status = 'superseded' WHERE project_id = ?1 AND status = 'live'",

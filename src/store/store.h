@@ -528,7 +528,8 @@ _must_check_ int store_runners_seen_cap(Db *db, int64_t now, Err *err);
 /* ---- deployment ---- */
 typedef struct Deployment {
     int64_t id, project_id, build_id, job_id;
-    const char *uuid, *project, *slug, *commit, *branch, *status, *sha256, *spec, *url, *message;
+    const char *uuid, *project, *slug, *commit, *branch, *status, *sha256, *spec, *message;
+    const char *url;              /* where it went live; "": it never did */
     const char *subject, *author; /* of its build's commit */
     int64_t size, created_at, started_at, completed_at;
 } Deployment;
@@ -550,6 +551,8 @@ _must_check_ int store_deployment_set(Db *db, int64_t id, const char *status, co
                                       Err *err);
 /* pending → building: the build of it has begun. Fine when it deploys nothing. */
 _must_check_ int store_deployment_building(Db *db, int64_t build_id, int64_t now, Err *err);
+/* live → superseded by nothing; ERR_CONFLICT: it is not live. */
+_must_check_ int store_deployment_stop(Db *db, int64_t id, const char *message, Err *err);
 _must_check_ int store_deployment_supersede(Db *db, int64_t project_id, Err *err); /* live → superseded */
 
 /* ---- event ---- */

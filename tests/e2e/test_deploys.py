@@ -1,9 +1,14 @@
 """What is live stays live: under load, through bad releases, restarts and kills."""
 
 import http.client
+import os
+import signal
+import socket
+import sqlite3
 import threading
 
 from lib import processes
+from lib.client import wait_page
 from lib.wait import wait_for
 
 SERVE = 'exec python3 -u -m http.server "$PORT" --bind 127.0.0.1 --directory site'
@@ -160,6 +165,63 @@ def test_a_cancelled_deploy_leaves_the_old_one_live(pelton):
     assert pelton.deployments()[0]["status"] == "cancelled"
     assert pelton.page("site").text == "old"
     wait_for("one release only", lambda: len(release_pids(pelton)) == 1)
+
+
+def test_what_is_live_is_taken_off_by_hand_and_stays_off(pelton):
+    live_site(pelton, "here")
+    said = pelton.run("deployment", "stop", "site").stderr
+    assert "taken off" in said and "pelton rerun 1" in said
+    wait_for("the release to be gone", lambda: not release_pids(pelton) and not list((pelton.state / "releases").iterdir()))
+    assert pelton.page("site").status == 503
+    one, = pelton.deployments()
+    assert (one["status"], one["error_message"]) == ("superseded", "stopped by admin")
+    pelton.client.call("POST", f"/api/deployments/{one['id']}/stop", expect=409)
+    assert "nothing of site is live" in pelton.run("deployment", "stop", "site", expect=3).stderr
+    pelton.kill()
+    pelton.start()
+    assert pelton.page("site").status == 503 and not release_pids(pelton)
+    pelton.run("rerun", "1")
+    pelton.wait_page("site", lambda reply: reply.text == "here")
+
+
+def test_what_was_taken_off_just_before_the_server_died_is_stopped_by_the_next(pelton):
+    live_site(pelton, "here")
+    pelton.kill()
+    with sqlite3.connect(pelton.state / "pelton.db") as db:
+        db.execute("UPDATE deployment SET status = 'superseded'")
+    pelton.start()
+    wait_for("the release to be gone", lambda: not release_pids(pelton))
+    assert pelton.page("site").status == 503
+
+
+def test_what_a_stopped_server_leaves_can_be_ended_as_the_documents_say(pelton):
+    live_site(pelton, "here")
+    pelton.stop()
+    os.kill(int((pelton.state / "ingress/haproxy.pid").read_text()), signal.SIGTERM)
+    for pid in release_pids(pelton):
+        os.kill(pid, signal.SIGTERM)
+    wait_for("nothing to be left", lambda: not pelton.processes())
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return free.getsockname()[1]
+
+
+def test_what_is_live_is_told_where_it_is_served_now(pelton):
+    live_site(pelton, "here")
+    assert pelton.run("open", "site").stdout == f"http://site.localhost:{pelton.ingress.split(':')[1]}/\n"
+    port = free_port()
+    pelton.restart("--ingress", f"127.0.0.1:{port}", "--domain", "apps.test")
+    url = f"http://site.apps.test:{port}/"
+    wait_page(pelton.ingress, "site.apps.test", lambda reply: reply.text == "here")
+    assert pelton.run("open", "site").stdout == url + "\n"
+    assert pelton.deployments()[0]["url"] == url and url in pelton.run("deployments").stdout
+    one = pelton.client.get(f"/api/deployments/{pelton.deployments()[0]['id']}")
+    assert one["url"] == url
+    pelton.restart("--ingress", "off")
+    assert "url" not in pelton.deployments()[0]
+    assert "--ingress off" in pelton.run("open", "site", expect=3).stderr
 
 
 def test_a_host_that_nobody_deployed_is_not_found(pelton):

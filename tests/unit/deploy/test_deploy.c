@@ -127,11 +127,15 @@ static int set_up(void **state) {
     return 0;
 }
 
+static bool is_uuid(void *arg, const char *uuid) {
+    return arg && strcmp(arg, uuid) == 0;
+}
+
 static int tear_down(void **state) {
     Fixture *f = *state;
 
     ok(deploy_remove(f->deployer, "hello", e));
-    ok(deploy_sweep(f->deployer, NULL, 0, e));
+    ok(deploy_sweep(f->deployer, is_uuid, NULL, e));
     deploy_free(f->deployer);
     ingress_stop(f->ingress);
     ok(file_remove_tree(f->root, e));
@@ -508,10 +512,10 @@ static void a_sweep_takes_what_nobody_wants(void **state) {
     before = supervisor(f, one);
     close_server(f);
     open_server(f);
-    ok(deploy_sweep(f->deployer, (const char *[]){one}, 1, e));
+    ok(deploy_sweep(f->deployer, is_uuid, one, e));
     serves(f, "one ");
     assert_int_equal(supervisor(f, one), before);
-    ok(deploy_sweep(f->deployer, NULL, 0, e));
+    ok(deploy_sweep(f->deployer, is_uuid, NULL, e));
     assert_false(on_disk(f, one));
     assert_int_equal(get(f, "/"), 503);
     ok(deploy_remove(f->deployer, "hello", e));

@@ -2,10 +2,12 @@
 
 import http.client
 import json
+import re
 
 import pytest
 
 from lib.client import basic, raw_connection, request
+from lib.server import ROOT
 from lib.wait import wait_for
 
 # open to everyone, and why
@@ -55,6 +57,13 @@ def test_the_description_lists_every_route(bench):
                      ("post", "/api/runner/register"), ("post", "/api/runner/lease"), ("post", "/api/runner/heartbeat"),
                      ("post", "/api/runner/jobs/{id}/log"), ("patch", "/api/runner/jobs/{id}"),
                      ("get", "/api/deployments"), ("get", "/api/openapi.json"), ("get", "/api/version")}
+
+
+def test_the_description_and_the_documents_name_what_is_open_and_nothing_else(bench):
+    document = bench.client.get("/api/openapi.json")["paths"]
+    assert {(method, path) for method, path, _ in routes(bench) if document[path][method]["security"] == []} == OPEN
+    table = (ROOT / "SECURITY.md").read_text().split("## What stands open")[1].split("\n## ")[0]
+    assert {(method.lower(), path) for method, path in re.findall(r"`(GET|POST) (/[^`]*)`", table)} == OPEN
 
 
 def test_the_description_is_an_openapi_document(bench):
@@ -315,6 +324,7 @@ MAY = {
     ("GET", "/api/repos"): READ,
     ("GET", "/api/runners"): READ,
     ("GET", "/api/deployments"): READ,
+    ("POST", "/api/deployments/x/stop"): {"admin", "user"},
     ("GET", "/api/openapi.json"): READ,
     ("GET", "/api/me"): set(ROLES),
     ("POST", "/api/repos"): {"admin", "user"},

@@ -166,8 +166,8 @@ static void values_are_checked(void **state) {
     expect_problems("deploy: {start: x, job: [a]}\n",
                     "1:25: \"job\" of deploy: expected a job's name, got a list");
     expect_problems("deploy: {start: x, files: []}\n", "1:27: \"files\" of deploy is empty; leave it out");
-    expect_problems("deploy:\\n",
-                    "1:1: \\"deploy\\" at the top level is empty; expected a mapping with \\"start\\"");
+    expect_problems("deploy:\n",
+                    "1:1: \"deploy\" at the top level is empty; expected a mapping with \"start\"");
 }
 
 int main(void) {

@@ -146,6 +146,7 @@ static void remove_locks(int parent, const char *name, int depth) {
 static int fetch(const GitCheckout *c, Err *err) {
     const char *const argv[] = {"git",
                                 "fetch",
+                                "--quiet",
                                 "--prune",
                                 "--no-tags",
                                 "--force",

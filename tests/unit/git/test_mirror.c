@@ -93,6 +93,19 @@ static void what_goes_wrong_has_its_code_and_is_in_the_log(void **state) {
     assert_null(strstr(f->err.msg, TOKEN));
 }
 
+static void the_log_does_not_list_the_repositorys_branches_and_tags(void **state) {
+    Fixture *f = *state;
+    char *one = push_commit(f, "one"), *log = mem_printf(f, "%s/log", f->dir);
+    GitCheckout c = checkout_of(f, one);
+    _cleanup_fclose_ FILE *file = fopen(log, "we");
+
+    run(f, "git -C work tag v1; git -C work push -q ../hello.git v1 main:other");
+    c.log_fd = fileno(file);
+    assert_ok(f, git_checkout(&c, &f->err));
+    assert_string_equal(run(f, "git -C mirror.git tag"), "v1");
+    assert_string_equal(run(f, "cat log"), "");
+}
+
 static void *checkout_in_thread(void *arg) {
     Err err = {0};
 
@@ -348,6 +361,7 @@ int main(void) {
         SERVED(a_mirror_is_made_once_and_fetched_only_when_a_commit_is_missing),
         SERVED(a_commit_that_is_on_no_branch_any_more_is_fetched),
         SERVED(what_goes_wrong_has_its_code_and_is_in_the_log),
+        SERVED(the_log_does_not_list_the_repositorys_branches_and_tags),
         SERVED(two_jobs_at_once_share_a_new_mirror),
         SERVED(the_dropped_user_may_read_the_mirror_and_not_write_it),
         SERVED(a_fetch_that_was_killed_keeps_no_later_one),

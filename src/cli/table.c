@@ -119,7 +119,8 @@ bool time_parse(const char *s, int64_t *ret_us) {
 }
 
 const char *time_ago(const void *mem, int64_t us, int64_t now) {
-    int64_t s = (now >= us ? now - us : us - now) / US_PER_S;
+    /* what is to come is not nearer than it is: a second that has begun counts */
+    int64_t s = (now >= us ? now - us : us - now + US_PER_S - 1) / US_PER_S;
     const char *before = now >= us ? "" : "in ", *after = now >= us ? " ago" : "";
     char date[CLOCK_RFC3339_SIZE];
 

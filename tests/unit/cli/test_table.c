@@ -89,6 +89,8 @@ static void times_read_as_people_say_them(void **state) {
     assert_string_equal(time_ago(mem, now - 7200 * US_PER_S, now), "2 h ago");
     assert_string_equal(time_ago(mem, now + 7200 * US_PER_S, now), "in 2 h");
     assert_string_equal(time_ago(mem, now + 2 * US_PER_S, now), "in 2 s");
+    assert_string_equal(time_ago(mem, now + US_PER_S - 20000, now), "in 1 s");
+    assert_string_equal(time_ago(mem, now + 12 * 3600 * US_PER_S - 20000, now), "in 12 h");
     assert_string_equal(time_ago(mem, now - 3 * 86400 * US_PER_S, now), "3 days ago");
     assert_string_equal(time_ago(mem, now - 90 * 86400 * US_PER_S, now), "2025-11-26");
 }

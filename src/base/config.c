@@ -36,13 +36,34 @@ static ssize_t find(const Config *c, const char *name, size_t len) {
     return -1;
 }
 
-static int unknown(const Config *c, const char *where, const char *shown, const char *name, Err *err) {
+/* How a setting's name is written in a place. */
+typedef const char *(*Spelling)(const void *ctx, const char *name);
+
+static const char *as_key(const void *ctx, const char *name) {
+    return name;
+}
+
+static const char *as_flag(const void *ctx, const char *name) {
+    return mem_printf(ctx, "--%s", name);
+}
+
+static const char *as_variable(const void *ctx, const char *name) {
+    char *variable = mem_printf(ctx, "PELTON_%s", name);
+
+    for (char *at = variable; *at; at++)
+        *at = *at == '-' ? '_' : (char)toupper((unsigned char)*at);
+    return variable;
+}
+
+/* shown: as it was written, where in `where`; name: what of it is the name. */
+static int unknown(const Config *c, const char *where, const char *shown, const char *name, Spelling spelling,
+                   Err *err) {
     _cleanup_talloc_ void *ctx = talloc_new(NULL);
     const char *nearest = str_nearest(name, names(ctx, c->table, c->count));
 
     if (nearest)
         return err_set(err, ERR_INVALID, "%sunknown setting \"%s\"; did you mean \"%s\"?", where, shown,
-                       nearest);
+                       spelling(ctx, nearest));
     return err_set(err, ERR_INVALID, "%sunknown setting \"%s\"", where, shown);
 }
 
@@ -111,7 +132,7 @@ static int read_pair(Config *c, const char *path, const YamlPair *pair, Err *err
 
     if (i < 0)
         return unknown(c, mem_printf(ctx, "%s:%d:%d: ", path, pair->key->line, pair->key->column), name, name,
-                       err);
+                       as_key, err);
     if (yaml_is_null(value))
         return 0;
     if (value->kind == YAML_SEQUENCE)
@@ -170,7 +191,7 @@ static int read_variable(Config *c, const char *variable, const char *const *ign
         return set_text(c, (size_t)i, variable + len + 1, &(Source){.from = shown, .prefix = shown}, err);
     if (is_in(variable, len, ignore) || is_in(name, strlen(name), ignore))
         return 0;
-    return unknown(c, "environment: ", shown, name, err);
+    return unknown(c, "environment: ", shown, name, as_variable, err);
 }
 
 int config_read_env(Config *c, const char *const *envp, const char *const *ignore, Err *err) {
@@ -195,7 +216,7 @@ static int read_flag(Config *c, int argc, char **argv, int *index, Err *err) {
     ssize_t i;
 
     if (flag[1] != '-')
-        return unknown(c, "flag: ", flag, flag + 1, err);
+        return unknown(c, "flag: ", flag, flag + 1, as_flag, err);
     i = find(c, name, len);
     if (i < 0 && str_after(name, "no-") && !value) {
         i = find(c, name + 3, len - 3);
@@ -203,7 +224,7 @@ static int read_flag(Config *c, int argc, char **argv, int *index, Err *err) {
         i = no ? i : -1;
     }
     if (i < 0)
-        return unknown(c, "flag: ", shown, shown + 2, err);
+        return unknown(c, "flag: ", shown, shown + 2, as_flag, err);
     if (c->table[i].type == SETTING_BOOL && !value)
         value = no ? "false" : "true";
     if (!value && (*index + 1 >= argc || str_after(argv[*index + 1], "--")))

@@ -62,11 +62,11 @@ def test_a_mistake_in_the_file_stops_the_start_with_its_place(tmp_path, file, wo
 
 @pytest.mark.parametrize("flags, env, words", [
     (["--slots", "many"], {}, ("--slots", "many")),
-    (["--slotz", "1"], {}, ("--slotz", "slots")),
+    (["--slotz", "1"], {}, ("--slotz", 'did you mean "--slots"?')),
     (["--config", "missing.yml"], {}, ("missing.yml",)),
     (["stray"], {}, ("stray",)),
     ([], {"PELTON_SLOTS": "-1"}, ("PELTON_SLOTS",)),
-    ([], {"PELTON_SLOTZ": "1"}, ("PELTON_SLOTZ",)),
+    ([], {"PELTON_SLOTZ": "1"}, ("PELTON_SLOTZ", 'did you mean "PELTON_SLOTS"?')),
 ])
 def test_a_mistake_in_a_flag_or_the_environment_stops_the_start(tmp_path, flags, env, words):
     done = server(tmp_path, *flags, env=env)

@@ -226,7 +226,7 @@ static void the_environment_goes_over_the_file(void **state) {
     assert_null(f->settings.allow[0]);
     assert_done(from_env(f, "PELTON_TOKEN=x", &err), &err);
     assert_fails(from_env(f, "PELTON_RUNNER=1", &err), &err, ERR_INVALID,
-                 "\"PELTON_RUNNER\"; did you mean \"runners\"?");
+                 "\"PELTON_RUNNER\"; did you mean \"PELTON_RUNNERS\"?");
     assert_fails(from_env(f, "PELTON_RUNNERS=x", &err), &err, ERR_INVALID,
                  "PELTON_RUNNERS: expected a whole number");
     assert_fails(from_env(f, "PELTON_ALLOW_EXECUTOR=shell,", &err), &err, ERR_INVALID, "expected words");
@@ -262,7 +262,7 @@ static void mistakes_of_flags_name_the_flag(void **state) {
     Err err;
 
     assert_fails(from_flags(f, "--runers", "1", &err), &err, ERR_INVALID,
-                 "\"--runers\"; did you mean \"runners\"?");
+                 "\"--runers\"; did you mean \"--runners\"?");
     assert_fails(from_flags(f, "--runners", NULL, &err), &err, ERR_INVALID, "--runners: expected a value");
     assert_fails(from_flags(f, "--listen", "--verbose", &err), &err, ERR_INVALID,
                  "--listen: expected a value behind it: ADDR:PORT");

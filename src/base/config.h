@@ -50,7 +50,8 @@ _must_check_ int config_read_flags(Config *c, int argc, char **argv, const char 
 bool config_is_set(const Config *c, const char *name);
 /* "name: value   # from pelton.yml:3" a line each, in the table's order; valid YAML ("~": not set). */
 void config_print(const Config *c, Buf *out);
-/* As JSON: {"name":{"value":…,"from":"default"}}. */
+/* As JSON: {"name":{"value":…,"from":"default"}}; a time as "30s", which can be given again, a size in bytes.
+ */
 void config_print_json(const Config *c, Buf *out);
 /* The --help lines of the table. */
 void config_help(const Setting *table, size_t count, Buf *out);

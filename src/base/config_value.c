@@ -240,6 +240,8 @@ void config_value_yaml(const Setting *s, const ConfigValue *value, Buf *out) {
 }
 
 void config_value_json(const Setting *s, const ConfigValue *value, const void *field, JsonWriter *w) {
+    char time[STR_DURATION_SIZE];
+
     if (!value->texts)
         jw_null(w, "value");
     else if (s->secret)
@@ -251,6 +253,8 @@ void config_value_json(const Setting *s, const ConfigValue *value, const void *f
         jw_end_array(w);
     } else if (s->type == SETTING_BOOL)
         jw_bool(w, "value", *(const bool *)field);
+    else if (s->type == SETTING_DURATION)
+        jw_str(w, "value", str_from_duration(*(const int64_t *)field, time));
     else if (s->type == SETTING_STRING || s->type == SETTING_ADDRESS)
         jw_str(w, "value", value->texts[0]);
     else

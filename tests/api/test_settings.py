@@ -29,14 +29,14 @@ def test_flags_win_over_the_environment_and_that_over_the_file(tmp_path):
     file, env = "slots: 3\nlease: 20s\nworkers: 5\n", {"PELTON_LEASE": "40s", "PELTON_WORKERS": "6"}
     held = config(tmp_path, "--workers", "7", file=file, env=env)
     assert (held["slots"]["value"], held["slots"]["from"].endswith("pelton.yml:1")) == (3, True)
-    assert (held["lease"]["value"], held["lease"]["from"]) == (40_000_000, "PELTON_LEASE")
+    assert (held["lease"]["value"], held["lease"]["from"]) == ("40s", "PELTON_LEASE")
     assert (held["workers"]["value"], held["workers"]["from"]) == (7, "--workers")
     assert held["domain"]["from"] == "default"
 
 
 def test_a_server_can_be_started_in_a_step_of_a_job(tmp_path):
     env = {"PELTON": "true", "PELTON_EVENT": "push", "PELTON_JOB": "7", "PELTON_JOB_NAME": "test", "PELTON_LEASE": "40s"}
-    assert config(tmp_path, env=env)["lease"]["value"] == 40_000_000
+    assert config(tmp_path, env=env)["lease"]["value"] == "40s"
 
 
 def test_what_is_printed_can_be_read_back(tmp_path):
@@ -44,6 +44,14 @@ def test_what_is_printed_can_be_read_back(tmp_path):
     lines = [line for line in first.splitlines() if not line.startswith(("config:", "state:", "print-config:"))]
     again = config(tmp_path, file="\n".join(lines) + "\n")
     assert again["slots"]["value"] == 9
+
+
+def test_times_as_json_can_be_given_again(tmp_path):
+    held = config(tmp_path, "--lease", "90s", "--cancel-grace", "0", "--request-timeout", "1500ms")
+    times = {name: held[name]["value"] for name in ("lease", "cancel-grace", "request-timeout", "session")}
+    assert times == {"lease": "1m30s", "cancel-grace": "0s", "request-timeout": "1s500ms", "session": "7d"}
+    again = config(tmp_path, *[f"--{name}={value}" for name, value in times.items()])
+    assert {name: again[name]["value"] for name in times} == times
 
 
 @pytest.mark.parametrize("file, words", [

@@ -328,8 +328,8 @@ static void json_has_values_and_sources(void **state) {
     assert_string_equal(json_string_value(json_object_get(field, "from")), "--runners");
     assert_true(json_is_true(json_object_get(json_object_get(root, "verbose"), "value")));
     assert_true(json_is_null(json_object_get(json_object_get(root, "state"), "value")));
-    assert_int_equal(json_integer_value(json_object_get(json_object_get(root, "stop-grace"), "value")),
-                     10 * US_PER_S);
+    assert_string_equal(json_string_value(json_object_get(json_object_get(root, "stop-grace"), "value")),
+                        "10s");
     assert_true(json_is_array(json_object_get(json_object_get(root, "allow-executor"), "value")));
 }
 

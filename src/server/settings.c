@@ -14,13 +14,16 @@ static const char *const syncs[] = {"answers", "full", "normal", NULL};
 
 #define AT(field) offsetof(Settings, field)
 #define S INT64_C(1000000)
+/* These settings have no variable: see not_ours. */
+#define COMMAND_LINES(variable) "; " variable " is the command line's, and not read here"
 
 const Setting server_settings[SERVER_SETTINGS] = {
     {.name = "config",
      .type = SETTING_STRING,
      .offset = AT(config),
      .arg = "FILE",
-     .help = "settings file (YAML); without it STATE/pelton.yml, if there is one"},
+     .help =
+         "settings file (YAML); without it STATE/pelton.yml, if there is one" COMMAND_LINES("PELTON_CONFIG")},
     {.name = "state",
      .type = SETTING_STRING,
      .offset = AT(state),
@@ -50,7 +53,8 @@ const Setting server_settings[SERVER_SETTINGS] = {
      .type = SETTING_STRING,
      .offset = AT(url),
      .arg = "URL",
-     .help = "how people reach this server, for links; without it http:// and the address it listens at"},
+     .help = "how people reach this server, for links; without it http:// and the address it listens "
+             "at" COMMAND_LINES("PELTON_URL")},
     {.name = "runners",
      .type = SETTING_INT,
      .offset = AT(runners),
@@ -286,7 +290,7 @@ const Setting server_settings[SERVER_SETTINGS] = {
 };
 
 /* Of the other programs that share the environment; the first two are settings' names too, but mean the
- * command line's. */
+ * command line's, which the help of these says. */
 static const char *const not_ours[] = {"PELTON_URL", "PELTON_CONFIG", "PELTON_TOKEN",
                                        "PELTON_BIN", "PELTON_PUSHER", NULL};
 

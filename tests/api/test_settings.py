@@ -83,7 +83,14 @@ def test_a_mistake_in_a_flag_or_the_environment_stops_the_start(tmp_path, flags,
 
 def test_the_command_lines_own_variables_do_not_concern_the_server(tmp_path):
     env = {"PELTON_URL": "http://x", "PELTON_TOKEN": "t", "PELTON_CONFIG": "/nonexistent/config.yml"}
-    assert config(tmp_path, env=env)["config"]["from"] == "default"
+    held = config(tmp_path, env=env)
+    assert held["config"] == held["url"] == {"value": None, "from": "default"}
+
+
+def test_the_help_says_which_variables_do_not_concern_the_server(tmp_path):
+    lines = server(tmp_path, "--help").stdout.splitlines()
+    named = {name: [line for line in lines if f"PELTON_{name.upper()} is the command line's" in line] for name in ("url", "config")}
+    assert all(len(found) == 1 and f"--{name} " in found[0] for name, found in named.items()), named
 
 
 def test_a_second_server_on_the_same_state_is_told_so(start_pelton):

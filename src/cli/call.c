@@ -266,6 +266,12 @@ int cli_print_json(const Cli *cli, json_t *value, Err *err) {
     return cli_print(&out, err);
 }
 
+int cli_print_text(const Cli *cli, const char *key, const Buf *text, Err *err) {
+    _cleanup_json_ json_t *object = cli->json ? json_pack("{s:s%}", key, text->data, text->len) : NULL;
+
+    return cli->json ? cli_print_json(cli, object, err) : cli_print(text, err);
+}
+
 int cli_build_id(Cli *cli, const char *text, int64_t *ret, Err *err) {
     if (str_to_i64(text[0] == '#' ? text + 1 : text, 1, INT64_MAX, ret))
         return 0;

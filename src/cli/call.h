@@ -44,6 +44,8 @@ _must_check_ int cli_answer_array(const json_t *answer, const char *key, json_t 
 
 /* Prints all of out to standard output; a closed pipe ends the process quietly, as for any filter. */
 _must_check_ int cli_print(const Buf *out, Err *err);
+/* A text; with --json the value of the field. */
+_must_check_ int cli_print_text(const Cli *cli, const char *key, const Buf *text, Err *err);
 /* The answer as JSON and a newline: indented on a terminal. */
 _must_check_ int cli_print_json(const Cli *cli, json_t *value, Err *err);
 /* An operand that must be a build's number. */

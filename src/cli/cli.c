@@ -161,6 +161,14 @@ static int run_nothing(Cli *cli, int argc, char **argv) {
     return next ? CLI_DONE : CLI_USAGE;
 }
 
+/* Also for a mistake in the flags themselves, or in the verb. */
+static bool wants_json(int argc, char *const *argv) {
+    for (int i = 1; i < argc && !str_eq(argv[i], "--"); i++)
+        if (str_eq(argv[i], "--json"))
+            return true;
+    return false;
+}
+
 static int run_command(Cli *cli, int argc, char **argv) {
     const Command *command = cli->command;
     CommonOptions common = {0};
@@ -174,8 +182,6 @@ static int run_command(Cli *cli, int argc, char **argv) {
         options = mem_zalloc(cli->mem, command->options_size + 1, "options");
         cli->args = (const char **)argv + 1;
     } else {
-        for (int i = 1; i < argc && !cli->json; i++) /* also for a mistake in the flags themselves */
-            cli->json = str_eq(argv[i], "--json");
         r = args_parse(command, argc, argv, cli->mem, &common, &options, &cli->args, &err);
         cli->json = common.json || (r < 0 && cli->json);
         cli->url_flag = common.url;
@@ -211,6 +217,7 @@ int cli_main(int argc, char **argv, const Command *const *extra) {
     int status;
 
     signal(SIGPIPE, SIG_IGN);
+    cli.json = wants_json(argc, argv);
     term_init(&cli.out, STDOUT_FILENO);
     term_init(&cli.err, STDERR_FILENO);
     if (argc > 1 && str_eq(argv[1], "--version"))

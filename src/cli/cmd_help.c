@@ -104,7 +104,7 @@ static int help_run(Cli *cli, void *arg, Err *err) {
     if (options->man) {
         if (!help_man(cli->commands, verb ? verb : "pelton", &out))
             return no_verb(cli, verb, err);
-        return cli_print(&out, err);
+        return cli_print_text(cli, "man", &out, err);
     }
     if (cli->json)
         commands_json(cli->commands, &out);
@@ -128,7 +128,7 @@ static int completion_run(Cli *cli, void *arg, Err *err) {
         return err_set(err, ERR_INVALID,
                        "completion: \"%s\" is not a shell that is known here; expected bash", cli->args[0]);
     help_completion_bash(cli->commands, &out);
-    return cli_print(&out, err);
+    return cli_print_text(cli, "script", &out, err);
 }
 
 /* The words that may stand here, a line each; nothing at all when the server does not answer at once. */

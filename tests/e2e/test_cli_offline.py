@@ -80,6 +80,24 @@ def test_a_server_out_of_reach_is_5_and_says_what_to_do(run, line):
     assert out.stdout == ""
 
 
+@pytest.mark.parametrize("line", ["buidls --json", "repo craete --json", "--json builds", "logs -z 1 --json",
+                                  "server --sltos 3 --json", "completion fish --json"])
+def test_a_usage_mistake_as_json(run, line):
+    out = run(*line.split())
+    error = json.loads(out.stderr)
+    assert (out.returncode, out.stdout, error["exit"], error["error"]) == (2, "", 2, "invalid") and error["message"]
+
+
+@pytest.mark.parametrize("line, key", [("completion bash", "script"), ("help logs --man", "man")])
+def test_a_text_as_json(run, line, key):
+    assert json.loads(run(*line.split(), "--json").stdout) == {key: run(*line.split()).stdout}
+
+
+@pytest.mark.parametrize("line, flag", [("builds --repoo x", "--repo"), ("server --slot 3", "--slots")])
+def test_the_nearest_flag_is_named_as_it_is_written(run, line, flag):
+    assert f'did you mean "{flag}"?' in run(*line.split()).stderr
+
+
 def test_an_error_as_json(run):
     out = run("builds", "--json", PELTON_URL=nobody())
     error = json.loads(out.stderr)

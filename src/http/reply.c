@@ -143,6 +143,7 @@ static const ErrorWords error_words[] = {
     {507, "InsufficientStorage", "free space on the server, or raise the quota"},
 };
 
+#define NAME_TAKEN "take another name, or the one that is there"
 #define NO_SUCH_PATH "check the address: /api/openapi.json lists all paths"
 
 static const ErrorWords *words_of(int status) {
@@ -161,8 +162,13 @@ const char *http_error_words(int status, const char **ret_suggestion) {
 
 static const char *default_error_body(HttpRequest *req, int status, const Err *err, Buf *out) {
     const ErrorWords *words = words_of(status);
-    const char *suggestion = req->route || status != 404 ? words->suggestion : NO_SUCH_PATH;
     JsonWriter w = JSON_WRITER(out);
+    const char *suggestion = words->suggestion;
+
+    if (!req->route && status == 404)
+        suggestion = NO_SUCH_PATH;
+    else if (err->code == ERR_EXISTS)
+        suggestion = NAME_TAKEN;
 
     jw_object(&w, NULL);
     jw_str(&w, "error", words->type);

@@ -11,6 +11,7 @@
 #include <inttypes.h>
 #include <stdatomic.h>
 
+#define SSE "text/event-stream"
 #define CHUNK 32768
 #define KEEPALIVE_US (15 * US_PER_S)
 
@@ -381,26 +382,22 @@ static int reply_file(HttpRequest *req, Builds *b, const Job *job, int64_t attem
     return 0;
 }
 
-static bool wants(const HttpRequest *req, const char *type) {
-    const char *accept = http_header(req, "Accept");
-
-    return accept && strstr(accept, type);
-}
-
 static Format format_of(const HttpRequest *req) {
+    static const char *const types[] = {JSON, SSE, TEXT, NULL};
+    const char *type = http_accepted(req, types);
+
     if (http_wants_websocket(req))
         return FORMAT_WEBSOCKET;
-    if (wants(req, "text/event-stream"))
+    if (str_eq(type, SSE))
         return FORMAT_SSE;
-    if (wants(req, "text/plain") || http_query(req, "offset") || http_header(req, "Range"))
+    if (str_eq(type, TEXT) || http_query(req, "offset") || http_header(req, "Range"))
         return FORMAT_TEXT;
     return FORMAT_JSON;
 }
 
 static void start_stream(HttpRequest *req, Follower *f) {
-    static const char *const types[] = {[FORMAT_JSON] = JSON,
-                                        [FORMAT_TEXT] = "text/plain; charset=utf-8",
-                                        [FORMAT_SSE] = "text/event-stream"};
+    static const char *const types[] = {
+        [FORMAT_JSON] = JSON, [FORMAT_TEXT] = "text/plain; charset=utf-8", [FORMAT_SSE] = SSE};
 
     if (f->format == FORMAT_WEBSOCKET)
         http_reply_websocket(req, &source, f, attach, KEEPALIVE_US);

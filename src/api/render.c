@@ -166,9 +166,9 @@ const char *build_url(HttpRequest *req, int64_t id) {
 }
 
 static const char *git_ci_error(HttpRequest *req, int status, const Err *err, Buf *out) {
-    const char *accept = http_header(req, "Accept");
+    static const char *const types[] = {TEXT, JSON, NULL};
 
-    if (accept && strstr(accept, JSON))
+    if (str_eq(http_accepted(req, types), JSON))
         return http_family_default.error_body(req, status, err, out);
     buf_addf(out, "%s\n", err->msg);
     return "text/plain; charset=utf-8";

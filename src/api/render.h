@@ -4,6 +4,7 @@
 #include "api/api.h"
 
 #define JSON "application/json"
+#define TEXT "text/plain"
 
 static inline Api *api_of(const HttpRequest *req) {
     return http_arg(req);

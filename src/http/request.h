@@ -174,6 +174,9 @@ const char *request_header(const HttpRequest *req, const char *name);
 /* Copies the header, so that the request can be read without the connection. */
 void request_detach_header(HttpRequest *req);
 
+/* negotiate.c: http_accepted, of a header's text. */
+const char *negotiate(const char *accept, const char *const *types);
+
 /* fields.c: whether the body has only fields that the route's schema knows, where that takes no others. */
 _must_check_ int request_check_fields(const HttpRequest *req, const json_t *body, Err *err);
 

@@ -150,6 +150,10 @@ const char *http_body(const HttpRequest *req, size_t *ret_len);
  * "additionalProperties":false. */
 _must_check_ int http_body_json(HttpRequest *req, bool optional, json_t **ret, Err *err);
 
+/* The media type of the list (NULL-terminated, without parameters) that the request's Accept likes best: by
+ * weight, then by how exactly it is named, by its place there, and by the list. NULL: none of them, or there
+ * is no such header. */
+const char *http_accepted(const HttpRequest *req, const char *const *types);
 /* THREADED: blocking. Reads up to size bytes; 0 at the end. The bytes are as sent (no decoding). */
 _must_check_ ssize_t http_body_read(HttpRequest *req, void *buf, size_t size, Err *err);
 

@@ -326,6 +326,21 @@ def test_a_follower_that_goes_away_leaves_nothing_behind(bench):
     wait_for("end of the connections", gone)
 
 
+# ---- which form
+
+
+@pytest.mark.parametrize("accept, kind", [
+    ("text/event-stream;q=0.1, text/plain", "text/plain"), ("text/plain;q=0.1, text/event-stream", "text/event-stream"),
+    ("application/json, text/plain, */*", "application/json"), ("*/*", "application/json"), ("text/html", "application/json"),
+    ("text/event-stream;q=0, text/plain;q=0", "application/json")])
+def test_a_log_comes_in_the_form_that_is_liked_best(bench, accept, kind):
+    runner = bench.runner()
+    number, job = bench.job(runner)
+    runner.finish(job, b"x\n")
+    reply = bench.api("GET", logs(number), headers={"Accept": accept})
+    assert reply.headers["Content-Type"].split(";")[0] == kind, reply
+
+
 # ---- WebSocket
 
 

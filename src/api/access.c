@@ -184,8 +184,6 @@ static int revoke_token(HttpRequest *req, Err *err) {
     return 0;
 }
 
-#define SCHEMA_WHO                                                                                           \
-    "{\"type\":\"object\",\"properties\":{\"name\":{\"type\":\"string\"},\"role\":{\"type\":\"string\"}}}"
 #define ANYONE (ROLE_READ | ROLE_WRITE | ROLE_ADMIN | ROLE_RUNNER | ROLE_HOOK | ROLE_REGISTER)
 
 const HttpRoute api_access[] = {
@@ -198,7 +196,7 @@ const HttpRoute api_access[] = {
      .summary = "A session cookie for a token: for the page",
      .request = "{\"type\":\"object\",\"required\":[\"token\"]," ONLY_THESE
                 ",\"properties\":{\"token\":{\"type\":\"string\"}}}",
-     .answer = SCHEMA_WHO},
+     .answer = "Who"},
     {.method = HTTP_POST,
      .path = "/api/logout",
      .roles = ANYONE,
@@ -212,14 +210,14 @@ const HttpRoute api_access[] = {
      .handle = me,
      .tag = "access",
      .summary = "Whose token this is",
-     .answer = SCHEMA_WHO},
+     .answer = "Who"},
     {.method = HTTP_GET,
      .path = "/api/tokens",
      .roles = ROLE_ADMIN,
      .handle = list,
      .tag = "access",
      .summary = "All tokens, without their texts",
-     .answer = "{\"type\":\"object\",\"properties\":{\"tokens\":{\"type\":\"array\"}}}"},
+     .answer = "(tokens:[Token])"},
     {.method = HTTP_POST,
      .path = "/api/tokens",
      .roles = ROLE_ADMIN,
@@ -233,8 +231,7 @@ const HttpRoute api_access[] = {
          ",\"properties\":{\"name\":{\"type\":"
          "\"string\"},"
          "\"role\":{\"enum\":[\"admin\",\"user\",\"read\",\"registration\"]},\"ttl\":{\"type\":\"string\"}}}",
-     .answer = "{\"type\":\"object\",\"properties\":{\"id\":{\"type\":\"integer\"},\"token\":{\"type\":"
-               "\"string\"}}}"},
+     .answer = "(id:int name:text role:text token:text expires_at:time?)"},
     {.method = HTTP_DELETE,
      .path = "/api/tokens/{id}",
      .roles = ROLE_ADMIN,

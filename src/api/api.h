@@ -34,6 +34,8 @@ void api_init(Api *api, const void *mem);
 extern const HttpRoute *const api_tables[];
 /* Whether the server starts this runner itself. */
 bool api_own_runner(Api *api, int64_t id);
+/* HttpServerOptions.schemas. */
+extern const HttpSchema api_schemas[];
 /* HttpServerOptions.authorize. */
 int api_authorize(void *arg, HttpRequest *req, const HttpRoute *route, Err *err);
 /* HttpServerOptions.still: the token is good as before. */

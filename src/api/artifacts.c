@@ -170,8 +170,7 @@ const HttpRoute api_artifacts[] = {
      .tag = "artifacts",
      .summary = "What a build kept, and what of it has been removed after its time",
      .query = "name: of these artifacts only; job: of this job only",
-     .answer = "{\"type\":\"object\",\"properties\":{\"artifacts\":{\"type\":\"array\"},\"expired\":{"
-               "\"type\":\"array\"}}}"},
+     .answer = "(artifacts:[Artifact] expired:[ArtifactExpired])"},
     {.method = HTTP_GET,
      .path = "/api/builds/{id}/artifacts/{path*}",
      .roles = ROLE_READ,

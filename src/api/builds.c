@@ -626,8 +626,7 @@ const HttpRoute api_builds[] = {
      .summary = "The newest builds first",
      .query = "repo: only this repository's; limit: at most 100; before: only builds with a smaller id; "
               "waiting: also why a build that has not begun waits",
-     .answer = "{\"type\":\"object\",\"properties\":{\"builds\":{\"type\":\"array\",\"items\":" SCHEMA_BUILD
-               "},\"total\":{\"type\":\"integer\"}}}"},
+     .answer = "(builds:[BuildListed] total:int)"},
     {.method = HTTP_POST,
      .path = "/api/builds",
      .family = &family_git_ci,
@@ -640,7 +639,8 @@ const HttpRoute api_builds[] = {
      .summary = "A ref was pushed: for the post-receive hook and its own token",
      .status = 202,
      .request = SCHEMA_TOLD,
-     .answer = SCHEMA_OUTCOME},
+     .also = 200,
+     .answer = "Outcome"},
     {.method = HTTP_POST,
      .path = "/api/pushes",
      .roles = ROLE_HOOK,
@@ -652,10 +652,7 @@ const HttpRoute api_builds[] = {
      .summary = "Several refs of a repository were pushed together: for the hook; a result for each",
      .request = "{\"type\":\"object\",\"required\":[\"pushes\"]," ONLY_THESE ",\"properties\":"
                 "{\"pushes\":{\"type\":\"array\",\"maxItems\":1000,\"items\":" SCHEMA_TOLD "}}}",
-     .answer = "{\"type\":\"object\",\"properties\":{\"results\":{\"type\":\"array\",\"items\":{\"type\":"
-               "\"object\",\"properties\":{\"id\":{\"type\":[\"integer\",\"null\"]},\"status\":{\"type\":"
-               "\"string\"},\"message\":{\"type\":\"string\"},\"url\":{\"type\":\"string\"},\"error\":{"
-               "\"type\":\"string\"}}}}}}"},
+     .answer = "(results:[Outcome/(error:text)])"},
     {.method = HTTP_GET,
      .path = "/api/builds/{id}",
      .family = &family_git_ci,
@@ -663,7 +660,7 @@ const HttpRoute api_builds[] = {
      .handle = show,
      .tag = "builds",
      .summary = "A build with its jobs and steps",
-     .answer = SCHEMA_BUILD},
+     .answer = "BuildWhole"},
     {.method = HTTP_POST,
      .path = "/api/builds/{id}/cancel",
      .family = &family_git_ci,
@@ -671,7 +668,7 @@ const HttpRoute api_builds[] = {
      .handle = cancel,
      .tag = "builds",
      .summary = "Cancel: waiting jobs at once, running ones when they have stopped",
-     .answer = SCHEMA_OUTCOME},
+     .answer = "Outcome"},
     {.method = HTTP_POST,
      .path = "/api/repos/{name}/builds",
      .family = &family_git_ci,
@@ -690,6 +687,7 @@ const HttpRoute api_builds[] = {
          "\"additionalProperties\":"
          "{\"type\":[\"string\",\"number\",\"boolean\"]}},\"jobs\":{\"type\":\"array\",\"items\":{\"type\":"
          "\"string\"}},\"branch\":{\"type\":\"string\"},\"pull_request\":" SCHEMA_PULL "}}",
-     .answer = SCHEMA_OUTCOME},
+     .also = 200,
+     .answer = "Outcome"},
     {0},
 };

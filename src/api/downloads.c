@@ -123,14 +123,15 @@ const HttpRoute api_downloads[] = {
      .tag = "runner protocol",
      .summary = "The files of a named artifact that jobs which this one needs have made",
      .request = "{\"type\":\"object\",\"required\":[\"attempt\"]}",
-     .answer = "{\"type\":\"object\",\"properties\":{\"files\":{\"type\":\"array\"},\"expired\":{\"type\":"
-               "\"array\"}}}"},
+     .stale = "Stale/Error",
+     .answer = "(files:[DownloadFile] expired:[DownloadExpired])"},
     {.method = HTTP_GET,
      .path = "/api/runner/jobs/{id}/downloads/{artifact}",
      .roles = ROLE_RUNNER,
      .handle = get,
      .tag = "runner protocol",
      .summary = "The bytes of one of them",
-     .query = "attempt: the attempt"},
+     .query = "attempt: the attempt",
+     .stale = "Stale/Error"},
     {0},
 };

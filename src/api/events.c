@@ -95,9 +95,7 @@ const HttpRoute api_events[] = {
      .roles = ROLE_READ,
      .handle = events,
      .tag = "builds",
-     .summary =
-         "Server-sent events: data "
-         "{\"type\":\"created\"|\"updated\"|\"completed\",\"build\":BuildInfo}, and why it ended so as "
-         "\"reason\" where there is one; goes on from Last-Event-ID"},
+     .summary = "Server-sent events (docs/api.md): what happens to builds; goes on from Last-Event-ID",
+     .events = "Event"},
     {0},
 };

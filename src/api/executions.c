@@ -494,12 +494,6 @@ static int stream(HttpRequest *req, Err *err) {
     return r;
 }
 
-#define SCHEMA_EXECUTION                                                                                     \
-    "{\"type\":\"object\",\"required\":[\"id\",\"pipeline_id\",\"status\",\"stages\"],\"properties\":{"      \
-    "\"id\":{\"type\":\"string\"},\"pipeline_id\":{\"type\":\"string\"},\"status\":{\"enum\":["              \
-    "\"pending\",\"running\",\"success\",\"failed\",\"cancelled\",\"timeout\"]},\"stages\":{\"type\":"       \
-    "\"array\"},\"logs\":{\"type\":\"array\"},\"artifacts\":{\"type\":\"array\"}}}"
-
 const HttpRoute api_executions[] = {
     {.method = HTTP_GET,
      .path = "/api/ci/executions",
@@ -509,7 +503,7 @@ const HttpRoute api_executions[] = {
      .tag = "pipelines",
      .summary = "Executions of stored pipelines, the newest first",
      .query = "pipeline_id: of this pipeline only; limit: at most so many (1000)",
-     .answer = "{\"type\":\"array\"}"},
+     .answer = "[ExecutionListed]"},
     {.method = HTTP_GET,
      .path = "/api/ci/executions/{id}",
      .family = &family_pipelines,
@@ -517,7 +511,7 @@ const HttpRoute api_executions[] = {
      .handle = show,
      .tag = "pipelines",
      .summary = "An execution with its stages and steps",
-     .answer = SCHEMA_EXECUTION},
+     .answer = "Execution"},
     {.method = HTTP_DELETE,
      .path = "/api/ci/executions/{id}/cancel",
      .family = &family_pipelines,
@@ -525,13 +519,14 @@ const HttpRoute api_executions[] = {
      .handle = cancel,
      .tag = "pipelines",
      .summary = "Cancel: what waits at once, what runs when it has stopped",
-     .answer = "{\"type\":\"object\"}"},
+     .answer = "(message:text execution_id:text)"},
     {.method = HTTP_GET,
      .path = "/api/ci/executions/{id}/stream",
      .family = &family_pipelines,
      .roles = ROLE_READ,
      .handle = stream,
      .tag = "pipelines",
-     .summary = "WebSocket: the log as it grows, the jobs' ends, the execution's"},
+     .summary = "WebSocket: the log as it grows, the jobs' ends, the execution's",
+     .frames = "LogFrame"},
     {0},
 };

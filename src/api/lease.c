@@ -470,8 +470,7 @@ const HttpRoute api_lease[] = {
      .summary = "A registration token for a runner's own",
      .status = 201,
      .request = "{\"type\":\"object\",\"required\":[\"name\",\"arch\",\"executors\",\"slots\"]}",
-     .answer = "{\"type\":\"object\",\"properties\":{\"id\":{\"type\":\"integer\"},\"token\":{\"type\":"
-               "\"string\"}}}"},
+     .answer = "(id:int token:text)"},
     {.method = HTTP_POST,
      .path = "/api/runner/lease",
      .roles = ROLE_RUNNER,
@@ -481,7 +480,7 @@ const HttpRoute api_lease[] = {
      .tag = "runner protocol",
      .summary = "Long poll: jobs to run, attempts to stop; renews the leases of what runs",
      .request = "{\"type\":\"object\",\"required\":[\"arch\",\"executors\",\"slots\"]}",
-     .answer = "{\"type\":\"object\"}"},
+     .answer = "(jobs:[LeasedJob] stop:[Stop] drain?:bool heartbeat:int)"},
     {.method = HTTP_POST,
      .path = "/api/runner/heartbeat",
      .roles = ROLE_RUNNER,
@@ -491,6 +490,6 @@ const HttpRoute api_lease[] = {
      .tag = "runner protocol",
      .summary = "Renews leases, tells what to stop",
      .request = "{\"type\":\"object\",\"required\":[\"running\"]}",
-     .answer = "{\"type\":\"object\"}"},
+     .answer = "(stop:[Stop])"},
     {0},
 };

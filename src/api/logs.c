@@ -510,6 +510,9 @@ const HttpRoute api_logs[] = {
      .query = "job: only this job's; attempt: an earlier one's (one job); offset: from this byte on "
               "(text/plain, one job); follow: go on until "
               "the build ends",
-     .answer = "{\"type\":\"object\",\"properties\":{\"logs\":{\"type\":\"string\"}}}"},
+     .answer = "(logs:text)",
+     .type = TEXT,
+     .events = "LogEvent",
+     .frames = "LogFrame"},
     {0},
 };

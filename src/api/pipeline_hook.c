@@ -293,7 +293,6 @@ const HttpRoute api_pipeline_hook[] = {
      .max_body = PAYLOAD_MAX,
      .tag = "pipelines",
      .summary = "A push as GitHub, GitLab and Gitea tell it, signed with the pipeline's secret",
-     .answer = "{\"type\":\"object\",\"properties\":{\"execution_id\":{\"type\":[\"string\",\"null\"]},"
-               "\"message\":{\"type\":\"string\"}}}"},
+     .answer = "ExecutionStarted"},
     {0},
 };

@@ -44,7 +44,8 @@ static const char *error_body(HttpRequest *req, int status, const Err *err, Buf 
     return JSON;
 }
 
-const HttpFamily family_pipelines = {.name = "pipelines", .error_body = error_body};
+const HttpFamily family_pipelines = {
+    .name = "pipelines", .error_body = error_body, .schema = "PipelineError"};
 
 void reply_problems(HttpRequest *req, int status, const PlanProblems *problems) {
     _cleanup_buf_ Buf details = BUF_INIT, out = BUF_INIT;
@@ -444,17 +445,9 @@ static int test(HttpRequest *req, Err *err) {
     return 0;
 }
 
-#define SCHEMA_PIPELINE                                                                                      \
-    "{\"type\":\"object\",\"required\":[\"id\",\"name\"],\"properties\":{\"id\":{\"type\":\"string\"},"      \
-    "\"name\":{\"type\":\"string\"},\"description\":{\"type\":[\"string\",\"null\"]},\"created_at\":"        \
-    "{\"type\":\"string\"},\"updated_at\":{\"type\":\"string\"},\"version\":{\"type\":\"integer\"}}}"
 #define SCHEMA_YAML                                                                                          \
     "{\"type\":\"object\",\"required\":[\"yaml_content\"],\"properties\":{\"yaml_content\":{\"type\":"       \
     "\"string\"}}}"
-#define SCHEMA_STARTED                                                                                       \
-    "{\"type\":\"object\",\"properties\":{\"execution_id\":{\"type\":[\"string\",\"null\"]},\"message\":"    \
-    "{\"type\":\"string\"}}}"
-
 const HttpRoute api_pipelines[] = {
     {.method = HTTP_GET,
      .path = "/api/healthchecker",
@@ -462,14 +455,17 @@ const HttpRoute api_pipelines[] = {
      .handle = healthchecker,
      .tag = "pipelines",
      .summary = "Whether the server and its database work",
-     .answer = "{\"type\":\"object\"}"},
+     .also = 503,
+     .answer = "(status:=success|error message:text timestamp:time version:text database:(status:text "
+               "type:text) environment:text endpoints:{text})"},
     {.method = HTTP_GET,
      .path = "/api/ci/test",
      .family = &family_pipelines,
      .roles = ROLE_READ,
      .handle = test,
      .tag = "pipelines",
-     .summary = "A line of text"},
+     .summary = "A line of text",
+     .type = TEXT},
     {.method = HTTP_GET,
      .path = "/api/ci/pipelines",
      .family = &family_pipelines,
@@ -477,7 +473,7 @@ const HttpRoute api_pipelines[] = {
      .handle = list,
      .tag = "pipelines",
      .summary = "All stored pipelines",
-     .answer = "{\"type\":\"array\"}"},
+     .answer = "[Pipeline]"},
     {.method = HTTP_POST,
      .path = "/api/ci/pipelines",
      .family = &family_pipelines,
@@ -490,7 +486,7 @@ const HttpRoute api_pipelines[] = {
      .tag = "pipelines",
      .summary = "Store a pipeline (YAML, docs/stages.md)",
      .request = SCHEMA_YAML,
-     .answer = SCHEMA_PIPELINE},
+     .answer = "Pipeline"},
     {.method = HTTP_POST,
      .path = "/api/ci/pipelines/upload",
      .family = &family_pipelines,
@@ -505,7 +501,7 @@ const HttpRoute api_pipelines[] = {
          "Store a pipeline from a file: multipart/form-data, the part is called pipeline, file or yaml",
      .request =
          "{\"type\":\"object\",\"properties\":{\"pipeline\":{\"type\":\"string\",\"format\":\"binary\"}}}",
-     .answer = SCHEMA_PIPELINE},
+     .answer = "Pipeline"},
     {.method = HTTP_GET,
      .path = "/api/ci/pipelines/{id}",
      .family = &family_pipelines,
@@ -513,7 +509,7 @@ const HttpRoute api_pipelines[] = {
      .handle = show,
      .tag = "pipelines",
      .summary = "One pipeline; with the webhook's address and secret for who may trigger it",
-     .answer = SCHEMA_PIPELINE},
+     .answer = "PipelineWhole"},
     {.method = HTTP_PUT,
      .path = "/api/ci/pipelines/{id}",
      .family = &family_pipelines,
@@ -525,7 +521,7 @@ const HttpRoute api_pipelines[] = {
      .tag = "pipelines",
      .summary = "The pipeline's next version",
      .request = SCHEMA_YAML,
-     .answer = SCHEMA_PIPELINE},
+     .answer = "Pipeline"},
     {.method = HTTP_DELETE,
      .path = "/api/ci/pipelines/{id}",
      .family = &family_pipelines,
@@ -541,7 +537,8 @@ const HttpRoute api_pipelines[] = {
      .handle = yaml,
      .tag = "pipelines",
      .summary = "The text as it was stored",
-     .query = "version: an older one"},
+     .query = "version: an older one",
+     .type = TEXT},
     {.method = HTTP_GET,
      .path = "/api/ci/pipelines/{id}/versions",
      .family = &family_pipelines,
@@ -549,7 +546,7 @@ const HttpRoute api_pipelines[] = {
      .handle = versions,
      .tag = "pipelines",
      .summary = "All versions, the newest first",
-     .answer = "{\"type\":\"array\"}"},
+     .answer = "[(version:int created_at:time created_by:text)]"},
     {.method = HTTP_POST,
      .path = "/api/ci/pipelines/{id}/trigger",
      .family = &family_pipelines,
@@ -564,6 +561,6 @@ const HttpRoute api_pipelines[] = {
                 "\"type\":\"string\"},\"branch\":{\"type\":\"string\"},\"commit_hash\":{\"type\":\"string\"},"
                 "\"repository\":{\"type\":\"string\"},\"environment\":{\"type\":\"object\","
                 "\"additionalProperties\":{\"type\":\"string\"}}}}",
-     .answer = SCHEMA_STARTED},
+     .answer = "ExecutionStarted"},
     {0},
 };

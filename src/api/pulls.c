@@ -149,6 +149,6 @@ const HttpRoute api_pulls[] = {
      .handle = approve,
      .tag = "builds",
      .summary = "Trust a build from a fork: its jobs that wait for that go on",
-     .answer = SCHEMA_OUTCOME},
+     .answer = "Outcome"},
     {0},
 };

@@ -127,10 +127,6 @@ static int resume_queue(HttpRequest *req, Err *err) {
     return r < 0 ? r : reply_pause(req, err);
 }
 
-#define SCHEMA_PAUSED                                                                                        \
-    "\"paused\":{\"type\":[\"object\",\"null\"],\"properties\":{\"by\":{\"type\":\"string\"},\"reason\":{"   \
-    "\"type\":\"string\"},\"since\":{\"type\":\"string\"}}}"
-
 const HttpRoute api_queue[] = {
     {.method = HTTP_GET,
      .path = "/api/queue",
@@ -139,9 +135,7 @@ const HttpRoute api_queue[] = {
      .handle = show,
      .tag = "queue",
      .summary = "How many jobs wait, by what they ask and by repository, and whether the queue is paused",
-     .answer = "{\"type\":\"object\",\"properties\":{" SCHEMA_PAUSED
-               ",\"queued\":{\"type\":\"integer\"},\"running\":{\"type\":\"integer\"},\"fits\":{\"type\":"
-               "\"array\"},\"projects\":{\"type\":\"array\"}}}"},
+     .answer = "(paused:Pause? queued:int running:int fits:[Fit] projects:[(name:text queued:int)])"},
     {.method = HTTP_POST,
      .path = "/api/queue/pause",
      .roles = ROLE_ADMIN,
@@ -150,13 +144,13 @@ const HttpRoute api_queue[] = {
      .tag = "queue",
      .summary = "Nothing new starts, deploys neither; what runs goes on",
      .request = "{\"type\":\"object\"," ONLY_THESE ",\"properties\":{\"reason\":{\"type\":\"string\"}}}",
-     .answer = "{\"type\":\"object\",\"properties\":{" SCHEMA_PAUSED "}}"},
+     .answer = "(paused:Pause?)"},
     {.method = HTTP_POST,
      .path = "/api/queue/resume",
      .roles = ROLE_ADMIN,
      .handle = resume_queue,
      .tag = "queue",
      .summary = "What waits starts again",
-     .answer = "{\"type\":\"object\",\"properties\":{" SCHEMA_PAUSED "}}"},
+     .answer = "(paused:Pause?)"},
     {0},
 };

@@ -174,7 +174,7 @@ static const char *git_ci_error(HttpRequest *req, int status, const Err *err, Bu
     return "text/plain; charset=utf-8";
 }
 
-const HttpFamily family_git_ci = {.name = "git-ci", .error_body = git_ci_error};
+const HttpFamily family_git_ci = {.name = "git-ci", .error_body = git_ci_error, .text = true};
 
 int check_env(const char *field, json_t *env, Err *err) {
     const char *key;

@@ -18,24 +18,9 @@ extern const HttpFamily family_git_ci;
 void render_build_fields(JsonWriter *w, const Build *b);
 void render_build(JsonWriter *w, const char *key, const Build *b);
 void render_deployment(HttpRequest *req, JsonWriter *w, const Deployment *d);
-/* Lists in the JSON schemas of the routes. */
 /* In the schema of a body: a field that it does not have is refused, and the nearest named. For our own
  * routes; clients of the founding documents, and runners of other versions, may send what they like. */
 #define ONLY_THESE "\"additionalProperties\":false"
-
-#define SCHEMA_BUILD                                                                                         \
-    "{\"type\":\"object\",\"required\":[\"id\",\"repo\",\"commit_hash\",\"status\"],\"properties\":{"        \
-    "\"id\":{\"type\":\"integer\"},\"repo\":{\"type\":\"string\"},\"commit_hash\":{\"type\":\"string\"},"    \
-    "\"commit_short\":{\"type\":\"string\"},\"branch\":{\"type\":\"string\"},\"status\":{\"enum\":["         \
-    "\"queued\","                                                                                            \
-    "\"running\",\"success\",\"failed\",\"partial\",\"cancelled\"]},\"created_at\":{\"type\":\"string\"},"   \
-    "\"started_at\":{\"type\":[\"string\",\"null\"]},\"finished_at\":{\"type\":[\"string\",\"null\"]},"      \
-    "\"duration_seconds\":{\"type\":[\"number\",\"null\"]}}}"
-
-#define SCHEMA_OUTCOME                                                                                       \
-    "{\"type\":\"object\",\"properties\":{\"id\":{\"type\":[\"integer\",\"null\"]},\"status\":{\"type\":"    \
-    "\"string\"},"                                                                                           \
-    "\"message\":{\"type\":\"string\"},\"url\":{\"type\":\"string\"}}}"
 
 /* Of an attempt. */
 void render_steps(JsonWriter *w, const Step *steps, size_t count);

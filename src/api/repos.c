@@ -383,7 +383,7 @@ const HttpRoute api_repos[] = {
      .handle = list,
      .tag = "repositories",
      .summary = "The hosted repositories",
-     .answer = "{\"type\":\"array\",\"items\":{\"type\":\"object\"}}"},
+     .answer = "[RepositoryListed]"},
     {.method = HTTP_POST,
      .path = "/api/repos",
      .family = &family_git_ci,
@@ -398,9 +398,7 @@ const HttpRoute api_repos[] = {
      .request = "{\"type\":\"object\",\"required\":[\"name\"],\"properties\":{\"name\":{\"type\":\"string\","
                 "\"pattern\":"
                 "\"^[A-Za-z0-9_][A-Za-z0-9_-]*$\",\"maxLength\":100}}}",
-     .answer =
-         "{\"type\":\"object\",\"properties\":{\"name\":{\"type\":\"string\"},\"path\":{\"type\":\"string\"},"
-         "\"git_url\":{\"type\":\"string\"},\"clone_url\":{\"type\":\"string\"}}}"},
+     .answer = "Repository"},
     {.method = HTTP_GET,
      .path = "/api/repos/{name}",
      .family = &family_git_ci,
@@ -408,7 +406,7 @@ const HttpRoute api_repos[] = {
      .handle = show,
      .tag = "repositories",
      .summary = "A repository, its newest builds, its schedules, how to push to it",
-     .answer = "{\"type\":\"object\"}"},
+     .answer = "RepositoryWhole"},
     {.method = HTTP_DELETE,
      .path = "/api/repos/{name}",
      .family = &family_git_ci,
@@ -419,9 +417,7 @@ const HttpRoute api_repos[] = {
      .summary = "Delete a repository, its secrets, caches and schedules; its builds stay, under the name in "
                 "\"builds\"",
      .query = "force: cancel what has not ended, and take off what is live",
-     .answer = "{\"type\":\"object\",\"properties\":{\"name\":{\"type\":\"string\"},\"builds\":{\"type\":"
-               "\"string\"},"
-               "\"builds_count\":{\"type\":\"integer\"}}}"},
+     .answer = "(name:text builds:text builds_count:int)"},
     {.method = HTTP_GET,
      .path = "/git/{repo}/{rest*}",
      .roles = GIT_ROLES,

@@ -142,8 +142,7 @@ const HttpRoute api_rerun[] = {
      .tag = "builds",
      .summary = "The attempts of its jobs, also those that failed or were lost, with their steps",
      .query = "job: only this job's",
-     .answer = "{\"type\":\"object\",\"properties\":{\"attempts\":{\"type\":\"array\",\"items\":{\"type\":"
-               "\"object\"}}}}"},
+     .answer = "(attempts:[Attempt])"},
     {.method = HTTP_POST,
      .path = "/api/builds/{id}/rerun",
      .grows = true,
@@ -158,6 +157,7 @@ const HttpRoute api_rerun[] = {
      .request = "{\"type\":\"object\"," ONLY_THESE
                 ",\"properties\":{\"jobs\":{\"oneOf\":[{\"enum\":[\"all\",\"failed\"]},"
                 "{\"type\":\"array\",\"items\":{\"type\":\"string\"}}]}}}",
-     .answer = SCHEMA_OUTCOME},
+     .also = 200,
+     .answer = "Outcome"},
     {0},
 };

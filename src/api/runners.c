@@ -117,10 +117,6 @@ static int remove_runner(HttpRequest *req, Err *err) {
     return 0;
 }
 
-#define SCHEMA_RUNNER                                                                                        \
-    "{\"type\":\"object\",\"properties\":{\"name\":{\"type\":\"string\"},\"status\":{\"enum\":[\"idle\","    \
-    "\"busy\",\"away\",\"draining\",\"drained\"]},\"jobs\":{\"type\":\"array\"}}}"
-
 const HttpRoute api_runners[] = {
     {.method = HTTP_GET,
      .path = "/api/runners",
@@ -128,22 +124,21 @@ const HttpRoute api_runners[] = {
      .handle = list,
      .tag = "runners",
      .summary = "The runners and what they run",
-     .answer = "{\"type\":\"object\",\"properties\":{\"runners\":{\"type\":\"array\",\"items\":" SCHEMA_RUNNER
-               "}}}"},
+     .answer = "(runners:[Runner])"},
     {.method = HTTP_POST,
      .path = "/api/runners/{name}/drain",
      .roles = ROLE_ADMIN,
      .handle = drain,
      .tag = "runners",
      .summary = "It takes nothing new, and ends when it has nothing left",
-     .answer = SCHEMA_RUNNER},
+     .answer = "Runner"},
     {.method = HTTP_POST,
      .path = "/api/runners/{name}/resume",
      .roles = ROLE_ADMIN,
      .handle = resume,
      .tag = "runners",
      .summary = "It works again; the server starts its own, who looks after another starts that",
-     .answer = SCHEMA_RUNNER},
+     .answer = "Runner"},
     {.method = HTTP_DELETE,
      .path = "/api/runners/{name}",
      .roles = ROLE_ADMIN,

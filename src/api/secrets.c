@@ -117,11 +117,6 @@ static int rotate(HttpRequest *req, Err *err) {
 #define SCHEMA_VALUE                                                                                         \
     "{\"type\":\"object\",\"required\":[\"value\"]," ONLY_THESE                                              \
     ",\"properties\":{\"value\":{\"type\":\"string\"}}}"
-#define SCHEMA_LIST "{\"type\":\"object\",\"properties\":{\"secrets\":{\"type\":\"array\"}}}"
-#define SCHEMA_SET                                                                                           \
-    "{\"type\":\"object\",\"properties\":{\"name\":{\"type\":\"string\"},\"level\":{\"enum\":[\"project\","  \
-    "\"organisation\"]},\"warning\":{\"type\":[\"string\",\"null\"]}}}"
-
 const HttpRoute api_secrets[] = {
     {.method = HTTP_GET,
      .path = "/api/repos/{name}/secrets",
@@ -129,7 +124,7 @@ const HttpRoute api_secrets[] = {
      .handle = list,
      .tag = "secrets",
      .summary = "The names of the secrets that the project's jobs may name; never their values",
-     .answer = SCHEMA_LIST},
+     .answer = "(secrets:[Secret])"},
     {.method = HTTP_PUT,
      .path = "/api/repos/{name}/secrets/{secret}",
      .roles = ROLE_WRITE,
@@ -139,7 +134,7 @@ const HttpRoute api_secrets[] = {
      .tag = "secrets",
      .summary = "Sets a secret of the project",
      .request = SCHEMA_VALUE,
-     .answer = SCHEMA_SET},
+     .answer = "SecretSet"},
     {.method = HTTP_DELETE,
      .path = "/api/repos/{name}/secrets/{secret}",
      .roles = ROLE_WRITE,
@@ -153,7 +148,7 @@ const HttpRoute api_secrets[] = {
      .handle = list,
      .tag = "secrets",
      .summary = "The names of the organisation's secrets",
-     .answer = SCHEMA_LIST},
+     .answer = "(secrets:[Secret])"},
     {.method = HTTP_PUT,
      .path = "/api/secrets/{secret}",
      .roles = ROLE_ADMIN,
@@ -163,7 +158,7 @@ const HttpRoute api_secrets[] = {
      .tag = "secrets",
      .summary = "Sets a secret of the organisation: all its projects may name it",
      .request = SCHEMA_VALUE,
-     .answer = SCHEMA_SET},
+     .answer = "SecretSet"},
     {.method = HTTP_DELETE,
      .path = "/api/secrets/{secret}",
      .roles = ROLE_ADMIN,
@@ -177,6 +172,6 @@ const HttpRoute api_secrets[] = {
      .handle = rotate,
      .tag = "secrets",
      .summary = "Seals all secrets with a new key and forgets the old one",
-     .answer = "{\"type\":\"object\",\"properties\":{\"secrets\":{\"type\":\"integer\"}}}"},
+     .answer = "(secrets:int)"},
     {0},
 };

@@ -2,16 +2,10 @@
 #include "base/str.h"
 #include "http/request.h"
 
-static const char error_schema[] =
-    "{\"type\":\"object\",\"required\":[\"error\",\"message\"],\"properties\":{"
-    "\"error\":{\"type\":\"string\",\"description\":\"the kind of the error, as ValidationError or "
-    "NotFound\"},"
-    "\"message\":{\"type\":\"string\"},"
-    "\"details\":{\"type\":[\"object\",\"string\",\"null\"],\"properties\":{\"code\":{\"type\":\"string\"},"
-    "\"status\":{\"type\":\"integer\"},\"request_id\":{\"type\":\"string\"}}},"
-    "\"status\":{\"type\":\"integer\"},"
-    "\"suggestions\":{\"type\":\"array\",\"items\":{\"type\":\"string\"}},"
-    "\"timestamp\":{\"type\":\"string\",\"format\":\"date-time\"}}}";
+/* Of http_family_default. details is null where no request was read, which has no time either. */
+#define ERROR_TYPE                                                                                           \
+    "(error:text message:text details:(code:text status:int request_id:text)? suggestions:[text] "           \
+    "timestamp?:time)"
 
 static void write_raw(JsonWriter *w, const char *key, const char *json) {
     jw_raw(w, key, json, strlen(json));
@@ -57,45 +51,86 @@ static void write_path_parameters(JsonWriter *w, const char *path) {
     }
 }
 
-static void write_content(JsonWriter *w, const char *type, const char *schema) {
-    jw_object(w, "content");
-    jw_object(w, type);
-    write_raw(w, "schema", schema);
-    jw_end_object(w);
+/* type NULL: any. */
+static void write_media(JsonWriter *w, const char *media, const char *type) {
+    jw_object(w, media);
+    if (type)
+        schema_write(w, "schema", type);
+    else
+        write_raw(w, "schema", "{}");
     jw_end_object(w);
 }
 
 /* A body that is handed on as it comes has no type of its own. */
 static void write_body(JsonWriter *w, const HttpRoute *route) {
+    const char *bytes = route->request ? "application/json" : "application/octet-stream";
+
     if (!route->request && !route->accept && !route->body && route->method != HTTP_PUT)
         return;
     jw_object(w, "requestBody");
     jw_bool(w, "required", true);
-    write_content(w,
-                  route->accept    ? route->accept
-                  : route->request ? "application/json"
-                                   : "application/octet-stream",
-                  route->request ? route->request : "{}");
+    jw_object(w, "content");
+    jw_object(w, route->accept ? route->accept : bytes);
+    write_raw(w, "schema", route->request ? route->request : "{}");
+    jw_end_object(w);
+    jw_end_object(w);
     jw_end_object(w);
 }
 
-static void write_answers(JsonWriter *w, const HttpRoute *route) {
-    int status = route->status ? route->status : 200;
+static void begin_response(JsonWriter *w, const char *key, const char *description) {
+    jw_object(w, key);
+    jw_str(w, "description", description);
+    jw_object(w, "content");
+}
+
+static void end_response(JsonWriter *w) {
+    jw_end_object(w);
+    jw_end_object(w);
+}
+
+static void write_answer(JsonWriter *w, const HttpRoute *route, int status) {
     char code[8];
 
     snprintf(code, sizeof(code), "%d", status);
-    jw_object(w, "responses");
-    jw_object(w, code);
-    jw_str(w, "description", reply_reason(status));
+    begin_response(w, code, reply_reason(status));
     if (route->answer)
-        write_content(w, "application/json", route->answer);
-    else if (status != 204)
-        write_content(w, "*/*", "{}");
-    jw_end_object(w);
-    jw_object(w, "default");
-    jw_str(w, "description", "an error");
-    write_content(w, "application/json", "{\"$ref\":\"#/components/schemas/Error\"}");
-    jw_end_object(w);
+        write_media(w, "application/json", route->answer);
+    if (route->type)
+        write_media(w, route->type, "text");
+    if (route->events)
+        write_media(w, "text/event-stream", route->events);
+    if (status != 204 && !route->answer && !route->type && !route->events)
+        write_media(w, "*/*", NULL);
+    end_response(w);
+}
+
+static void write_errors(JsonWriter *w, const HttpRoute *route) {
+    const HttpFamily *family = route->family ? route->family : &http_family_default;
+
+    if (route->stale) {
+        begin_response(w, "409", reply_reason(409));
+        write_media(w, "application/json", route->stale);
+        end_response(w);
+    }
+    begin_response(w, "default", family->text ? "an error: JSON for who asks for it" : "an error");
+    if (family->text)
+        write_media(w, "text/plain", "text");
+    write_media(w, "application/json", family->schema ? family->schema : "Error");
+    end_response(w);
+}
+
+static void write_answers(JsonWriter *w, const HttpRoute *route) {
+    jw_object(w, "responses");
+    if (route->frames) {
+        begin_response(w, "101", "a WebSocket; each of its messages");
+        write_media(w, "application/json", route->frames);
+        end_response(w);
+    }
+    if (route->answer || route->type || route->events || !route->frames)
+        write_answer(w, route, route->status ? route->status : 200);
+    if (route->also)
+        write_answer(w, route, route->also);
+    write_errors(w, route);
     jw_end_object(w);
 }
 
@@ -170,13 +205,15 @@ static void write_path(JsonWriter *w, const HttpRoute *const *tables, const char
     jw_end_object(w);
 }
 
-static void write_components(JsonWriter *w) {
+static void write_components(JsonWriter *w, const HttpSchema *schemas) {
     jw_object(w, "components");
     jw_object(w, "securitySchemes");
     write_raw(w, "bearer", "{\"type\":\"http\",\"scheme\":\"bearer\"}");
     jw_end_object(w);
     jw_object(w, "schemas");
-    write_raw(w, "Error", error_schema);
+    schema_write(w, "Error", ERROR_TYPE);
+    for (const HttpSchema *s = schemas; s && s->name; s++)
+        schema_write(w, s->name, s->type);
     jw_end_object(w);
     jw_end_object(w);
 }
@@ -196,7 +233,7 @@ static void write_document(const HttpServerOptions *o, Buf *out) {
             if (!path_seen(o->tables, r))
                 write_path(&w, o->tables, r->path);
     jw_end_object(&w);
-    write_components(&w);
+    write_components(&w, o->schemas);
     jw_end_object(&w);
 }
 

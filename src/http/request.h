@@ -177,6 +177,9 @@ void request_detach_header(HttpRequest *req);
 /* negotiate.c: http_accepted, of a header's text. */
 const char *negotiate(const char *accept, const char *const *types);
 
+/* schema.c: a type (HttpSchema) as JSON Schema. key: as the writer's. */
+void schema_write(JsonWriter *w, const char *key, const char *type);
+
 /* fields.c: whether the body has only fields that the route's schema knows, where that takes no others. */
 _must_check_ int request_check_fields(const HttpRequest *req, const json_t *body, Err *err);
 

@@ -46,7 +46,20 @@ typedef struct HttpFamily {
     const char *name;
     /* Writes the body of an error into out and gives its content type. */
     const char *(*error_body)(HttpRequest *req, int status, const Err *err, Buf *out);
+    const char *schema; /* OpenAPI: type of the body that is JSON; NULL: "Error" */
+    bool text;          /* OpenAPI: it is plain text unless JSON is asked for */
 } HttpFamily;
+
+/* A type of an answer, for OpenAPI:
+ *   int number text bool time object any   a time as RFC 3339 has it; an object of any fields
+ *   =a|b           one of these words
+ *   Name           the type of that name (HttpServerOptions.schemas; "Error" is ours)
+ *   [T]  {T}       a list; an object of any names
+ *   (a:T b?:T)     an object; b is not always there
+ *   T/T  T?        either; or null */
+typedef struct HttpSchema {
+    const char *name, *type;
+} HttpSchema;
 
 /* {"error","message","details","suggestions","timestamp"}: every route without a family. */
 extern const HttpFamily http_family_default;
@@ -66,8 +79,14 @@ struct HttpRoute {
     const char *summary; /* OpenAPI: one line */
     const char *request; /* OpenAPI: JSON Schema text of the body, or NULL */
     const char *query;   /* OpenAPI: "offset: first byte; follow: …" name: text; …, or NULL */
-    const char *answer;  /* OpenAPI: JSON Schema text of the 2xx body, or NULL */
+    const char *answer;  /* OpenAPI: type (HttpSchema) of the JSON of a 2xx answer, or NULL */
+    const char *events;  /* OpenAPI: type of the data of a server-sent event, or NULL */
+    const char *frames;  /* OpenAPI: type of a WebSocket's messages, or NULL */
+    const char *type;    /* OpenAPI: media type of a 2xx answer that is not JSON; NULL: none, or any when
+                          * nothing else is said */
+    const char *stale;   /* OpenAPI: type of a 409 of the route's own, or NULL */
     int status;          /* OpenAPI: the 2xx status; 0: 200 */
+    int also;            /* OpenAPI: another status of the same answer, or 0 */
     HttpPromise promise;
     bool grows; /* it adds to what is kept: authorize may refuse it for want of room */
 };
@@ -82,7 +101,8 @@ typedef struct HttpServerOptions {
     unsigned max_workers;       /* threads for THREADED handlers */
     bool access_log;
     const HttpRoute *const
-        *tables; /* NULL-terminated list of tables, each ended by an entry with path NULL */
+        *tables;               /* NULL-terminated list of tables, each ended by an entry with path NULL */
+    const HttpSchema *schemas; /* that the tables name, ended by one with name NULL; or NULL */
     /* Called before begin()/handle() of every route with roles != 0 (and not for others). Sets the principal
      * by http_set_principal. ERR_UNAUTHORIZED is answered 401 with WWW-Authenticate, ERR_FORBIDDEN 403.. Git
      * wants a challenge of its own: http_add_header(req, "WWW-Authenticate", "Basic …") before returning
@@ -130,6 +150,10 @@ _must_check_ int http_query_i64(HttpRequest *req, const char *name, int64_t min,
                                 Err *err);
 _must_check_ int http_query_bool(HttpRequest *req, const char *name, bool *io, Err *err);
 const char *http_header(const HttpRequest *req, const char *name); /* or NULL */
+/* The media type of the list (NULL-terminated, without parameters) that the request's Accept likes best: by
+ * weight, then by how exactly it is named, by its place there, and by the list. NULL: none of them, or there
+ * is no such header. */
+const char *http_accepted(const HttpRequest *req, const char *const *types);
 /* A field that came behind a body in chunks, or NULL; for a STREAMED handler, at the body's end. */
 const char *http_trailer(const HttpRequest *req, const char *name);
 const char *http_cookie(const HttpRequest *req, const char *name); /* or NULL */
@@ -150,10 +174,6 @@ const char *http_body(const HttpRequest *req, size_t *ret_len);
  * "additionalProperties":false. */
 _must_check_ int http_body_json(HttpRequest *req, bool optional, json_t **ret, Err *err);
 
-/* The media type of the list (NULL-terminated, without parameters) that the request's Accept likes best: by
- * weight, then by how exactly it is named, by its place there, and by the list. NULL: none of them, or there
- * is no such header. */
-const char *http_accepted(const HttpRequest *req, const char *const *types);
 /* THREADED: blocking. Reads up to size bytes; 0 at the end. The bytes are as sent (no decoding). */
 _must_check_ ssize_t http_body_read(HttpRequest *req, void *buf, size_t size, Err *err);
 

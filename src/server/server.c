@@ -216,6 +216,7 @@ static int start_http(Server *s, Err *err) {
                                  .max_workers = (unsigned)set->workers,
                                  .access_log = set->access_log,
                                  .tables = api_tables,
+                                 .schemas = api_schemas,
                                  .authorize = api_authorize,
                                  .still = api_still,
                                  .settle = api_settle,

@@ -73,7 +73,7 @@ def test_the_description_is_an_openapi_document(bench):
     for template, methods in document["paths"].items():
         for method, operation in methods.items():
             assert operation["summary"], f"{method} {template}"
-            assert any(status.startswith("2") for status in operation["responses"]), f"{method} {template}"
+            assert any(status[0] == "2" or status == "101" for status in operation["responses"]), f"{method} {template}"
             declared = {p["name"] for p in operation.get("parameters", []) if p["in"] == "path"}
             assert declared == {part.strip("{}*") for part in template.split("/") if part.startswith("{")}
             names.add(operation.get("operationId", f"{method} {template}"))
@@ -90,16 +90,6 @@ def test_answers_and_bodies_are_of_the_types_that_the_description_names(bench):
                                ("put", "/api/runner/jobs/{id}/artifacts/{path}", "application/octet-stream"),
                                ("post", "/api/runner/jobs/{id}/log", "application/octet-stream")):
         assert list(paths[path][method]["requestBody"]["content"]) == [kind]
-
-
-def test_errors_are_as_the_description_says(bench):
-    error = bench.client.get("/api/openapi.json")["components"]["schemas"]["Error"]
-    kinds = {"string": str, "integer": int, "object": dict, "array": list, "null": type(None)}
-    for path, status in (("/api/nothing", 404), ("/api/ci/pipelines/x", 400), ("/api/deployments/x", 404)):
-        body = bench.client.call("GET", path, expect=status).json
-        for name, value in body.items():
-            allowed = error["properties"][name]["type"]
-            assert isinstance(value, tuple(kinds[kind] for kind in (allowed if isinstance(allowed, list) else [allowed]))), name
 
 
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer plt_" + "x" * 40}, {"Authorization": "Bearer "},

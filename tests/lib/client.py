@@ -51,10 +51,10 @@ def request(address, method, path, body=None, headers=None, timeout=30.0):
 
 
 class Client:
-    """The API with one token."""
+    """The API with one token. schemas: what every answer is checked against (lib/schemas.py); None: not."""
 
-    def __init__(self, url, token=None):
-        self.url, self.token = url.rstrip("/"), token
+    def __init__(self, url, token=None, schemas=None):
+        self.url, self.token, self.schemas = url.rstrip("/"), token, schemas
         self.address = urlsplit(url).netloc
 
     def _headers(self, headers):
@@ -68,6 +68,8 @@ class Client:
         reply = request(self.address, method, path, body, self._headers(headers), timeout)
         wanted = (expect,) if isinstance(expect, int) else expect
         assert wanted is None or reply.status in wanted, f"{method} {path}: {reply}"
+        if self.schemas:
+            self.schemas.check(method, path, reply)
         return reply
 
     def get(self, path, **options):
@@ -87,7 +89,7 @@ class Client:
         headers = {"Accept": "text/event-stream"}
         if last_id is not None:
             headers["Last-Event-ID"] = str(last_id)
-        return Events(self.address, path, self._headers(headers), timeout)
+        return Events(self.address, path, self._headers(headers), timeout, self.schemas)
 
 
 class Stream:
@@ -132,8 +134,9 @@ class Event:
 class Events(Stream):
     """Server-sent events; iterating gives each Event until the server ends the stream."""
 
-    def __init__(self, address, path, headers, timeout):
+    def __init__(self, address, path, headers, timeout, schemas=None):
         super().__init__(address, path, headers, timeout)
+        self.path, self.schemas = path, schemas
         assert self.status == 200, f"GET {path}: {self.status} {self.read(2000)}"
 
     def __iter__(self):
@@ -143,7 +146,7 @@ class Events(Stream):
             field, _, value = line.partition(":")
             value = value.removeprefix(" ")
             if not line and data:
-                yield Event(name, event_id, "\n".join(data))
+                yield self._checked(Event(name, event_id, "\n".join(data)))
             if not line:
                 name, event_id, data = "message", event_id, []
             elif field == "event":
@@ -152,6 +155,11 @@ class Events(Stream):
                 event_id = value
             elif field == "data":
                 data.append(value)
+
+    def _checked(self, event):
+        if self.schemas:
+            self.schemas.check_event(self.path, event.data)
+        return event
 
     def until(self, condition):
         """Every event up to the first that fulfils the condition."""

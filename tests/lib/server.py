@@ -6,7 +6,7 @@ import signal
 import subprocess
 from pathlib import Path
 
-from . import processes
+from . import processes, schemas
 from .client import Client, request, wait_page
 from .wait import SLOWER, wait_for
 from .work import Work
@@ -52,6 +52,7 @@ class Pelton:
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self.where = wait_for(lambda: f"server.json\n{self.server_log()}", self._read_where)
         self.client = Client(self.where["url"], (self.state / "admin.token").read_text().strip())
+        self.client.schemas = schemas.of(self.client, self.binary)
         return self
 
     def _read_where(self):
@@ -156,7 +157,7 @@ class Pelton:
 
     def as_token(self, token):
         """The API for somebody else; None: without a token."""
-        return Client(self.url, token)
+        return Client(self.url, token, self.client.schemas)
 
     def run(self, *arguments, expect=0, input=None, env=None, timeout=60.0):
         """`pelton ARGUMENTS…`, logged in as the administrator. expect: its exit status (None: any)."""

@@ -6,6 +6,14 @@ static int handle(HttpRequest *req, Err *err) {
     return 0;
 }
 
+static const HttpFamily family = {.name = "f", .schema = "Part", .text = true};
+static const HttpSchema schemas[] = {
+    {"Log", "(id:int at:time? parts:[Part] named?:{text} )"},
+    {"Part", "(kind:=a|b-c one:(x:number)? whole:Log? any:any of:object ok:bool? list:[text]?)"},
+    {"Either", "[int/text?]"},
+    {0},
+};
+
 static const HttpRoute table[] = {
     {.method = HTTP_GET,
      .path = "/api/builds/{id}/logs",
@@ -14,15 +22,26 @@ static const HttpRoute table[] = {
      .tag = "builds",
      .summary = "the log of a \"build\"",
      .query = "offset: first byte; follow: go on, until it ends; plain",
-     .answer = "{\"type\":\"object\"}"},
-    {.method = HTTP_DELETE, .path = "/api/builds/{id}/logs", .handle = handle, .status = 204},
+     .answer = "Log"},
+    {.method = HTTP_DELETE,
+     .path = "/api/builds/{id}/logs",
+     .handle = handle,
+     .status = 204,
+     .also = 202,
+     .stale = "Part/Error"},
     {.method = HTTP_POST,
      .path = "/api/builds",
      .handle = handle,
      .accept = "application/json",
      .request = "{\"type\":\"object\",\"required\":[\"ref\"]}",
      .status = 202},
-    {.method = HTTP_GET, .path = "/files/{name}/{path*}", .handle = handle},
+    {.method = HTTP_GET, .path = "/files/{name}/{path*}", .family = &family, .handle = handle},
+    {.method = HTTP_GET,
+     .path = "/follow",
+     .handle = handle,
+     .type = "text/plain",
+     .events = "Part",
+     .frames = "(event:=part)/(event:=end|cut)"},
     {.method = HTTP_GET, .path = "/api/openapi.json", .handle = http_handle_openapi},
     {0},
 };
@@ -66,14 +85,14 @@ static void parameter_is(json_t *list, size_t i, const char *name, const char *i
 }
 
 static void the_document_says_what_the_table_says(void **state) {
-    HttpServer *s = server_of((HttpServerOptions){.title = "T", .version = "1.2"}, table);
+    HttpServer *s = server_of((HttpServerOptions){.title = "T", .version = "1.2", .schemas = schemas}, table);
     _cleanup_json_ json_t *doc = fetch(s);
     json_t *op, *list;
 
     (void)state;
     assert_string_equal(json_string_value(AT(doc, "openapi")), "3.1.0");
     assert_string_equal(json_string_value(AT(doc, "info", "title")), "T");
-    assert_int_equal(json_object_size(AT(doc, "paths")), 4);
+    assert_int_equal(json_object_size(AT(doc, "paths")), 5);
     assert_int_equal(json_object_size(AT(doc, "paths", "/api/builds/{id}/logs")), 2);
     op = AT(doc, "paths", "/api/builds/{id}/logs", "get");
     assert_string_equal(json_string_value(AT(op, "summary")), "the log of a \"build\"");
@@ -108,8 +127,73 @@ static void the_document_says_what_the_table_says(void **state) {
     http_server_stop(s, US_PER_S);
 }
 
+static void is(json_t *doc, const char *const *keys, const char *expected) {
+    _cleanup_free_ char *text = json_dumps(at(doc, keys), JSON_COMPACT);
+
+    assert_string_equal(text, expected);
+}
+
+#define IS(doc, expected, ...) is(doc, (const char *const[]){__VA_ARGS__, NULL}, expected)
+#define LOG "#/components/schemas/Log"
+#define PART "#/components/schemas/Part"
+
+static void types_become_json_schema(void **state) {
+    HttpServer *s = server_of((HttpServerOptions){.schemas = schemas}, table);
+    _cleanup_json_ json_t *doc = fetch(s);
+
+    (void)state;
+    IS(doc,
+       "{\"type\":\"object\",\"required\":[\"id\",\"at\",\"parts\"],\"properties\":{\"id\":{\"type\":"
+       "\"integer\"},"
+       "\"at\":{\"type\":[\"string\",\"null\"],\"format\":\"date-time\"},"
+       "\"parts\":{\"type\":\"array\",\"items\":{\"$ref\":\"" PART "\"}},"
+       "\"named\":{\"type\":\"object\",\"additionalProperties\":{\"type\":\"string\"}}}}",
+       "components", "schemas", "Log");
+    IS(doc,
+       "{\"kind\":{\"enum\":[\"a\",\"b-c\"]},\"one\":{\"type\":[\"object\",\"null\"],\"required\":[\"x\"],"
+       "\"properties\":{\"x\":{\"type\":\"number\"}}},"
+       "\"whole\":{\"anyOf\":[{\"$ref\":\"" LOG
+       "\"},{\"type\":\"null\"}]},\"any\":{},\"of\":{\"type\":\"object\"},"
+       "\"ok\":{\"type\":[\"boolean\",\"null\"]},"
+       "\"list\":{\"type\":[\"array\",\"null\"],\"items\":{\"type\":\"string\"}}}",
+       "components", "schemas", "Part", "properties");
+    IS(doc,
+       "{\"type\":\"array\",\"items\":{\"anyOf\":[{\"type\":\"integer\"},{\"type\":[\"string\",\"null\"]}]}}",
+       "components", "schemas", "Either");
+    http_server_stop(s, US_PER_S);
+}
+
+static void every_kind_of_answer_is_told(void **state) {
+    HttpServer *s = server_of((HttpServerOptions){.schemas = schemas}, table);
+    _cleanup_json_ json_t *doc = fetch(s);
+    json_t *answers = AT(doc, "paths", "/api/builds/{id}/logs", "delete", "responses");
+
+    (void)state;
+    IS(answers, "{}", "204", "content");
+    IS(answers, "{\"*/*\":{\"schema\":{}}}", "202", "content");
+    IS(answers,
+       "{\"application/json\":{\"schema\":{\"anyOf\":[{\"$ref\":\"" PART
+       "\"},{\"$ref\":\"#/components/schemas/Error\"}]}}}",
+       "409", "content");
+    answers = AT(doc, "paths", "/files/{name}/{path}", "get", "responses");
+    IS(answers,
+       "{\"text/plain\":{\"schema\":{\"type\":\"string\"}},\"application/json\":{\"schema\":{\"$ref\":\"" PART
+       "\"}}}",
+       "default", "content");
+    answers = AT(doc, "paths", "/follow", "get", "responses");
+    IS(answers,
+       "{\"text/plain\":{\"schema\":{\"type\":\"string\"}},\"text/"
+       "event-stream\":{\"schema\":{\"$ref\":\"" PART "\"}}}",
+       "200", "content");
+    assert_int_equal(json_array_size(AT(answers, "101", "content", "application/json", "schema", "anyOf")),
+                     2);
+    http_server_stop(s, US_PER_S);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(the_document_says_what_the_table_says)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(the_document_says_what_the_table_says),
+                                       cmocka_unit_test(types_become_json_schema),
+                                       cmocka_unit_test(every_kind_of_answer_is_told)};
 
     signal(SIGPIPE, SIG_IGN);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,5 @@
-/* Preloaded (LD_PRELOAD) into a server: its wall clock is off by as many seconds as the file says that it maps,
- * named in CLOCK_SHIM (an int64_t, native byte order; tests/api/test_clock.py writes it). */
+/* Preloaded (LD_PRELOAD) into a server: its wall clock is off by as many seconds as the file says that it
+ * maps, named in CLOCK_SHIM (an int64_t, native byte order; tests/api/test_clock.py writes it). */
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <stdatomic.h>

@@ -9,10 +9,8 @@
 
 /* A job that has waited so long for a runner with enough of everything is not overtaken for ever. */
 #define PATIENCE_US (30 * US_PER_S)
-#define ANSWER_ENOUGH                                                                                        \
-    ((size_t)4 << 20)         /* bytes of jobs that are given at a time; the next call gets more             \
-                               */
-#define OUTPUTS_MAX (8 << 20) /* bytes that one job gets of others */
+#define ANSWER_ENOUGH ((size_t)4 << 20) /* bytes of jobs at a time; the next call gets more */
+#define OUTPUTS_MAX (8 << 20)           /* bytes that one job gets of others */
 
 typedef struct Look {
     Builds *b;

@@ -157,7 +157,6 @@ const HttpRoute api_rerun[] = {
      .request = "{\"type\":\"object\"," ONLY_THESE
                 ",\"properties\":{\"jobs\":{\"oneOf\":[{\"enum\":[\"all\",\"failed\"]},"
                 "{\"type\":\"array\",\"items\":{\"type\":\"string\"}}]}}}",
-     .also = 200,
      .answer = "Outcome"},
     {0},
 };

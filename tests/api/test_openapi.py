@@ -89,6 +89,21 @@ def test_errors_of_builds_and_repositories_are_text_unless_json_is_liked_better(
         bench.client.schemas.check(method, path, reply)
 
 
+def test_what_no_other_test_asks_for_is_as_described(bench):
+    runner = FakeRunner(bench, bench.name())
+    number, job = bench.job(runner)
+    name = bench.build(number)["repo"]
+    for key in ("a", "b"):
+        runner.client.call("PUT", f"/api/runner/jobs/{job['id']}/cache?attempt={job['attempt']}&key={key}", b"bytes")
+    runner.finish(job)
+    caches = bench.client.get(f"/api/repos/{name}/caches")["caches"]
+    assert {cache["key"] for cache in caches} == {"a", "b"}
+    assert bench.api("DELETE", f"/api/repos/{name}/caches/{caches[0]['id']}").json == {"removed": 1}
+    assert bench.api("DELETE", f"/api/repos/{name}/caches").json == {"removed": 1}
+    assert bench.api("DELETE", f"/api/repos/{name}").json["name"] == name
+    assert bench.client.post("/api/login", {"token": bench.token}) == {"name": "admin", "role": "admin"}
+
+
 def test_a_name_that_is_taken_says_what_helps(bench):
     name = bench.name()
     bench.create_repo(name)

@@ -283,14 +283,15 @@ def test_an_execution_goes_on_over_a_restart(pelton, ci):
 
 def follow(ci, execution):
     import json
-    socket = WebSocket(ci.client.address, f"/api/ci/executions/{execution}/stream",
-                       {"Authorization": f"Bearer {ci.client.token}"})
+    path = f"/api/ci/executions/{execution}/stream"
+    socket = WebSocket(ci.client.address, path, {"Authorization": f"Bearer {ci.client.token}"})
     assert socket.status == 101, socket.head
     while True:
         message = socket.message()
         if message is None:
             return
-        yield json.loads(message if isinstance(message, (str, bytes)) else message[1])
+        ci.client.schemas.check_frame(path, message)
+        yield json.loads(message)
 
 
 def test_the_stream_tells_the_log_as_it_grows_and_the_end(ci):

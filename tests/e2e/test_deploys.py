@@ -86,8 +86,9 @@ def test_deploys_under_load_fail_no_request_and_need_no_reload(pelton):
         assert load.failures == []
         assert set(load.seen) == {f"page {number}" for number in range(6)}
     assert haproxy_pid(pelton) == before
-    states = [deployment["status"] for deployment in pelton.deployments()]
-    assert states == ["live"] + ["superseded"] * 5
+    deployments = pelton.deployments()
+    assert [deployment["status"] for deployment in deployments] == ["live"] + ["superseded"] * 5
+    assert pelton.client.get(f"/api/deployments/{deployments[0]['id']}") == deployments[0]
 
 
 def test_a_release_that_is_not_healthy_in_time_leaves_the_old_one_live(pelton):

@@ -83,6 +83,8 @@ static int open_state(Server *s, Err *err) {
     /* jobs, which are other users, pass through to their workspaces; they cannot list it */
     int r = file_mkdirs(s->settings->state, 0711, err);
 
+    if (r == -ERR_NOT_FOUND) /* where nothing can be made: nobody has looked for anything */
+        err->code = ERR_IO;
     if (r < 0)
         return err_wrap(err, "state directory");
     absolute = realpath(s->settings->state, NULL);

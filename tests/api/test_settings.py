@@ -93,6 +93,11 @@ def test_the_help_says_which_variables_do_not_concern_the_server(tmp_path):
     assert all(len(found) == 1 and f"--{name} " in found[0] for name, found in named.items()), named
 
 
+def test_a_state_directory_that_cannot_be_made_is_not_said_to_be_missing(tmp_path):
+    done = server(tmp_path, "--state", "/proc/x")
+    assert done.returncode not in (0, 3) and "state directory: create folder /proc/x" in done.stderr, done
+
+
 def test_a_second_server_on_the_same_state_is_told_so(start_pelton):
     first = start_pelton()
     done = subprocess.run([first.binary, "server", "--state", first.state, "--listen", "127.0.0.1:0"],

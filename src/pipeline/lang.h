@@ -10,8 +10,10 @@
 #include <stddef.h>
 
 #define LANG_MAX_JOBS PLAN_MAX_JOBS
-#define LANG_MAX_STEPS 100000 /* of all jobs together */
-#define LANG_MAX_ENV 1000     /* variables of one `env` */
+#define LANG_MAX_STEPS 100000   /* of all jobs together */
+#define LANG_MAX_JOB_LIST 10000 /* steps, artifacts, downloads of one; a runner takes no more */
+#define LANG_MAX_CACHES 100     /* of one job */
+#define LANG_MAX_ENV 1000       /* variables of one `env` */
 #define LANG_MAX_NAME 100
 #define LANG_MAX_LABELS 50         /* of one `labels` */
 #define LANG_MAX_LABEL 200         /* bytes of a label's text */

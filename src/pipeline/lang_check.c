@@ -104,12 +104,29 @@ static void check_secrets(LangReader *r, const PipeJob *job) {
 }
 
 /* What an engine does is asked of one. */
+static void check_counts(LangReader *r, const YamlNode *node, const PipeJob *job) {
+    const struct {
+        const char *key, *what;
+        size_t count, max;
+    } lists[] = {
+        {"steps", "more than 10000 steps in one job", job->steps.count, LANG_MAX_JOB_LIST},
+        {"artifacts", "more than 10000 artifacts of one job", job->artifacts.count, LANG_MAX_JOB_LIST},
+        {"download", "more than 10000 downloads of one job", job->download.count, LANG_MAX_JOB_LIST},
+        {"cache", "more than 100 caches of one job", job->cache.count, LANG_MAX_CACHES},
+    };
+
+    for (size_t i = 0; i < ELEMENTS(lists); i++)
+        if (lists[i].count > lists[i].max)
+            lang_refuse(r, yaml_get(node, lists[i].key), lists[i].what);
+}
+
 void lang_check_job(LangReader *r, const YamlNode *node, const void *target) {
     const PipeJob *job = target;
     const YamlNode *executor = job->runs_on.executor;
 
     if (job->image.name && executor && !str_eq(executor->text, "docker"))
         lang_refuse(r, executor, "an image needs the executor \"docker\"; leave \"executor\" out");
+    check_counts(r, node, job);
     check_uses(r, job);
     check_artifacts(r, job);
     check_images(r, job);
@@ -133,6 +150,11 @@ const char *const lang_rules_job[] = {
         RULE_OF("runs-on", RULE_OF("executor", "{\"not\":{\"enum\":[\"sandbox\",\"shell\",\"docker\"]}}"))),
     RULE_IF(RULE_HAS_STEP("nix"),
             "{\"not\":{\"anyOf\":[{\"required\":[\"image\"]}," RULE_HAS_STEP("docker") "]}}"),
+    /* of one job */
+    RULE_OF("steps", "{\"maxItems\":10000}"),
+    RULE_OF("artifacts", "{\"maxItems\":10000}"),
+    RULE_OF("download", "{\"maxItems\":10000}"),
+    RULE_OF("cache", "{\"maxItems\":100}"),
     /* no secret has the name of a variable of ours, and none is a number */
     RULE_OF("secrets", "{\"not\":{\"anyOf\":[{\"$ref\":\"#/$defs/"
                        "ours\"},{\"type\":\"number\"},{\"type\":\"array\",\"contains\":{\"anyOf\":[{\"$ref\":"

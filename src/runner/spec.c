@@ -8,7 +8,7 @@
 #define CACHES_MAX 100
 #define ARTIFACTS_MAX 10000
 #define DOWNLOADS_MAX 10000
-#define SERVICES_MAX 32
+#define SERVICES_MAX 50
 
 static int read_env(const json_t *from, const char *key, Env *env, Err *err) {
     json_t *object = NULL, *value;

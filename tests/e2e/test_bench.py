@@ -39,4 +39,4 @@ def test_a_build_that_fails_is_told_in_its_own_words(clone):
     assert "the reason" in said and "Traceback" not in said
 
 
-TARGETS = ["pelton", *(f"benchmarks/bench-{tool}" for tool in ("fixed", "follow", "lines", "mask", "plan", "spawn"))]
+TARGETS = ["pelton", *(f"benchmarks/bench-{tool}" for tool in ("fan", "fixed", "follow", "lines", "mask", "plan", "spawn"))]

@@ -64,21 +64,48 @@ static void a_circle_of_ten_thousand_is_one_problem(void **state) {
                         "more) → j9996 → j9997 → j9998 → j9999 → j0");
 }
 
+static void add_jobs_of_steps(Buf *text, int jobs, int steps) {
+    buf_adds(text, "jobs:\n");
+    for (int i = 0; i < jobs; i++) {
+        buf_addf(text, "  j%d:\n    steps: [x", i);
+        for (int k = 1; k < steps; k++)
+            buf_adds(text, ",x");
+        buf_adds(text, "]\n");
+    }
+}
+
 static void many_steps_are_planned(void **state) {
     _cleanup_buf_ Buf text = BUF_INIT;
 
-    buf_adds(&text, "jobs:\n  a:\n    steps: [x");
-    for (int i = 1; i < 99900; i++)
-        buf_adds(&text, ",x");
-    buf_adds(&text, "]\n");
+    add_jobs_of_steps(&text, 9, 10000);
     _cleanup_case_ Case c = plan_buf(&text);
     assert_int_equal(c.result, 0);
     buf_clear(&text);
-    buf_adds(&text, "jobs:\n  a:\n    steps: [x");
-    for (int i = 1; i < 100001; i++)
-        buf_adds(&text, ",x");
-    buf_adds(&text, "]\n");
+    add_jobs_of_steps(&text, 11, 10000);
     expect_refused(&text, "more than 100000");
+    buf_clear(&text);
+    add_jobs_of_steps(&text, 1, 10001);
+    expect_refused(&text, "more than 10000 steps in one job");
+}
+
+static void one_job_has_no_more_of_anything_than_a_runner_takes(void **state) {
+    static const struct {
+        const char *key, *item, *problem;
+        int count;
+    } lists[] = {
+        {"artifacts", "{paths: a}", "more than 10000 artifacts of one job", 10001},
+        {"cache", "{key: k, paths: a}", "more than 100 caches of one job", 101},
+    };
+
+    for (size_t i = 0; i < ELEMENTS(lists); i++) {
+        _cleanup_buf_ Buf text = BUF_INIT;
+
+        buf_addf(&text, "jobs:\n  a:\n    steps: [x]\n    %s: [%s", lists[i].key, lists[i].item);
+        for (int k = 1; k < lists[i].count; k++)
+            buf_addf(&text, ", %s", lists[i].item);
+        buf_adds(&text, "]\n");
+        expect_refused(&text, lists[i].problem);
+    }
 }
 
 static void a_plan_that_the_env_makes_large_is_refused(void **state) {
@@ -144,6 +171,7 @@ int main(void) {
         cmocka_unit_test(more_jobs_are_refused),
         cmocka_unit_test(a_circle_of_ten_thousand_is_one_problem),
         cmocka_unit_test(many_steps_are_planned),
+        cmocka_unit_test(one_job_has_no_more_of_anything_than_a_runner_takes),
         cmocka_unit_test(a_plan_that_the_env_makes_large_is_refused),
         cmocka_unit_test(a_file_of_more_than_a_mebibyte_is_refused),
         cmocka_unit_test(a_hundred_kilobytes_of_brackets_are_refused),

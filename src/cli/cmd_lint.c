@@ -100,10 +100,19 @@ static int lint_run(Cli *cli, void *arg, Err *err) {
         .commit = "here",
         .event = "push",
     };
-    Planned planned;
-    int r = planned_read(cli, cli->arg_count > 0 ? cli->args[0] : NULL, &context, &planned, err);
+    int result = CLI_DONE;
 
-    return r < 0 ? r : report(cli, &planned, err);
+    for (size_t i = 0; i < MAX(cli->arg_count, (size_t)1); i++) {
+        Planned planned;
+        int r = planned_read(cli, cli->arg_count > 0 ? cli->args[i] : NULL, &context, &planned, err);
+
+        if (r >= 0)
+            r = report(cli, &planned, err);
+        if (r < 0)
+            return r;
+        result = MAX(result, r);
+    }
+    return result;
 }
 
 static const char *const lint_examples[] = {
@@ -111,6 +120,8 @@ static const char *const lint_examples[] = {
     "check .pelton.yml here, without a server",
     "pelton lint ci/new.yml && echo good",
     "another file, in a script; exit 1 when it has mistakes",
+    "pelton lint */.pelton.yml --json",
+    "several, as a hook of git may name them; an object a line",
     "git show HEAD:.pelton.yml | pelton lint -",
     "what a commit holds",
     NULL,
@@ -118,15 +129,15 @@ static const char *const lint_examples[] = {
 
 const Command command_lint = {
     .name = "lint",
-    .brief = "check a pipeline file",
-    .usage = "lint [FILE] [--branch NAME]",
+    .brief = "check pipeline files",
+    .usage = "lint [--branch NAME] [FILE …]",
     .about = "Shows every mistake with its line and a caret under its place; needs no server. The default is "
              "what a server would\n"
              "look for here: .pelton.yml, else a Makefile.",
     FLAGS(lint_flags),
     .options_size = sizeof(LintOptions),
     .examples = lint_examples,
-    .max_args = 1,
+    .max_args = 10000,
     .operand = "file",
     .run = lint_run,
 };

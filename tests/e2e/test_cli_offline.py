@@ -175,6 +175,17 @@ def test_lint_as_json_of_a_good_file_has_its_jobs(run, tmp_path):
     assert [job["kind"] for job in told["jobs"]] == ["steps", "steps", "deploy"]
 
 
+def test_lint_of_several_files_shows_each(run, tmp_path):
+    (tmp_path / "good.yml").write_text("jobs: {a: {steps: [x]}}\n")
+    (tmp_path / "bad.yml").write_text("jobs: {a: {steps: [x], timeout: zz}}\n")
+    out = run("lint", "bad.yml", "good.yml")
+    assert out.returncode == 1 and "zz" in out.stdout and "ok  good.yml: 1 job" in out.stdout
+    objects = [json.loads(line) for line in run("lint", "--json", "bad.yml", "good.yml").stdout.splitlines()]
+    assert [(told["file"], told["ok"]) for told in objects] == [("bad.yml", False), ("good.yml", True)]
+    out = run("lint", "good.yml", "good.yml")
+    assert out.returncode == 0 and out.stdout.count("ok  ") == 2
+
+
 def test_lint_of_a_good_file(run, tmp_path):
     (tmp_path / "x.yml").write_text("jobs:\n  a:\n    steps: [make]\n  b:\n    needs: [a]\n    steps: [make]\n")
     out = run("lint", "x.yml")

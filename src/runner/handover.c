@@ -155,11 +155,16 @@ static int take_file(const JobProcess *j, const char *name, size_t max, Buf *out
     return r;
 }
 
-static int check_secrets(const JobProcess *j, Err *err) {
-    _cleanup_talloc_ void *mem = talloc_new(NULL);
+static bool has_secret(const JobProcess *j, const char *text) {
+    _cleanup_talloc_ char *masked = j->masker ? mask_text(j->masker, NULL, text) : NULL;
 
-    for (size_t i = 0; j->masker && i < j->output_count; i++)
-        if (!str_eq(mask_text(j->masker, mem, j->outputs[i].value), j->outputs[i].value))
+    return masked && !str_eq(masked, text);
+}
+
+/* Of all that is handed over: other jobs do not hide what is this one's. */
+static int check_secrets(const JobProcess *j, Err *err) {
+    for (size_t i = 0; i < j->output_count; i++)
+        if (has_secret(j, j->outputs[i].name) || has_secret(j, j->outputs[i].value))
             return err_set(err, ERR_INVALID, "\"%s\" holds a secret of the job, which is not handed over",
                            j->outputs[i].name);
     return 0;
@@ -170,6 +175,17 @@ static void refuse(JobProcess *j, const char *variable, const Err *err) {
     job_fail(j, "invalid", 0, "$%s: %s", variable, err->msg);
 }
 
+/* What a line was expected to be shows its beginning only, and half a secret would not be hidden there. */
+static int read_outputs(JobProcess *j, const Buf *text, Err *err) {
+    int r = handover_parse(buf_str(text), text->len, j->mem, &j->outputs, &j->output_count, err);
+
+    if (r == 0)
+        return check_secrets(j, err);
+    return str_utf8_valid(buf_str(text), text->len) && has_secret(j, buf_str(text))
+               ? err_set(err, ERR_INVALID, "it holds a secret of the job, and lines that are no NAME=VALUE")
+               : r;
+}
+
 void handover_outputs(JobProcess *j, size_t step) {
     _cleanup_buf_ Buf text = BUF_INIT;
     Err err;
@@ -178,9 +194,7 @@ void handover_outputs(JobProcess *j, size_t step) {
     if (r == -ERR_NOT_FOUND)
         return;
     if (r == 0)
-        r = handover_parse(buf_str(&text), text.len, j->mem, &j->outputs, &j->output_count, &err);
-    if (r == 0)
-        r = check_secrets(j, &err);
+        r = read_outputs(j, &text, &err);
     if (r == 0)
         return;
     j->output_count = 0;
@@ -202,6 +216,8 @@ void handover_pipeline(JobProcess *j) {
         return;
     if (r == 0 && (!str_utf8_valid(buf_str(&text), text.len) || memchr(text.data, '\0', text.len)))
         r = err_set(&err, ERR_INVALID, "it is no text in UTF-8");
+    else if (r == 0 && has_secret(j, buf_str(&text)))
+        r = err_set(&err, ERR_INVALID, "it holds a secret of the job, which is not handed over");
     if (r == 0)
         j->pipeline = buf_dup(&text, j->mem);
     else

@@ -96,6 +96,18 @@ jobs:
     assert "correct-horse" not in str(build)
 
 
+@pytest.mark.parametrize("line", ["a-${TOKEN}-name=1", "$TOKEN is no line"])
+def test_a_secret_is_in_no_name_and_no_mistake_of_what_is_handed_over(server, line):
+    work = server.work("names", {".pelton.yml": f"""
+jobs:
+  t: {{checkout: false, secrets: [TOKEN], steps: ['echo "{line}" >> "$PELTON_OUTPUT"']}}
+"""})
+    server.api("PUT", "/api/repos/names/secrets/TOKEN", {"value": "correct_horse_" * 5})
+    build = server.wait_build(work.push().build, "failed")
+    assert build["reason"] == "invalid" and "holds a secret of the job" in build["message"]
+    assert "correct_horse" not in str(build) + server.log(build["id"])
+
+
 def test_what_a_failed_attempt_handed_over_does_not_count(server):
     build = server.wait_build(push(server, "again", """
 jobs:
@@ -304,6 +316,21 @@ deploy: {{start: 'exec python3 -m http.server "$PORT"', files: [none]}}
         events.until(heard)
     text = str([event.json for event in said])
     assert text.index("made") < text.index("and more") < text.index("'deploy'")
+
+
+@pytest.mark.parametrize("steps", ["[echo $TOKEN]", "[echo $(printf %s $TOKEN | base64)]", "[a], timeout: $TOKEN"])
+def test_a_part_that_holds_a_secret_is_refused_and_shown_nowhere(server, steps):
+    """Jobs that name no secret hide none, and what is said of a mistake shows the value."""
+    work = server.work("part", {"part.sh": f'echo "jobs: {{x: {{steps: {steps}}}}}"\n', ".pelton.yml": """
+jobs:
+  part: {secrets: [TOKEN], steps: ['sh part.sh > "$PELTON_PIPELINE"']}
+"""})
+    server.api("PUT", "/api/repos/part/secrets/TOKEN", {"value": "correct-horse-battery"})
+    build = server.wait_build(work.push().build, "failed")
+    assert build["reason"] == "invalid"
+    assert "$PELTON_PIPELINE: it holds a secret of the job" in build["message"]
+    assert list(jobs_of(build)) == ["part"]
+    assert "correct-horse" not in str(build) + server.log(build["id"])
 
 
 def test_what_runs_again_makes_its_jobs_again_and_what_does_not_keeps_them(server):

@@ -155,16 +155,10 @@ static int take_file(const JobProcess *j, const char *name, size_t max, Buf *out
     return r;
 }
 
-static bool has_secret(const JobProcess *j, const char *text) {
-    _cleanup_talloc_ char *masked = j->masker ? mask_text(j->masker, NULL, text) : NULL;
-
-    return masked && !str_eq(masked, text);
-}
-
 /* Of all that is handed over: other jobs do not hide what is this one's. */
 static int check_secrets(const JobProcess *j, Err *err) {
     for (size_t i = 0; i < j->output_count; i++)
-        if (has_secret(j, j->outputs[i].name) || has_secret(j, j->outputs[i].value))
+        if (mask_finds(j->masker, j->outputs[i].name) || mask_finds(j->masker, j->outputs[i].value))
             return err_set(err, ERR_INVALID, "\"%s\" holds a secret of the job, which is not handed over",
                            j->outputs[i].name);
     return 0;
@@ -181,7 +175,7 @@ static int read_outputs(JobProcess *j, const Buf *text, Err *err) {
 
     if (r == 0)
         return check_secrets(j, err);
-    return str_utf8_valid(buf_str(text), text->len) && has_secret(j, buf_str(text))
+    return str_utf8_valid(buf_str(text), text->len) && mask_finds(j->masker, buf_str(text))
                ? err_set(err, ERR_INVALID, "it holds a secret of the job, and lines that are no NAME=VALUE")
                : r;
 }
@@ -216,7 +210,7 @@ void handover_pipeline(JobProcess *j) {
         return;
     if (r == 0 && (!str_utf8_valid(buf_str(&text), text.len) || memchr(text.data, '\0', text.len)))
         r = err_set(&err, ERR_INVALID, "it is no text in UTF-8");
-    else if (r == 0 && has_secret(j, buf_str(&text)))
+    else if (r == 0 && mask_finds(j->masker, buf_str(&text)))
         r = err_set(&err, ERR_INVALID, "it holds a secret of the job, which is not handed over");
     if (r == 0)
         j->pipeline = buf_dup(&text, j->mem);

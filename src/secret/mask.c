@@ -157,13 +157,25 @@ size_t mask_held(const Masker *m) {
     return m->held.len;
 }
 
+/* The length of the longest end of what came that is so much of a form's beginning that it is hidden; 0: none
+ * is. The longest beginning of all may be little of a long form, and end in nearly all of a short one. */
+static uint32_t begun_form(const Trie *trie, uint32_t at) {
+    for (; at; at = trie->nodes[at].fail) {
+        const TrieNode *node = &trie->nodes[at];
+
+        if (node->depth >= MASK_BEGUN || node->depth * 2 >= node->shortest)
+            return node->depth;
+    }
+    return 0;
+}
+
 MaskText mask_pause(Masker *m) {
-    const TrieNode *node = &m->trie->nodes[m->node];
     uint64_t end = m->given + m->held.len;
+    uint32_t begun = begun_form(m->trie, m->node);
 
     buf_clear(&m->out);
-    if (m->node && node->depth * 2 >= node->shortest)
-        hide(m, end - node->depth, end);
+    if (begun)
+        hide(m, end - begun, end);
     give(m, (const unsigned char *)m->held.data, end);
     buf_clear(&m->held);
     return (MaskText){buf_str(&m->out), m->out.len};
@@ -176,6 +188,17 @@ MaskText mask_end(Masker *m) {
     m->given = 0;
     m->hiding = false;
     return last;
+}
+
+bool mask_finds(const Masker *m, const char *text) {
+    _cleanup_talloc_ void *scratch = talloc_new(NULL);
+    Masker one;
+
+    if (!m)
+        return false;
+    one = (Masker){.mem = scratch, .trie = m->trie, .filter = m->filter};
+    search(&one, (const unsigned char *)text, strlen(text), 0);
+    return one.run_count > 0;
 }
 
 char *mask_text(const Masker *m, const void *mem, const char *text) {

@@ -4,12 +4,15 @@
  * nothing at all where no form begins with the last bytes.
  *
  * A stream that pauses is not kept waiting: mask_pause gives out what is held back, and what comes then is
- * still hidden as the rest of what came before. Where half of a form or more has come that part is hidden.
+ * still hidden as the rest of what came before. Where half of a form or MASK_BEGUN bytes have come that part is
+ * hidden: never more than MASK_BEGUN - 1 bytes of one are seen.
  *
  * A Masker is used by one thread at a time. */
 #pragma once
 
 #include "base/buf.h"
+
+#define MASK_BEGUN 8 /* bytes: fewer of a long form tell nobody what it is, and words begin like that */
 
 typedef struct Masker Masker;
 
@@ -29,5 +32,7 @@ MaskText mask_pause(Masker *m);
 /* The stream is at its end: what is held back. The next byte begins another stream. */
 MaskText mask_end(Masker *m);
 
+/* Whether the text has a whole form in it. m NULL: no. */
+bool mask_finds(const Masker *m, const char *text);
 /* A text by itself, whatever the stream is at. In mem; m NULL: a copy. */
 char *mask_text(const Masker *m, const void *mem, const char *text);

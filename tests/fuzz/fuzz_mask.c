@@ -1,5 +1,5 @@
 /* The masker beside the plain one. Input: secrets, each ended by 0xff, an empty one ends them; then the text,
- * where 0xfe is where the stream is cut. */
+ * where 0xfe is where the stream is cut, and 0xfd where it pauses as well. */
 #include "fuzz.h"
 #include "secret/mask.h"
 
@@ -27,17 +27,22 @@ static void add(Buf *out, MaskText text) {
     buf_add(out, text.data, text.len);
 }
 
-/* The text without the cuts goes to whole. */
-static void feed(Masker *m, const uint8_t *data, size_t size, Buf *whole, Buf *masked) {
+/* The text without the cuts goes to whole, and where it pauses to pauses. */
+static void feed(Masker *m, const uint8_t *data, size_t size, Buf *whole, bool *pauses, Buf *masked) {
     const uint8_t *end = data + size;
 
     while (data < end) {
-        const uint8_t *cut = memchr(data, 0xfe, (size_t)(end - data));
-        size_t len = (size_t)((cut ? cut : end) - data);
+        const uint8_t *cut = data;
 
-        add(masked, mask_feed(m, data, len));
-        buf_add(whole, data, len);
-        data += len + 1;
+        while (cut < end && *cut != 0xfe && *cut != 0xfd)
+            cut++;
+        add(masked, mask_feed(m, data, (size_t)(cut - data)));
+        buf_add(whole, data, (size_t)(cut - data));
+        if (cut < end && *cut == 0xfd) {
+            add(masked, mask_pause(m));
+            pauses[whole->len] = true;
+        }
+        data = cut + 1;
     }
     add(masked, mask_end(m));
     assert(mask_held(m) == 0);
@@ -48,6 +53,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     _cleanup_buf_ Buf whole = BUF_INIT, masked = BUF_INIT, plain = BUF_INIT;
     const char *secrets[SECRETS_MAX], *secret;
     Needles needles = {.mem = mem};
+    bool pauses[TEXT_MAX + 1] = {false};
     size_t count = 0;
     Masker *m;
 
@@ -59,8 +65,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     m = mask_new(mem, secrets, count);
     assert(!m == (needles.count == 0));
     if (m) {
-        feed(m, data, MIN(size, (size_t)TEXT_MAX), &whole, &masked);
-        plain_mask(&needles, buf_str(&whole), whole.len, &plain);
+        feed(m, data, MIN(size, (size_t)TEXT_MAX), &whole, pauses, &masked);
+        plain_mask(&needles, buf_str(&whole), whole.len, pauses, &plain);
         assert(masked.len == plain.len && memcmp(buf_str(&masked), buf_str(&plain), plain.len) == 0);
     }
     talloc_free(mem);

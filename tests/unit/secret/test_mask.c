@@ -100,6 +100,48 @@ static void test_a_pause_in_the_second_half_of_a_secret_shows_none_of_it(void **
     talloc_free(m);
 }
 
+static void test_a_pause_in_a_long_secret_shows_seven_bytes_at_most(void **state) {
+    const char *secret = "ghp_0123456789abcdefghijklmnopqrstuvwxyzABCD";
+
+    for (size_t cut = 1; cut < strlen(secret); cut++) {
+        Masker *m = mask_new(NULL, &secret, 1);
+        _cleanup_buf_ Buf out = BUF_INIT;
+        int seen = cut < MASK_BEGUN ? (int)cut : 0;
+        char *wanted = mem_printf(NULL, "say %.*s***.", seen, secret);
+
+        add(&out, mask_feed(m, "say ", 4));
+        add(&out, mask_feed(m, secret, cut));
+        add(&out, mask_pause(m));
+        add(&out, mask_feed(m, secret + cut, strlen(secret) - cut));
+        add(&out, mask_feed(m, ".", 1));
+        add(&out, mask_end(m));
+        assert_string_equal(buf_str(&out), wanted);
+        talloc_free(wanted);
+        talloc_free(m);
+    }
+}
+
+static void test_little_of_a_long_secret_that_is_most_of_a_short_one_is_hidden(void **state) {
+    const char *secrets[] = {"xhunter and much more than that", "hunter22"};
+    Masker *m = mask_new(NULL, secrets, ELEMENTS(secrets));
+    char *text = mask_text(m, NULL, "xhunte");
+
+    assert_string_equal(text, "x***");
+    talloc_free(text);
+    talloc_free(m);
+}
+
+static void test_a_text_is_told_to_have_a_secret_when_it_is_whole(void **state) {
+    const char *secret = "correct horse";
+    Masker *m = mask_new(NULL, &secret, 1);
+
+    assert_true(mask_finds(m, "a correct horse"));
+    assert_true(mask_finds(m, "correct%20horse"));
+    assert_false(mask_finds(m, "a *** and a correct hors"));
+    assert_false(mask_finds(NULL, "correct horse"));
+    talloc_free(m);
+}
+
 static void test_a_new_stream_does_not_go_on_with_the_old_one(void **state) {
     const char *secret = "correct horse";
     Masker *m = mask_new(NULL, &secret, 1);
@@ -171,6 +213,7 @@ static void differ_once(void) {
     Needles needles = {.mem = mem};
     const char *secrets[6];
     size_t count = 1 + random_below(ELEMENTS(secrets)), at = 0;
+    bool *pauses;
     Masker *m;
 
     for (size_t i = 0; i < count; i++) {
@@ -184,16 +227,20 @@ static void differ_once(void) {
     while (random_below(30))
         add_random(&text, &needles);
     m = mask_new(mem, secrets, count);
-    plain_mask(&needles, buf_str(&text), text.len, &plain);
+    pauses = mem_array(mem, bool, text.len + 1);
     while (m && at < text.len) {
         size_t piece = 1 + random_below(random_below(2) ? 5 : 300);
 
         piece = MIN(piece, text.len - at);
         add(&quick, mask_feed(m, text.data + at, piece));
         at += piece;
+        pauses[at] = random_below(4) == 0;
+        if (pauses[at])
+            add(&quick, mask_pause(m));
     }
     if (m) {
         add(&quick, mask_end(m));
+        plain_mask(&needles, buf_str(&text), text.len, pauses, &plain);
         assert_string_equal(buf_str(&quick), buf_str(&plain));
     }
     talloc_free(mem);
@@ -213,6 +260,9 @@ int main(void) {
         cmocka_unit_test(test_nothing_is_held_back_that_begins_no_secret),
         cmocka_unit_test(test_a_pause_gives_out_what_is_held_and_the_rest_is_hidden_still),
         cmocka_unit_test(test_a_pause_in_the_second_half_of_a_secret_shows_none_of_it),
+        cmocka_unit_test(test_a_pause_in_a_long_secret_shows_seven_bytes_at_most),
+        cmocka_unit_test(test_little_of_a_long_secret_that_is_most_of_a_short_one_is_hidden),
+        cmocka_unit_test(test_a_text_is_told_to_have_a_secret_when_it_is_whole),
         cmocka_unit_test(test_a_new_stream_does_not_go_on_with_the_old_one),
         cmocka_unit_test(test_a_text_by_itself_does_not_disturb_the_stream),
         cmocka_unit_test(test_it_hides_what_the_plain_one_hides),

@@ -52,6 +52,16 @@ static int check_value(const char *name, const char *value, Err *err) {
     return 0;
 }
 
+static const char *warning_of(const char *value) {
+    size_t len = strlen(value);
+
+    if (needles_skip_lines(value, len))
+        return "lines of it are short words, or shorter: logs show those where they stand by themselves";
+    if (len < SECRET_SHORT)
+        return "it is short: whatever else has these few characters is hidden in logs as well";
+    return "";
+}
+
 static int count_free(Builds *b, const Secret *s, Err *err) {
     _cleanup_talloc_ void *mem = talloc_new(NULL);
     Secret *all;
@@ -114,9 +124,7 @@ int build_secret_set(Builds *b, const Project *project, const char *name, const 
         r = change(b, project, &c, err);
     if (r < 0)
         return r;
-    *ret_warning = strlen(value) < SECRET_SHORT
-                       ? "it is short: whatever else has these few characters is hidden in logs as well"
-                       : "";
+    *ret_warning = warning_of(value);
     return 0;
 }
 

@@ -10,8 +10,8 @@
 #define SECRET_COUNT_MAX 500                /* of a project, of an organisation */
 #define SECRET_SHORT 8                      /* bytes; shorter ones come with a warning */
 
-/* Sets or replaces. project NULL: the organisation's. *ret_warning: "" or what its shortness means; a
- * constant. ERR_INVALID: a bad name or value; the message never holds the value. */
+/* Sets or replaces. project NULL: the organisation's. *ret_warning: "" or what the shortness of it or
+ * its lines means; a constant. ERR_INVALID: a bad name or value; the message never holds the value. */
 _must_check_ int build_secret_set(Builds *b, const Project *project, const char *name, const char *value,
                                   const char *by, const char **ret_warning, Err *err);
 _must_check_ int build_secret_remove(Builds *b, const Project *project, const char *name, Err *err);

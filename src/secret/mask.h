@@ -4,8 +4,8 @@
  * nothing at all where no form begins with the last bytes.
  *
  * A stream that pauses is not kept waiting: mask_pause gives out what is held back, and what comes then is
- * still hidden as the rest of what came before. Where half of a form or MASK_BEGUN bytes have come that part is
- * hidden: never more than MASK_BEGUN - 1 bytes of one are seen.
+ * still hidden as the rest of what came before. Where half of a form or MASK_BEGUN bytes have come that part
+ * is hidden: never more than MASK_BEGUN - 1 bytes of one are seen.
  *
  * A Masker is used by one thread at a time. */
 #pragma once

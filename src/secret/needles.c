@@ -2,6 +2,7 @@
 
 #include "base/str.h"
 #include "secret/forms.h"
+#include <ctype.h>
 
 static int order(const void *a, const void *b) {
     const Needle *x = a, *y = b;
@@ -52,19 +53,57 @@ static void add_forms(Needles *n, const char *text, size_t len) {
     }
 }
 
+/* The next line without white space at its ends, in *ret; *text and *len become what follows it. */
+static bool next_line(const char **text, size_t *len, const char **ret, size_t *ret_len) {
+    const char *newline = *len ? memchr(*text, '\n', *len) : NULL;
+    size_t line = newline ? (size_t)(newline - *text) : *len, behind = newline ? line + 1 : line;
+
+    if (*len == 0)
+        return false;
+    *ret = *text;
+    *ret_len = line;
+    trim(ret, ret_len);
+    *text += behind;
+    *len -= behind;
+    return true;
+}
+
+static bool line_counts(const char *line, size_t len) {
+    bool telling = len >= NEEDLE_LINE;
+
+    for (size_t i = 0; i < len && !telling; i++)
+        telling = isdigit((unsigned char)line[i]) || line[i] == '=';
+    return telling && len >= NEEDLE_MIN;
+}
+
+static bool has_words(const char *line, size_t len) {
+    size_t i = 0;
+
+    while (i < len && !isalnum((unsigned char)line[i]))
+        i++;
+    return i < len;
+}
+
 static void add_lines(Needles *n, const char *text, size_t len) {
-    const char *end = text + len, *line = text;
+    const char *line;
+    size_t line_len;
 
-    while (line < end) {
-        const char *newline = memchr(line, '\n', (size_t)(end - line)), *stop = newline ? newline : end;
-        const char *at = line;
-        size_t left = (size_t)(stop - line);
+    while (next_line(&text, &len, &line, &line_len))
+        if (line_counts(line, line_len))
+            add_forms(n, line, line_len);
+}
 
-        trim(&at, &left);
-        if (left >= NEEDLE_LINE)
-            add_forms(n, at, left);
-        line = stop + 1;
-    }
+bool needles_skip_lines(const char *value, size_t len) {
+    const char *line;
+    size_t line_len;
+
+    trim(&value, &len);
+    if (!len || !memchr(value, '\n', len))
+        return false;
+    while (next_line(&value, &len, &line, &line_len))
+        if (has_words(line, line_len) && !line_counts(line, line_len))
+            return true;
+    return false;
 }
 
 void needles_add(Needles *n, const char *value, size_t len) {

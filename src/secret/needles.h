@@ -3,8 +3,9 @@
 
 #include "base/buf.h"
 
-#define NEEDLE_MIN 4  /* bytes; of shorter ones nothing is hidden */
-#define NEEDLE_LINE 8 /* a line of a value is looked for by itself from this length on */
+#define NEEDLE_MIN 4 /* bytes; of shorter ones nothing is hidden */
+#define NEEDLE_LINE                                                                                          \
+    8 /* a line of a value is looked for by itself from this length on; shorter: needles_add */
 #define NEEDLE_PIECE                                                                                         \
     8 /* base64 is found by pieces of so many characters, for its lines may break anywhere                   \
        */
@@ -21,8 +22,13 @@ typedef struct Needles {
 } Needles;
 
 /* Adds the value in all its forms: whole (without white space at its ends) and each of its lines; both as
- * they are and as JSON, URLs, XML and shells write them; base64 at the three alignments. Copies. */
+ * they are and as JSON, URLs, XML and shells write them; base64 at the three alignments. Copies.
+ *
+ * Of lines under NEEDLE_LINE bytes those with a digit or a '=' are taken (the last one of a key, NAME=VALUE),
+ * the others are words and brackets of a file's format mostly (`true,`, `user:`), which all output has. */
 void needles_add(Needles *n, const char *value, size_t len);
+/* Whether a line of a value of several, one with a letter or a digit in it, is too short to be taken. */
+bool needles_skip_lines(const char *value, size_t len);
 /* Sorts, a prefix before what is longer, each once. */
 void needles_sort(Needles *n);
 

@@ -98,6 +98,7 @@ def test_a_value_that_is_short_comes_with_a_warning_and_one_that_cannot_be_hidde
     name = bench.name()
     bench.create_repo(name)
     assert "short" in set_secret(bench, f"/api/repos/{name}/secrets/PIN", "123456", expect=200).json["warning"]
+    assert "lines of it" in set_secret(bench, f"/api/repos/{name}/secrets/PIN", "user: me\nhunter\n", expect=200).json["warning"]
     assert "too short to be hidden" in set_secret(bench, f"/api/repos/{name}/secrets/PIN", "123", expect=400).text
     set_secret(bench, f"/api/repos/{name}/secrets/BIG", "x" * 65536, expect=200)
     set_secret(bench, f"/api/repos/{name}/secrets/BIG", "x" * 65537, expect=413)

@@ -49,8 +49,8 @@ static inline size_t *plain_ends(const Needles *n, const char *text, size_t len)
     return ends;
 }
 
-/* pauses: whether the stream pauses after so many bytes, for 0 to len; NULL: nowhere. What it has given out by
- * then stays seen, whatever comes. */
+/* pauses: whether the stream pauses after so many bytes, for 0 to len; NULL: nowhere. What it has given out
+ * by then stays seen, whatever comes. */
 static inline void plain_mask(const Needles *n, const char *text, size_t len, const bool *pauses, Buf *out) {
     _cleanup_free_ bool *hidden = calloc(len + 1, 1);
     _cleanup_free_ size_t *ends = plain_ends(n, text, len);

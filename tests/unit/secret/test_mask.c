@@ -51,6 +51,25 @@ static void test_each_line_of_a_value_is_hidden_and_so_is_the_whole(void **state
     assert_masked("first line\nsecond line\n}\n", "first line second line }", "*** *** }");
 }
 
+static void test_short_lines_are_hidden_when_they_are_no_words(void **state) {
+    static const char *value = "hunter2\nx=ab\nuser:\ntrue,\n}\na=1\nYg==\n";
+
+    assert_masked(value, "is hunter2.", "is ***.");
+    assert_masked(value, "x=ab user: true, } a=1 Yg==", "*** user: true, } a=1 ***");
+}
+
+static bool skips(const char *value) {
+    return needles_skip_lines(value, strlen(value));
+}
+
+static void test_a_value_is_told_to_have_lines_that_are_seen(void **state) {
+    assert_true(skips("first line\nhunter\n"));
+    assert_true(skips("a=1\nsecond line"));
+    assert_false(skips("hunter\n"));
+    assert_false(skips("{\n  \"password\": \"x\",\n\n  \"port\": 1\n}\n"));
+    assert_false(skips("-----BEGIN KEY-----\nMIIEvQIBADANBg\nYg==\n-----END KEY-----\n"));
+}
+
 static void test_short_values_hide_nothing(void **state) {
     const char *secrets[] = {"abc", "", "  \n"};
 
@@ -256,6 +275,8 @@ int main(void) {
         cmocka_unit_test(test_a_secret_is_hidden_wherever_the_stream_is_cut),
         cmocka_unit_test(test_secrets_side_by_side_and_in_each_other_are_one_run),
         cmocka_unit_test(test_each_line_of_a_value_is_hidden_and_so_is_the_whole),
+        cmocka_unit_test(test_short_lines_are_hidden_when_they_are_no_words),
+        cmocka_unit_test(test_a_value_is_told_to_have_lines_that_are_seen),
         cmocka_unit_test(test_short_values_hide_nothing),
         cmocka_unit_test(test_nothing_is_held_back_that_begins_no_secret),
         cmocka_unit_test(test_a_pause_gives_out_what_is_held_and_the_rest_is_hidden_still),

@@ -56,10 +56,12 @@ static int put(Upload *u, const char *path, const Kept *kept, int fd, Err *err) 
 }
 
 /* What keeps it from being stored; NULL: nothing does. By paths of ours we know what we have made ourselves:
- * workspaces above all, which are unpacked outside of sandboxes. */
-static const char *why_not(const WalkFile *file) {
+ * workspaces above all, which are unpacked outside of sandboxes. Paths are shown to who may see no secret. */
+static const char *why_not(const JobProcess *j, const WalkFile *file) {
     if (str_after(file->path, OUR_PATHS))
         return "below " OUR_PATHS ", where Pelton keeps its own";
+    if (mask_finds(j->masker, file->path))
+        return "named after a secret of the job";
     if (S_ISREG(file->mode))
         return NULL;
     return S_ISLNK(file->mode) ? "a symbolic link" : "not a regular file";
@@ -67,7 +69,7 @@ static const char *why_not(const WalkFile *file) {
 
 static void refuse(Upload *u, const WalkFile *file) {
     if (u->refused++ < SAYINGS_MAX)
-        job_say(u->j, "artifacts: %s is %s: left out", file->path, why_not(file));
+        job_say(u->j, "artifacts: %s is %s: left out", file->path, why_not(u->j, file));
 }
 
 static int put_one(Upload *u, int root, const WalkFile *file, const Kept *kept, Err *err) {
@@ -94,7 +96,7 @@ static int put_artifact(Upload *u, const JobArtifact *artifact, Err *err) {
         kept.mode = file->mode;
         if (artifact ? !walk_match(artifact->paths, file->path) : !walk_match_build_server(file->path))
             continue;
-        if (!why_not(file))
+        if (!why_not(u->j, file))
             r = put_one(u, root, file, &kept, err);
         else
             refuse(u, file);

@@ -86,6 +86,27 @@ def test_a_sandboxed_jobs_secrets_are_hidden_and_reach_its_steps(pelton):
     check_everywhere(pelton, number)
 
 
+def test_an_artifact_that_is_called_like_a_secret_is_left_out(pelton):
+    work = pelton.work("named", {".pelton.yml": """jobs:
+  t:
+    checkout: false
+    secrets: [TOKEN]
+    steps: ['mkdir d; echo x > "d/$TOKEN"; echo x > d/plain']
+    artifacts: ["d/**"]
+"""})
+    pelton.run("secret", "set", "TOKEN", "--repo", "named", input="super%secret-9x\n")
+    number = work.push().build
+    pelton.wait_build(number, "success")
+    assert "d/plain" in (listed := pelton.run("artifacts", number).stdout) and "secret-9x" not in listed
+    assert "d/*** is named after a secret of the job: left out" in pelton.log(number)
+
+
+def test_who_sets_a_secret_with_short_lines_is_told(pelton):
+    pelton.create_repo("lines")
+    said = pelton.run("secret", "set", "LINES", "--repo", "lines", input="user: me\nhunter\n")
+    assert "lines of it are short words" in said.stderr
+
+
 def test_a_run_without_a_server_has_the_secrets_of_a_file(pelton):
     work = pelton.folder / "tree"
     work.mkdir()

@@ -200,6 +200,37 @@ static void artifacts_are_stored_and_links_are_not(void **state) {
     world_clean();
 }
 
+/* More fields of the specification, of a job that has a secret: the JOB has it beside its specification. */
+#define WITH_SECRET(more) more "},\"secrets\":{\"TOKEN\":\"super%secret-9x\""
+
+static void what_a_file_is_called_shows_no_secret(void **state) {
+    FakeJob *job;
+
+    world_start_runner();
+    job = world_finish(world_job(
+        "shell",
+        ONE("mkdir -p d/$TOKEN; echo 1 > d/a; echo 2 > d/$TOKEN/b; echo 3 > d/super%25secret-9x.txt"),
+        WITH_SECRET(",\"artifacts\":[\"d/**\"]")));
+    assert_string_equal(buf_str(&job->artifacts), "d/a 2\n");
+    assert_non_null(strstr(buf_str(&job->log), "d/***/b is named after a secret of the job: left out"));
+    assert_non_null(strstr(buf_str(&job->log), "d/***.txt is named after a secret of the job: left out"));
+    assert_non_null(strstr(buf_str(&job->report), "\"state\":\"success\""));
+    world_clean();
+}
+
+static void a_secret_is_in_no_jobs_that_a_job_makes(void **state) {
+    FakeJob *job;
+
+    world_start_runner();
+    job = world_finish(world_job(
+        "shell", ONE("echo \\\"jobs: {x: {steps: [echo $TOKEN]}}\\\" > $PELTON_PIPELINE"), WITH_SECRET("")));
+    assert_non_null(strstr(buf_str(&job->report), "\"state\":\"failed\",\"reason\":\"invalid\""));
+    assert_non_null(strstr(buf_str(&job->report), "$PELTON_PIPELINE: it holds a secret of the job"));
+    assert_null(strstr(buf_str(&job->report), "secret-9x"));
+    assert_null(strstr(buf_str(&job->log), "secret-9x"));
+    world_clean();
+}
+
 static void nothing_of_a_job_is_taken_for_what_we_keep_ourselves(void **state) {
     FakeJob *job;
 
@@ -263,6 +294,8 @@ int main(int argc, char **argv) {
         TEST(a_step_that_listens_ends_by_itself_when_cancelled),
         TEST(a_stale_attempt_ends_without_a_word),
         TEST(artifacts_are_stored_and_links_are_not),
+        TEST(what_a_file_is_called_shows_no_secret),
+        TEST(a_secret_is_in_no_jobs_that_a_job_makes),
         TEST(nothing_of_a_job_is_taken_for_what_we_keep_ourselves),
         TEST(the_build_servers_rule_leaves_sources_out),
         TEST(a_release_is_packed),

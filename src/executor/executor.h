@@ -25,6 +25,7 @@ typedef struct ExecutorService {
 /* A file in `scratch` that a step may leave: a summary, JSON, kept as an artifact of this path beneath
  * .pelton. */
 #define EXECUTOR_SUMMARY "nix-summary.json"
+#define EXECUTOR_SUMMARY_MAX ((size_t)8 * 1024 * 1024) /* bytes; the server reads no more */
 #define EXECUTOR_READY_US (60 * INT64_C(1000000))
 
 /* What a containerised job's steps run in. */

@@ -21,7 +21,6 @@
 #define DAEMON "/nix/var/nix/daemon-socket/socket"
 #define LINE_MAX_BYTES ((size_t)1024 * 1024)
 #define SHOWN_MAX ((size_t)4 * 1024 * 1024)
-#define SUMMARY_MAX ((size_t)8 * 1024 * 1024) /* the server reads no more */
 
 /* ---- finding it ---- */
 
@@ -263,7 +262,7 @@ static void join_kept(const char *path, Buf *out) {
     _cleanup_buf_ Buf kept = BUF_INIT;
     Err none;
 
-    if (file_read(path, SUMMARY_MAX, &kept, &none) < 0 ||
+    if (file_read(path, EXECUTOR_SUMMARY_MAX, &kept, &none) < 0 ||
         json_read(kept.data, kept.len, &earlier, &none) < 0 ||
         json_read(out->data, out->len, &summary, &none) < 0)
         return;

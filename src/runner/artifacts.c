@@ -1,4 +1,5 @@
 #include "base/file.h"
+#include "base/json.h"
 #include "base/str.h"
 #include "runner/process.h"
 #include "runner/release.h"
@@ -147,14 +148,58 @@ static int put_release(Upload *u, Err *err) {
     return r < 0 ? err_wrap(err, "release") : 0;
 }
 
+/* In each text by itself, so that it stays JSON. */
+static void hide_secrets(const Masker *m, json_t *value) {
+    _cleanup_talloc_ char *masked = NULL;
+    const char *key;
+    json_t *item;
+    size_t i;
+
+    if (json_is_string(value)) {
+        masked = mask_text(m, NULL, json_string_value(value));
+        json_string_set(value, masked);
+    }
+    json_array_foreach (value, i, item)
+        hide_secrets(m, item);
+    json_object_foreach (value, key, item)
+        hide_secrets(m, item);
+}
+
+/* It has lines of the log and a description, which lists and pages show. *fd becomes a file without secrets.
+ */
+static int mask_summary(const JobProcess *j, int *fd, Err *err) {
+    _cleanup_json_ json_t *summary = NULL;
+    _cleanup_free_ char *text = NULL;
+    _cleanup_buf_ Buf all = BUF_INIT;
+    int masked = -1, r = file_read_open(*fd, EXECUTOR_SUMMARY, EXECUTOR_SUMMARY_MAX, &all, err);
+
+    if (r == 0)
+        r = json_read(all.data, all.len, &summary, err);
+    if (r < 0)
+        return r;
+    hide_secrets(j->masker, summary);
+    text = json_dumps(summary, JSON_COMPACT);
+    r = text ? send_temporary(j, &masked, err) : err_set(err, ERR_INTERNAL, "write it as JSON");
+    if (r < 0)
+        return r;
+    close(*fd);
+    *fd = masked;
+    return file_write_all(*fd, text, strlen(text), err);
+}
+
 /* What the executor has found out, whether or not it went well. */
 static int put_summary(Upload *u, Err *err) {
     _cleanup_close_ int fd = -1;
     char path[PATH_MAX];
+    int r = 0;
 
     snprintf(path, sizeof(path), "%s/" EXECUTOR_SUMMARY, u->j->run.scratch);
     fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-    return fd < 0 ? 0 : put(u, SUMMARY_PATH, &of_ours, fd, err);
+    if (fd < 0)
+        return 0;
+    if (u->j->masker)
+        r = mask_summary(u->j, &fd, err);
+    return r < 0 ? err_wrap(err, SUMMARY_PATH) : put(u, SUMMARY_PATH, &of_ours, fd, err);
 }
 
 static bool has_summary(const JobProcess *j) {

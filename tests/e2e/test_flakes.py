@@ -68,3 +68,22 @@ jobs:
     assert summary["total_steps"] == len(did) and did.count("running flake checks") == 1
     assert "hello" in did[[step.startswith("building ") for step in did].index(True)]
     assert did.index("running flake checks") < len(did) - 1
+
+
+def test_a_secret_is_in_no_summary_and_no_description(pelton):
+    pipeline = """
+jobs:
+  a:
+    network: false
+    secrets: [TOKEN]
+    steps:
+      - 'sed "s/what it is for/for \"$TOKEN\"/" flake.nix >new; mv new flake.nix'
+      - {uses: nix, with: {check: .}}
+"""
+    work = pelton.work("flaky", {"flake.nix": FLAKE, ".pelton.yml": pipeline})
+    pelton.run("secret", "set", "TOKEN", "--repo", "flaky", input="super-secret-9x")
+    number = work.push().build
+    pelton.wait_build(number, "success")
+    text = pelton.api("GET", f"/api/builds/{number}/artifacts/.pelton/nix-summary.json").body.decode()
+    assert json.loads(text)["flake"]["description"] == "for ***" and "secret-9x" not in text
+    assert pelton.client.get("/api/repos/flaky")["flake_metadata"]["description"] == "for ***"

@@ -30,8 +30,15 @@ typedef struct Reader {
     int nodes, aliases, depth;
     int line, column; /* of the mistake */
     YamlStrict strict;
+    YamlMistakes *all; /* NULL: the first mistake ends the reading */
     Err *err;
 } Reader;
+
+static void tell(const Reader *r, const char *text) {
+    YamlMistake mistake = {.line = r->line, .column = r->column, .text = mem_strdup(r->mem, text)};
+
+    mem_append(r->mem, r->all->items, r->all->count, mistake);
+}
 
 static _printf_(4, 5) int mistake_(Reader *r, size_t line, size_t column, const char *fmt, ...) {
     char text[300];
@@ -42,6 +49,8 @@ static _printf_(4, 5) int mistake_(Reader *r, size_t line, size_t column, const 
     va_end(ap);
     r->line = (int)line + 1;
     r->column = (int)column + 1;
+    if (r->all)
+        tell(r, text);
     return err_set(r->err, ERR_INVALID, "line %d, column %d: %s", r->line, r->column, text);
 }
 
@@ -306,6 +315,14 @@ static int merge(Reader *r, Entries *e, const YamlPair *pair) {
     return 0;
 }
 
+/* A key that the mapping has already: the one mistake behind which the rest can be read all the same. */
+static int repeated(Reader *r, const YamlNode *key, int first) {
+    int res = mistake(r, (size_t)key->line - 1, (size_t)key->column - 1,
+                      "key \"%.100s\" is here twice (first on line %d)", key->text, first);
+
+    return r->all ? 0 : res;
+}
+
 /* Sorted by key, equal ones are neighbours: no input makes this quadratic. Keeps the first of each key. */
 static int drop_doubles(Reader *r, Entries *e) {
     size_t kept = 0;
@@ -315,10 +332,8 @@ static int drop_doubles(Reader *r, Entries *e) {
         const YamlNode *key = e->list[i].pair.key;
 
         if (kept > 0 && str_eq(e->list[kept - 1].pair.key->text, key->text)) {
-            if (e->list[i].rank == 0)
-                return mistake(r, (size_t)key->line - 1, (size_t)key->column - 1,
-                               "key \"%.100s\" is here twice (first on line %d)", key->text,
-                               e->list[kept - 1].pair.key->line);
+            if (e->list[i].rank == 0 && repeated(r, key, e->list[kept - 1].pair.key->line) < 0)
+                return -ERR_INVALID;
             continue;
         }
         e->list[kept++] = e->list[i];
@@ -352,17 +367,15 @@ static void take_plain(Reader *r, YamlNode *node, size_t from) {
 static int take_merged(Reader *r, YamlNode *node, size_t from) {
     _cleanup_talloc_ void *ctx = talloc_new(r->scratch);
     Entries e = {.ctx = ctx};
-    bool merged = false;
-    int res = 0;
+    int merged = 0, res = 0; /* the line of the merge key */
 
     for (size_t i = from; res >= 0 && i + 1 < r->stacked; i += 2) {
         YamlPair pair = {r->stack[i], r->stack[i + 1]};
 
         if (is_merge_key(pair.key) && merged) {
-            res = mistake(r, (size_t)pair.key->line - 1, (size_t)pair.key->column - 1,
-                          "key \"<<\" is here twice");
+            res = repeated(r, pair.key, merged);
         } else if (is_merge_key(pair.key)) {
-            merged = true;
+            merged = pair.key->line;
             res = merge(r, &e, &pair);
         } else {
             entries_add(&e, pair, 0);
@@ -522,25 +535,42 @@ static void end_last_line(Reader *r) {
     r->text = copy;
 }
 
+static int read_text(Reader *r, size_t max, YamlNode **ret_root) {
+    int res;
+
+    if (r->len > max)
+        return err_set(r->err, ERR_TOO_LARGE, "over %zu bytes", max);
+    if (r->len >= 3 && memcmp(r->text, "\xef\xbb\xbf", 3) == 0) {
+        r->text += 3;
+        r->len -= 3;
+    }
+    r->scratch = talloc_new(NULL);
+    end_last_line(r);
+    res = read_all(r, ret_root);
+    talloc_free(r->scratch);
+    return res;
+}
+
+void yaml_read_on(const char *text, size_t len, size_t max, const void *mem, YamlNode **ret_root,
+                  YamlMistakes *ret) {
+    Err err;
+    Reader r = {
+        .text = len ? text : "", .len = len, .mem = mem, .line = 1, .column = 1, .all = ret, .err = &err};
+
+    *ret_root = NULL;
+    *ret = (YamlMistakes){0};
+    if (read_text(&r, max, ret_root) < 0 && ret->count == 0)
+        tell(&r, err.msg);
+}
+
 int yaml_read_large(const char *text, size_t len, size_t max, const void *mem, YamlNode **ret_root,
                     int *ret_line, int *ret_column, Err *err) {
     Reader r = {.text = len ? text : "", .len = len, .mem = mem, .line = 1, .column = 1};
     Err own;
-    int res = 0;
+    int res;
 
     r.err = err ? err : &own;
-    if (len >= 3 && memcmp(r.text, "\xef\xbb\xbf", 3) == 0) {
-        r.text += 3;
-        r.len -= 3;
-    }
-    r.scratch = talloc_new(NULL);
-    if (len > max)
-        res = err_set(r.err, ERR_TOO_LARGE, "over %zu bytes", max);
-    if (res == 0) {
-        end_last_line(&r);
-        res = read_all(&r, ret_root);
-    }
-    talloc_free(r.scratch);
+    res = read_text(&r, max, ret_root);
     if (res < 0 && ret_line)
         *ret_line = r.line;
     if (res < 0 && ret_column)

@@ -47,6 +47,22 @@ _must_check_ int yaml_read(const char *text, size_t len, const void *mem, YamlNo
 _must_check_ int yaml_read_large(const char *text, size_t len, size_t max, const void *mem,
                                  YamlNode **ret_root, int *ret_line, int *ret_column, Err *err);
 
+typedef struct YamlMistake {
+    int line, column;
+    const char *text; /* without the place */
+} YamlMistake;
+
+typedef struct YamlMistakes {
+    YamlMistake *items;
+    size_t count;
+} YamlMistakes;
+
+/* The same for who tells a person all mistakes at once: a key that is there twice is told, and what follows
+ * is read all the same, with its first value. *ret_root stays NULL when nothing can be made of the text. ret:
+ * every mistake, in mem; none: the text is what yaml_read_large takes. */
+void yaml_read_on(const char *text, size_t len, size_t max, const void *mem, YamlNode **ret_root,
+                  YamlMistakes *ret);
+
 /* The value of a mapping's key, or NULL. */
 YamlNode *yaml_get(const YamlNode *mapping, const char *key);
 /* Core schema of YAML 1.2: a plain null, ~ or empty scalar. */

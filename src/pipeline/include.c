@@ -67,12 +67,6 @@ static const char *content_of(LangReader *r, const YamlNode *path, size_t *ret_l
     return text;
 }
 
-static const char *without_place(const char *msg) {
-    const char *colon = str_after(msg, "line ") ? strstr(msg, ": ") : NULL;
-
-    return colon ? colon + 2 : msg;
-}
-
 static bool is_open(const Including *of, const char *path) {
     for (; of->by; of = of->by)
         if (str_eq(of->path, path))
@@ -82,10 +76,10 @@ static bool is_open(const Including *of, const char *path) {
 
 static const YamlNode *read_file(LangReader *r, const YamlNode *path, const Including *by) {
     Including of = {.by = by, .path = path->text, .depth = by->depth + 1};
-    YamlNode place = {.source = (uint16_t)r->problems->source_count, .line = 1, .column = 1}, *root = NULL;
+    uint16_t number = (uint16_t)r->problems->source_count;
     ProblemSource source = {.file = path->text};
-    size_t work;
-    Err err;
+    size_t work, before;
+    YamlNode *root;
 
     if (is_open(by, path->text)) {
         problems_at(r->problems, path, "\"include\": \"%s\" includes itself",
@@ -96,10 +90,10 @@ static const YamlNode *read_file(LangReader *r, const YamlNode *path, const Incl
     if (!source.text)
         return NULL;
     mem_append(r->mem, r->problems->sources, r->problems->source_count, source);
-    if (yaml_read(source.text, source.len, r->mem, &root, &place.line, &place.column, &err) < 0) {
-        problems_at(r->problems, &place, "%s", without_place(err.msg));
+    before = r->problems->count;
+    root = problems_yaml(r->problems, source.text, source.len, YAML_MAX_BYTES, number, "");
+    if (!root && r->problems->count > before)
         return NULL;
-    }
     if (!root || root->kind != YAML_MAPPING) {
         problems_at(r->problems, path, "\"include\": \"%s\": expected a mapping, got %s",
                     problems_show(r->problems, path->text), yaml_kind_word(root));
@@ -107,7 +101,7 @@ static const YamlNode *read_file(LangReader *r, const YamlNode *path, const Incl
     }
     work = r->work + root->weight;
     r->work = MIN(work, (size_t)LANG_MAX_WORK);
-    mark(root, place.source);
+    mark(root, number);
     return with_includes(r, root, &of);
 }
 

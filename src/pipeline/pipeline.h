@@ -121,6 +121,7 @@ typedef struct PlanProblem {
     const char *text;    /* … and what is in that */
     size_t len;
     bool later; /* no mistake: a coming version runs what stands there */
+    bool form;  /* of YAML's form, which comes before what the file says */
 } PlanProblem;
 
 typedef struct PlanProblems {
@@ -176,7 +177,8 @@ const char *stages_repository_name(const char *repository, const void *mem);
  * one. What has no triggers wants all. */
 bool stages_wants(const StagesInfo *info, const char *event, const char *ref, const char *repository);
 
-/* The first that is a mistake; when none is, the first. There is one. */
+/* The one to tell when one alone is told: the first of YAML's form, or else the first that is a mistake; when
+ * none is, the first. There is one. */
 const PlanProblem *plan_problems_first(const PlanProblems *problems);
 
 /* Reads, checks and plans. Problems as of plan_make; ERR_UNSUPPORTED when all of them are step types that

@@ -28,13 +28,6 @@ static void check_executors(const PipeFile *file, const PlanContext *context, Pr
                 problems_show(problems, jobs[i].name->text));
 }
 
-/* The reader's message without the place, which is said before it. */
-static const char *without_place(const char *msg) {
-    const char *colon = str_after(msg, "line ") ? strstr(msg, ": ") : NULL;
-
-    return colon ? colon + 2 : msg;
-}
-
 /* What is said of a whole build is said once, by the file that it began with. */
 static bool is_part(LangReader *r, const YamlNode *root) {
     bool fine = true;
@@ -58,21 +51,18 @@ static void read_file(const char *text, size_t len, Changes *changes, PipeFile *
     LangReader r = {.mem = mem, .context = context, .problems = problems};
     ProblemSource source = {.text = text, .len = len};
     LangPlace top = {.level = &lang_file};
-    int line = 0, column = 0;
     const YamlNode *whole;
     size_t before;
-    YamlNode *root = NULL;
-    Err err;
+    YamlNode *root;
 
     mem_append(mem, problems->sources, problems->source_count, source);
     if (len > YAML_MAX_BYTES) {
         problems_add(problems, 0, 0, "the file has %zu bytes; at most %d are read", len, YAML_MAX_BYTES);
         return;
     }
-    if (yaml_read(text, len, mem, &root, &line, &column, &err) < 0) {
-        problems_add(problems, line, column, "%s", without_place(err.msg));
+    root = problems_yaml(problems, text, len, YAML_MAX_BYTES, 0, "");
+    if (!root && problems->count)
         return;
-    }
     if (!root || yaml_is_null(root)) {
         problems_add(problems, 0, 0, "the file is empty; expected \"jobs\" or \"deploy\"");
         return;

@@ -46,6 +46,24 @@ void problems_at(Problems *p, const YamlNode *node, const char *fmt, ...) {
     va_end(ap);
 }
 
+YamlNode *problems_yaml(Problems *p, const char *text, size_t len, size_t max, uint16_t source,
+                        const char *before) {
+    size_t already = p->count;
+    YamlMistakes mistakes;
+    YamlNode *root;
+
+    yaml_read_on(text, len, max, p->mem, &root, &mistakes);
+    for (size_t i = 0; i < mistakes.count; i++) {
+        const YamlMistake *m = &mistakes.items[i];
+
+        problems_at(p, &(YamlNode){.source = source, .line = m->line, .column = m->column}, "%s%s", before,
+                    m->text);
+        if (p->count > already + i)
+            p->items[p->count - 1].form = true;
+    }
+    return root;
+}
+
 static int by_place(const void *left, const void *right) {
     const PlanProblem *a = left, *b = right;
     int files = strcmp(a->file ? a->file : "", b->file ? b->file : "");
@@ -73,10 +91,15 @@ PlanProblems *problems_take(Problems *p) {
 }
 
 const PlanProblem *plan_problems_first(const PlanProblems *problems) {
-    for (size_t i = 0; i < problems->count; i++)
-        if (!problems->items[i].later)
+    const PlanProblem *first = NULL;
+
+    for (size_t i = 0; i < problems->count; i++) {
+        if (problems->items[i].form)
             return &problems->items[i];
-    return &problems->items[0];
+        if (!first && !problems->items[i].later)
+            first = &problems->items[i];
+    }
+    return first ? first : &problems->items[0];
 }
 
 const char *problems_show(Problems *p, const char *text) {

@@ -470,16 +470,13 @@ static int fail(StagesReader *r, PlanProblems **ret, Err *err) {
     return err_set(err, first->later ? ERR_UNSUPPORTED : ERR_INVALID, "%s", first->message);
 }
 
-static int read_yaml(StagesReader *r, const char *text, size_t len, YamlNode **ret) {
-    int line = 0, column = 0;
-    Err why;
+#define INVALID_YAML "Invalid YAML configuration: "
 
-    *ret = NULL;
-    if (yaml_read_large(text, len, STAGES_MAX_BYTES, r->mem, ret, &line, &column, &why) < 0)
-        problems_add(&r->problems, line, column, "Invalid YAML configuration: %s", why.msg);
-    else if (!*ret)
-        problems_add(&r->problems, 0, 0, "Invalid YAML configuration: the file is empty");
-    return r->problems.count ? -ERR_INVALID : 0;
+static int read_yaml(StagesReader *r, const char *text, size_t len, YamlNode **ret) {
+    *ret = problems_yaml(&r->problems, text, len, STAGES_MAX_BYTES, 0, INVALID_YAML);
+    if (!*ret && !r->problems.count)
+        problems_add(&r->problems, 0, 0, INVALID_YAML "the file is empty");
+    return *ret ? 0 : -ERR_INVALID;
 }
 
 /* For a repository's own file, where they are its schedules; they have no names but their places. */

@@ -110,6 +110,19 @@ def test_a_mistake_comes_with_its_place(ci):
     assert "line 3, column 3" in ci.refuse("name: P\nstages:\n- name: S\n", 400)["details"]
 
 
+def test_a_mistake_of_yaml_says_its_place_once(ci):
+    error = ci.refuse("name: [\n", 400)
+    assert error["details"] == f"line 2, column 1: {error['message']}" and "line" not in error["message"]
+
+
+def test_a_key_that_is_there_twice_hides_no_other_mistake(ci):
+    error = ci.refuse("name: P\nname: Q\nstages:\n- {name: S, name: T}\n", 400)
+    assert error["details"].splitlines() == [
+        'line 2, column 1: Invalid YAML configuration: key "name" is here twice (first on line 1)',
+        "line 4, column 3: Stage 'S' must have at least one step",
+        'line 4, column 13: Invalid YAML configuration: key "name" is here twice (first on line 4)']
+
+
 def test_all_mistakes_come_at_once_in_the_order_of_the_lines(ci):
     error = ci.refuse("notifications: {on_start: [{target_type: email, config: {email: x}}]}\nname: ''\n"
                       "stages:\n- name: S\n  steps:\n  - {name: a, step_type: aws, config: {service: s3}}\n", 400)

@@ -89,6 +89,42 @@ static void empty_texts_have_no_root(void **state) {
     assert_null(root);
 }
 
+/* All mistakes of the text, "line:column: text" each. */
+static YamlNode *read_on(void *mem, const char *text, const char *expected) {
+    _cleanup_buf_ Buf all = BUF_INIT;
+    YamlMistakes mistakes;
+    YamlNode *root;
+
+    yaml_read_on(text, strlen(text), 1000, mem, &root, &mistakes);
+    for (size_t i = 0; i < mistakes.count; i++)
+        buf_addf(&all, "%d:%d: %s\n", mistakes.items[i].line, mistakes.items[i].column,
+                 mistakes.items[i].text);
+    assert_string_equal(buf_str(&all), expected);
+    return root;
+}
+
+static void who_wants_all_mistakes_reads_on_behind_a_key_that_is_there_twice(void **state) {
+    const YamlNode *root =
+        read_on(*state, "a: &x {c: 1, c: 2}\nb: 3\na: 4\na: *x\nd: {<<: *x, <<: {e: 5}, f: 6}\n",
+                "1:14: key \"c\" is here twice (first on line 1)\n"
+                "5:13: key \"<<\" is here twice (first on line 5)\n"
+                "3:1: key \"a\" is here twice (first on line 1)\n"
+                "4:1: key \"a\" is here twice (first on line 1)\n");
+
+    assert_int_equal(root->count, 3);
+    assert_text(yaml_get(yaml_get(root, "a"), "c"), "1");
+    assert_int_equal(yaml_get(yaml_get(root, "a"), "c")->line, 1);
+    assert_text(yaml_get(yaml_get(root, "d"), "c"), "1");
+    assert_null(yaml_get(yaml_get(root, "d"), "e"));
+    assert_null(read_on(*state, "{a: 1, a: 2}\nb: ]\n",
+                        "1:8: key \"a\" is here twice (first on line 1)\n"
+                        "2:1: did not find expected <document start>\n"));
+    assert_null(read_on(*state, "", ""));
+    assert_null(read_on(*state, (const char *)memset(mem_zalloc(*state, 1002, "char"), ' ', 1001),
+                        "1:1: over 1000 bytes\n"));
+    assert_text(yaml_get(read_on(*state, "a: 1\n", ""), "a"), "1");
+}
+
 static void a_byte_order_mark_is_skipped(void **state) {
     const YamlNode *root = read_text(*state, "\xef\xbb\xbf"
                                              "a: 1\n");
@@ -373,6 +409,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         test_in_context(trees_have_places),
         test_in_context(empty_texts_have_no_root),
+        test_in_context(who_wants_all_mistakes_reads_on_behind_a_key_that_is_there_twice),
         test_in_context(a_byte_order_mark_is_skipped),
         test_in_context(scalars_keep_their_style),
         test_in_context(scalars_have_types_of_the_core_schema),

@@ -286,6 +286,8 @@ static void a_mistake_is_in_the_file_that_has_it(void **state) {
     expect_included("- a\n", NULL, 1, 10, "\"include\": \"a.yml\": expected a mapping, got a list");
     expect_included("include: b.yml\n", "a.yml", 1, 10,
                     "\"include\": there is no file \"b.yml\" in the commit");
+    expect_included("env: {A: x}\nenv: {}\njobs: {z: {stesp: [x]}}\n", "a.yml", 2, 1,
+                    "key \"env\" is here twice (first on line 1)");
     assert_string_equal(c.err.msg,
                         "ci/a.yml:2:12: unknown key \"stesp\" in job \"z\"; did you mean \"steps\"?");
     plan_problems_print(c.problems, ".pelton.yml", JOB, strlen(JOB), false, &out);

@@ -260,6 +260,17 @@ static void yaml_mistakes_have_their_place(void **state) {
     assert_int_equal(e.result, -ERR_INVALID);
 }
 
+static void a_key_that_is_there_twice_hides_nothing(void **state) {
+    expect_problems("jobs:\n  a: {imag: x, steps: [x]}\n  a: {steps: [{run: x, run: y}]}\n"
+                    "  c: {steps: [{run: x, run: y}], needs: nope}\njobs: {}\n",
+                    "2:7: unknown key \"imag\" in job \"a\"; did you mean \"image\"?",
+                    "3:3: key \"a\" is here twice (first on line 2)",
+                    "3:24: key \"run\" is here twice (first on line 3)",
+                    "4:24: key \"run\" is here twice (first on line 4)",
+                    "4:41: job \"c\" needs \"nope\", which is not there",
+                    "5:1: key \"jobs\" is here twice (first on line 1)");
+}
+
 static void all_are_found_at_once_in_the_files_order(void **state) {
     const char *text =
         "env: {1: x}\njobs:\n  a:\n    needs: [b, missing]\n    steps: [\"\"]\n    timeout: x\n"
@@ -353,6 +364,7 @@ int main(void) {
         cmocka_unit_test(conditions_are_checked_in_their_place),
         cmocka_unit_test(the_shell_must_be_allowed),
         cmocka_unit_test(yaml_mistakes_have_their_place),
+        cmocka_unit_test(a_key_that_is_there_twice_hides_nothing),
         cmocka_unit_test(all_are_found_at_once_in_the_files_order),
         cmocka_unit_test(a_problem_is_printed_with_its_line_and_a_caret),
         cmocka_unit_test(long_lines_are_cut_around_the_caret),

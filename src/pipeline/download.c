@@ -50,8 +50,17 @@ static bool makes(const PipeJob *job, const YamlNode *name) {
     return !name && job->artifacts.count > 0;
 }
 
+static bool is_from(const PipeJob *job, const PipeDownload *download) {
+    return !download->job || is_called(job, download->job);
+}
+
 static bool brings(const PipeJob *job, const PipeDownload *download) {
-    return (!download->job || is_called(job, download->job)) && makes(job, download->name);
+    return is_from(job, download) && makes(job, download->name);
+}
+
+/* What a job keeps that has mistakes is not known. */
+static bool may_bring(const PipeJob *job, const PipeDownload *download) {
+    return is_from(job, download) && (job->lacking || job->wrong);
 }
 
 static bool is_brought(Downloads *d, const PipeDownload *download) {
@@ -59,7 +68,7 @@ static bool is_brought(Downloads *d, const PipeDownload *download) {
         const PipeJob *job = &d->jobs[d->needed[i]];
 
         d->work += job->artifacts.count + 1;
-        if (brings(job, download))
+        if (brings(job, download) || may_bring(job, download))
             return true;
     }
     return false;
@@ -122,7 +131,7 @@ static const char *meant_name(Downloads *d, const PipeDownload *download) {
         const PipeJob *job = &d->jobs[d->needed[i]];
         const PipeArtifact *artifacts = job->artifacts.items;
 
-        for (size_t k = 0; k < job->artifacts.count && (!download->job || is_called(job, download->job)); k++)
+        for (size_t k = 0; k < job->artifacts.count && is_from(job, download); k++)
             if (artifacts[k].name)
                 mem_append(d->mem, words, count, artifacts[k].name->text);
     }
@@ -197,7 +206,7 @@ void downloads_check(const PipeFile *file, Problems *problems) {
     d.seen = mem_array(scratch, size_t, d.count);
     d.needed = mem_array(scratch, size_t, d.count);
     for (size_t i = 0; i < d.count && d.work <= LANG_MAX_DOWNLOAD_WORK; i++)
-        if (d.jobs[i].download.count)
+        if (d.jobs[i].download.count && !d.jobs[i].lacking)
             check_job(&d, &d.jobs[i]);
     if (d.work > LANG_MAX_DOWNLOAD_WORK)
         problems_at(problems, NULL, "the downloads of all jobs together look at too many jobs");

@@ -19,6 +19,15 @@ typedef enum ExprUse {
 /* What is known only when the job runs. */
 #define EXPR_LATE (EXPR_NEEDS | EXPR_FILES | EXPR_OUTPUTS)
 
+/* What may have names that are not there because something could not be read, which was told: such a name is
+ * ERR_NOT_FOUND. */
+typedef enum ExprLack {
+    EXPR_LACKS_MATRIX = 1,
+    EXPR_LACKS_INPUTS = 2,
+    EXPR_LACKS_NEEDS = 4,
+} ExprLack;
+#define EXPR_LACKS_ALL (EXPR_LACKS_MATRIX | EXPR_LACKS_INPUTS | EXPR_LACKS_NEEDS)
+
 struct Changes;
 
 /* Where an expression stands. */
@@ -30,7 +39,7 @@ typedef struct ExprScope {
     struct Changes *changes;         /* for changed(); NULL: not known */
     unsigned uses;                   /* of ExprUse */
     bool late;                       /* needs, files and outputs are there: what uses them has a value */
-    bool lacking; /* a part of the file is not there: a name that it may have is ERR_NOT_FOUND */
+    unsigned lacking;                /* of ExprLack */
 } ExprScope;
 
 typedef enum ValueKind { VALUE_BOOL, VALUE_NUMBER, VALUE_TEXT, VALUE_LIST } ValueKind;

@@ -97,11 +97,11 @@ static int unknown(const char *family, const char *name, const YamlNode *of, con
     return r;
 }
 
-static int member(const char *family, const char *name, const YamlNode *of, const char *none,
-                  const ExprScope *scope, NameValue *ret, Err *err) {
+static int member(const char *family, const char *name, const YamlNode *of, const char *none, bool lacking,
+                  NameValue *ret, Err *err) {
     const YamlNode *node = yaml_get(of, name);
 
-    if (!node && scope->lacking)
+    if (!node && lacking)
         return not_there(family, name, err);
     if (!node)
         return unknown(family, name, of, none, err);
@@ -201,7 +201,7 @@ static int need_value(const char *rest, const ExprScope *scope, NameValue *ret, 
     if (len == 0)
         return err_set(err, ERR_INVALID, "expected needs.JOB.result or needs.JOB.outputs.NAME");
     if (!scope->late && !(scope->needs && is_needed(scope->needs, rest, len)))
-        return scope->lacking
+        return scope->lacking & EXPR_LACKS_NEEDS
                    ? not_there("needs", rest, err)
                    : err_set(err, ERR_INVALID, "\"%.*s\" is not among the job's \"needs\": name it there",
                              (int)MIN(len, (size_t)60), rest);
@@ -263,9 +263,11 @@ int expr_name(const char *name, bool call, const ExprScope *scope, NameValue *re
             return 0;
         }
     if ((rest = str_after(name, "matrix.")))
-        return member("matrix", rest, scope->matrix, "the job has no matrix", scope, ret, err);
+        return member("matrix", rest, scope->matrix, "the job has no matrix",
+                      scope->lacking & EXPR_LACKS_MATRIX, ret, err);
     if ((rest = str_after(name, "inputs.")))
-        return member("inputs", rest, scope->inputs, "the file has no inputs", scope, ret, err);
+        return member("inputs", rest, scope->inputs, "the file has no inputs",
+                      scope->lacking & EXPR_LACKS_INPUTS, ret, err);
     if ((rest = str_after(name, "needs.")))
         return need_value(rest, scope, ret, err);
     if ((rest = str_after(name, "outputs.")))

@@ -6,6 +6,7 @@
 typedef struct TemplateState {
     const YamlNode *node, *whole; /* whole: with what it extends; NULL: not yet */
     bool open;                    /* it is being put together: who extends it now is in a circle */
+    bool lacking;                 /* the whole lacks something that it extends, which was told */
 } TemplateState;
 
 struct Templates {
@@ -91,7 +92,16 @@ YamlNode *templates_join(LangReader *r, const YamlNode *under, const YamlNode *o
 
 /* ---- extending ---- */
 
-static const YamlNode *whole_of(LangReader *r, const YamlNode *name) {
+static void extend_once(LangReader *r, TemplateState *state) {
+    if (state->whole || state->node->kind != YAML_MAPPING)
+        return;
+    state->open = true;
+    state->whole = templates_extend(r, state->node, &state->lacking);
+    state->open = false;
+}
+
+/* NULL: it cannot be had, which is told, or may be in a file that is not there. */
+static const YamlNode *whole_of(LangReader *r, const YamlNode *name, bool *lacking) {
     Templates *t = r->templates;
     const NameEntry *found = t ? names_find(t->names, t->count, name->text) : NULL;
     const char *nearest = found || !t ? NULL : problems_nearest(r->problems, name->text, t->words, t->count);
@@ -110,15 +120,16 @@ static const YamlNode *whole_of(LangReader *r, const YamlNode *name) {
                     problems_show(r->problems, name->text));
         return NULL;
     }
-    if (!state->whole && state->node->kind == YAML_MAPPING) {
-        state->open = true;
-        state->whole = templates_extend(r, state->node);
-        state->open = false;
-    }
+    extend_once(r, state);
+    *lacking |= state->lacking;
     return state->whole;
 }
 
-const YamlNode *templates_extend(LangReader *r, const YamlNode *node) {
+static bool is_name(const YamlNode *node) {
+    return node->kind == YAML_SCALAR && !yaml_is_null(node) && node->len > 0;
+}
+
+const YamlNode *templates_extend(LangReader *r, const YamlNode *node, bool *lacking) {
     const YamlNode *names = yaml_get(node, "extends"), *under = NULL, *const *items = &names;
     size_t count = 1;
 
@@ -129,20 +140,19 @@ const YamlNode *templates_extend(LangReader *r, const YamlNode *node) {
         count = names->count;
     }
     for (size_t i = 0; i < count; i++) {
-        const YamlNode *whole;
+        bool fine = is_name(items[i]) && count <= LANG_MAX_EXTENDS;
+        const YamlNode *whole = fine ? whole_of(r, items[i], lacking) : NULL;
 
-        if (items[i]->kind != YAML_SCALAR || yaml_is_null(items[i]) || count > LANG_MAX_EXTENDS) {
+        if (!fine)
             problems_at(r->problems, items[i],
                         "\"extends\" of %s: expected a template's name or a list of at most %d",
                         lang_place(r), LANG_MAX_EXTENDS);
-            return NULL;
-        }
-        whole = whole_of(r, items[i]);
-        if (!whole && r->problems->lacking)
-            continue;
         if (!whole)
-            return NULL;
-        under = under ? templates_join(r, under, whole) : whole;
+            *lacking = true;
+        else
+            under = under ? templates_join(r, under, whole) : whole;
+        if (count > LANG_MAX_EXTENDS)
+            break;
     }
     return under ? templates_join(r, under, node) : node;
 }
@@ -150,10 +160,12 @@ const YamlNode *templates_extend(LangReader *r, const YamlNode *node) {
 /* Those that no job extends: their mistakes would be found with the first that does. */
 void templates_check(LangReader *r) {
     Templates *t = r->templates;
-    bool lacking = r->problems->lacking, unknown = r->scope.lacking;
+    bool lacking = r->problems->lacking;
+    unsigned unknown = r->scope.lacking;
 
     /* A template alone has no need to be a whole job, and may speak of its jobs' matrix. */
-    r->problems->lacking = r->scope.lacking = true;
+    r->problems->lacking = true;
+    r->scope.lacking = EXPR_LACKS_ALL;
     for (size_t i = t ? t->count : 0; i > 0; i--) {
         const TemplateState *state = &t->all[i - 1];
         LangPlace place = {.up = r->place, .level = &lang_template, .name = t->words[i - 1]};
@@ -169,4 +181,11 @@ void templates_check(LangReader *r) {
     }
     r->problems->lacking = lacking;
     r->scope.lacking = unknown;
+    for (size_t i = 0; t && i < t->count; i++) {
+        LangPlace place = {.up = r->place, .level = &lang_template, .name = t->words[i]};
+
+        r->place = &place;
+        extend_once(r, &t->all[i]);
+        r->place = place.up;
+    }
 }

@@ -137,6 +137,25 @@ static void link_need(Graph *g, size_t index, const YamlNode *at, const NameEntr
         problems_at(g->problems, at, "more than %d needs of all jobs together", LANG_MAX_NEEDS);
 }
 
+/* The job of which the name may be a combination that is not here, because of a mistake; NULL: none. */
+static const NameEntry *find_uncertain(const Graph *g, const char *name) {
+    const char *of = strstr(name, " (");
+    _cleanup_talloc_ char *base = of ? mem_strndup(NULL, name, (size_t)(of - name)) : NULL;
+    const NameEntry *found = base ? names_find(g->names, g->name_count, base) : NULL;
+
+    return found && (g->jobs[found->index].lacking || g->jobs[found->index + found->count - 1].wrong) ? found
+                                                                                                      : NULL;
+}
+
+/* What a job may find there is that of the combinations that are here. */
+static bool link_uncertain(Graph *g, size_t index, const YamlNode *at, size_t *seen) {
+    const NameEntry *found = find_uncertain(g, at->text);
+
+    if (found && g->jobs[found->index].base != g->jobs[index].base)
+        link_need(g, index, at, found, seen);
+    return found != NULL;
+}
+
 static void link_needs(Graph *g, size_t index, size_t *seen) {
     PipeJob *job = &g->jobs[index];
     const char *name = problems_show(g->problems, job->base->text);
@@ -147,6 +166,8 @@ static void link_needs(Graph *g, size_t index, size_t *seen) {
         const NameEntry *found = names_find(g->names, g->name_count, node->text);
 
         if (!found && link_known(g, index, node))
+            continue;
+        if (!found && link_uncertain(g, index, node, seen))
             continue;
         if (!found && (needs[i].optional || g->problems->lacking))
             continue;
@@ -229,9 +250,11 @@ static void find_circles(Graph *g) {
 /* Without `job`: the only one that no other needs. */
 static void find_last_job(Graph *g, PipeDeploy *deploy) {
     _cleanup_buf_ Buf all = BUF_INIT;
+    bool lacking = g->problems->lacking;
     size_t count = 0;
 
     for (size_t i = 0; i < g->count; i++) {
+        lacking |= g->jobs[i].lacking;
         if (g->jobs[i].dependents > 0)
             continue;
         if (count++ == 0)
@@ -239,7 +262,7 @@ static void find_last_job(Graph *g, PipeDeploy *deploy) {
         if (count <= 5)
             buf_addf(&all, "%s%s", count > 1 ? ", " : "", problems_show(g->problems, g->jobs[i].name->text));
     }
-    if (count > 1 && !g->problems->lacking)
+    if (count > 1 && !lacking)
         problems_at(g->problems, deploy->node,
                     "deploy needs a \"job\": the one whose workspace becomes the release; no other job needs "
                     "these: %s%s",
@@ -265,7 +288,8 @@ static void link_deploy(Graph *g, PipeDeploy *deploy) {
                     problems_show(g->problems, g->jobs[found->index].name->text));
     else if (found)
         deploy->job_index = found->index;
-    else if (!g->problems->lacking && (g->count || !str_eq(deploy->job->text, "release")))
+    else if (!g->problems->lacking && !find_uncertain(g, deploy->job->text) &&
+             (g->count || !str_eq(deploy->job->text, "release")))
         problems_at(g->problems, deploy->job, "\"job\" of deploy: there is no job \"%s\"%s",
                     problems_show(g->problems, deploy->job->text), meant(g, deploy->job->text));
 }

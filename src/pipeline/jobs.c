@@ -45,7 +45,19 @@ static bool read_one(LangReader *r, const LangKey *key, const YamlNode *name, co
     r->scope.matrix = row ? row->values : NULL;
     lang_read(r, key->level, node, job);
     r->scope.matrix = NULL;
-    return r->problems->count == problems;
+    job->lacking = r->scope.lacking & EXPR_LACKS_MATRIX;
+    job->wrong = r->problems->count != problems;
+    return !job->wrong;
+}
+
+/* Without its combinations: what is wrong with the job itself is told all the same. */
+static void read_without_matrix(LangReader *r, const LangKey *key, const YamlNode *name, const YamlNode *node,
+                                LangItems *jobs) {
+    unsigned lacking = r->scope.lacking;
+
+    r->scope.lacking |= EXPR_LACKS_MATRIX;
+    (void)read_one(r, key, name, node, NULL, jobs);
+    r->scope.lacking = lacking;
 }
 
 /* A mistake of the job is one of all its combinations: told once. */
@@ -53,21 +65,19 @@ static void read_matrix(LangReader *r, const LangKey *key, const YamlNode *name,
                         const YamlNode *matrix, LangItems *jobs) {
     Matrix m;
 
-    if (!matrix_read(r, matrix, &m))
+    if (!matrix_read(r, matrix, &m)) {
+        read_without_matrix(r, key, name, node, jobs);
         return;
+    }
     for (size_t i = 0; i < m.count; i++)
         if (!read_one(r, key, name, node, &m.rows[i], jobs))
             break;
 }
 
-static void read_pair(LangReader *r, const LangKey *key, const YamlPair *pair, LangItems *jobs) {
-    const YamlNode *node = pair->value, *matrix;
+static void read_whole(LangReader *r, const LangKey *key, const YamlPair *pair, const YamlNode *node,
+                       LangItems *jobs) {
+    const YamlNode *matrix = yaml_get(node, "matrix");
 
-    if (node->kind == YAML_MAPPING)
-        node = templates_extend(r, node);
-    if (!node)
-        return;
-    matrix = yaml_get(node, "matrix");
     r->scope.needs = yaml_get(node, "needs");
     if (matrix)
         read_matrix(r, key, pair->key, node, matrix, jobs);
@@ -76,19 +86,42 @@ static void read_pair(LangReader *r, const LangKey *key, const YamlPair *pair, L
     r->scope.needs = NULL;
 }
 
+static void read_pair(LangReader *r, const LangKey *key, const YamlPair *pair, LangItems *jobs) {
+    bool file_lacks = r->problems->lacking, lacking = false;
+    unsigned names_lack = r->scope.lacking;
+    const YamlNode *node = pair->value;
+
+    if (node->kind == YAML_MAPPING)
+        node = templates_extend(r, node, &lacking);
+    if (lacking) {
+        r->problems->lacking = true;
+        r->scope.lacking |= EXPR_LACKS_MATRIX | EXPR_LACKS_NEEDS;
+    }
+    read_whole(r, key, pair, node, jobs);
+    r->problems->lacking = file_lacks;
+    r->scope.lacking = names_lack;
+}
+
+/* Other jobs may need it all the same. */
+static void read_empty(LangReader *r, const LangKey *key, const YamlNode *name, LangItems *jobs) {
+    PipeJob *job = add(r, key, name, jobs);
+
+    problems_at(r->problems, name, "%s is empty; expected %s", lang_place(r), key->level->expected);
+    if (job)
+        *job = (PipeJob){.base = name, .name = name, .lacking = true};
+}
+
 static void read_job(LangReader *r, const LangKey *key, const YamlPair *pair, LangItems *jobs) {
     LangPlace place = {.up = r->place, .level = key->level};
 
-    if (!str_is_name(pair->key->text, LANG_MAX_NAME)) {
+    if (!str_is_name(pair->key->text, LANG_MAX_NAME))
         problems_at(r->problems, pair->key,
                     "bad name \"%s\" of a %s; expected letters, digits, _, - and dots, at most %d",
                     problems_show(r->problems, pair->key->text), key->level->noun, LANG_MAX_NAME);
-        return;
-    }
     place.name = pair->key->text;
     r->place = &place;
     if (yaml_is_null(pair->value))
-        problems_at(r->problems, pair->key, "%s is empty; expected %s", lang_place(r), key->level->expected);
+        read_empty(r, key, pair->key, jobs);
     else
         read_pair(r, key, pair, jobs);
     r->place = place.up;

@@ -235,7 +235,9 @@ typedef struct PipeJob {
     PipeResources resources;
     PipeRetry retry;
     bool of_matrix, allow_failure;
-    size_t *need;             /* indices of the jobs that `needs` names (graph.c) */
+    bool lacking; /* its matrix, or what it extends, could not be read */
+    bool wrong;   /* it has mistakes: what it keeps, and its other combinations, may not be here */
+    size_t *need; /* indices of the jobs that `needs` names (graph.c) */
     const YamlNode **need_at; /* for each of them: where it is named */
     size_t need_count, dependents;
     size_t *known; /* indices of PipeFile.known that it needs (graph.c) */

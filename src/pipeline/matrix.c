@@ -70,18 +70,24 @@ static const YamlNode *value_of(Table *t, const YamlNode *name, const YamlNode *
 
 /* ---- axes ---- */
 
-static void add_axis(Table *t, const YamlPair *axis) {
-    if (!good_name(axis->key))
-        refuse(t, axis->key, "bad name \"%s\"; expected letters, digits, _ and -", shown(t, axis->key));
-    else if (t->columns == LANG_MAX_MATRIX_NAMES)
-        refuse(t, axis->key, "more than %d names", LANG_MAX_MATRIX_NAMES);
-    else if (axis->value->kind == YAML_MAPPING ||
-             (axis->value->kind == YAML_SCALAR && yaml_is_null(axis->value)) ||
-             (axis->value->kind == YAML_SEQUENCE && axis->value->count == 0))
-        refuse(t, axis->value, "\"%s\": expected a list of values, got %s", shown(t, axis->key),
-               lang_got(t->r, axis->value));
-    else
-        mem_append(t->mem, t->names, t->columns, axis->key);
+/* A column for it, also when its name is bad: what else says that name is not wrong as well. */
+static void add_name(Table *t, const YamlNode *name) {
+    if (t->columns == LANG_MAX_MATRIX_NAMES) {
+        refuse(t, name, "more than %d names", LANG_MAX_MATRIX_NAMES);
+        return;
+    }
+    if (!good_name(name))
+        refuse(t, name, "bad name \"%s\"; expected letters, digits, _ and -", shown(t, name));
+    mem_append(t->mem, t->names, t->columns, name);
+}
+
+static bool has_values(Table *t, const YamlNode *name, const YamlNode *node) {
+    bool fine =
+        node->kind == YAML_SEQUENCE ? node->count > 0 : node->kind == YAML_SCALAR && !yaml_is_null(node);
+
+    if (!fine)
+        refuse(t, node, "\"%s\": expected a list of values, got %s", shown(t, name), lang_got(t->r, node));
+    return fine;
 }
 
 static size_t axis_values(const YamlNode *node, const YamlNode *const **ret, const YamlNode *const *one) {
@@ -96,8 +102,8 @@ static void add_row(Table *t, const Row *row) {
         refuse(t, NULL, "more than %d combinations", LANG_MAX_MATRIX);
 }
 
-/* Each row so far, with each value of one more axis. */
-static void multiply(Table *t, size_t column, const YamlNode *node) {
+/* Each row so far, with each value of one more axis. false: they are too many. */
+static bool multiply(Table *t, size_t column, const YamlNode *node) {
     const YamlNode *const *values, *const *one = &node;
     size_t count = axis_values(node, &values, one), before = t->count;
     Row *rows = t->rows;
@@ -105,7 +111,7 @@ static void multiply(Table *t, size_t column, const YamlNode *node) {
 
     if (before * count > LANG_MAX_MATRIX) {
         refuse(t, node, "more than %d combinations", LANG_MAX_MATRIX);
-        return;
+        return false;
     }
     filled = mem_array(t->mem, const YamlNode *, count);
     for (size_t i = 0; i < count; i++)
@@ -120,20 +126,27 @@ static void multiply(Table *t, size_t column, const YamlNode *node) {
             row.cells[column] = filled[k];
             add_row(t, &row);
         }
+    return true;
 }
 
 static void read_axes(Table *t, const YamlNode *node) {
     Row empty = {.cells = mem_array(t->mem, const YamlNode *, LANG_MAX_MATRIX_NAMES)};
 
+    bool few = true;
+
     for (size_t i = 0; i < node->count; i++)
         if (!is_special(node->pairs[i].key))
-            add_axis(t, &node->pairs[i]);
+            add_name(t, node->pairs[i].key);
     t->axes = t->columns;
-    if (t->axes == 0 || t->bad)
+    if (t->axes == 0)
         return;
     add_row(t, &empty);
-    for (size_t i = 0; i < t->axes && !t->bad; i++)
-        multiply(t, i, yaml_get(node, t->names[i]->text));
+    for (size_t i = 0; i < t->axes && few; i++) {
+        const YamlNode *values = yaml_get(node, t->names[i]->text);
+
+        if (has_values(t, t->names[i], values))
+            few = multiply(t, i, values);
+    }
 }
 
 /* ---- exclude and include ---- */
@@ -154,7 +167,7 @@ typedef struct Entry {
 } Entry;
 
 static bool read_entry(Table *t, const YamlNode *node, bool may_add, Entry *entry) {
-    bool was_bad = t->bad;
+    bool was_bad = t->bad, fine;
 
     *entry = (Entry){0};
     t->bad = false;
@@ -167,13 +180,13 @@ static bool read_entry(Table *t, const YamlNode *node, bool may_add, Entry *entr
         if (column == t->columns && !may_add)
             refuse(t, pair->key, "excludes by \"%s\", which is none of its names", shown(t, pair->key));
         else if (column == t->columns)
-            add_axis(t, &(YamlPair){pair->key, pair->key});
+            add_name(t, pair->key);
         if (column < t->columns)
             entry->cells[column] = value_of(t, pair->key, pair->value);
     }
-    was_bad |= t->bad;
-    t->bad = was_bad;
-    return !was_bad;
+    fine = !t->bad;
+    t->bad |= was_bad;
+    return fine;
 }
 
 static bool fits(const Table *t, const Row *row, const Entry *entry) {
@@ -231,7 +244,7 @@ static void each_entry(Table *t, const YamlNode *node, const char *key,
                lang_got(t->r, list));
         return;
     }
-    for (size_t i = 0; i < list->count && !t->bad; i++)
+    for (size_t i = 0; i < list->count; i++)
         take(t, list->items[i]);
 }
 
@@ -298,10 +311,8 @@ bool matrix_read(LangReader *r, const YamlNode *node, Matrix *ret) {
         return false;
     }
     read_axes(&t, node);
-    if (!t.bad)
-        each_entry(&t, node, "exclude", exclude);
-    if (!t.bad)
-        each_entry(&t, node, "include", include);
+    each_entry(&t, node, "exclude", exclude);
+    each_entry(&t, node, "include", include);
     if (!t.bad && t.count == 0)
         refuse(&t, node, "no combination is left");
     if (t.bad)

@@ -73,7 +73,7 @@ static void read_file(const char *text, size_t len, Changes *changes, PipeFile *
     if (file->known && !is_part(&r, root))
         return;
     whole = include_all(&r, root);
-    r.scope.lacking = problems->lacking;
+    r.scope.lacking = problems->lacking ? EXPR_LACKS_ALL : 0;
     lang_read(&r, &lang_file, whole, file);
     templates_check(&r);
     if (!file->known && (whole->kind != YAML_MAPPING || !yaml_get(whole, "inputs")))

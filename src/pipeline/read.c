@@ -90,6 +90,10 @@ bool lang_is_tagged(const YamlNode *node) {
     return node->kind == YAML_SCALAR && node->tag && node->tag[0] == '!' && node->tag[1] != '!';
 }
 
+static bool is_empty(const YamlNode *node) {
+    return node->kind == YAML_SCALAR && (yaml_is_null(node) || node->len == 0);
+}
+
 static void read_pair(LangReader *r, const LangLevel *level, const YamlPair *pair, bool early, void *target) {
     const LangKey *key = lang_key(level, pair->key->text);
 
@@ -99,7 +103,7 @@ static void read_pair(LangReader *r, const LangLevel *level, const YamlPair *pai
         return;
     if (lang_is_tagged(pair->value))
         problems_at(r->problems, pair->value, "\"%s\"%s: " LANG_TAGGED, key->name, in_place(r));
-    else if (pair->value->kind == YAML_SCALAR && (yaml_is_null(pair->value) || pair->value->len == 0))
+    else if (is_empty(pair->value) && key->type != LANG_EXTENDS) /* which extend.c has told */
         problems_at(r->problems, pair->key, "\"%s\"%s is empty; expected %s", key->name, in_place(r),
                     key->expected ? key->expected : lang_types[key->type].expected);
     else

@@ -90,7 +90,8 @@ static const char *const forms[LANG_TYPES] = {
     [LANG_NAMES] = REF("text") "," LIST_OF(REF("text"), REF("text")),
     [LANG_GLOBS] = REF("first-glob") "," TEMPLATE "," LIST_OF(REF("first-glob"), REF("glob")),
     [LANG_PATTERNS] = REF("first-pattern") "," TEMPLATE "," LIST_OF(REF("first-pattern"), REF("pattern")),
-    [LANG_EXTENDS] = "{" SCALAR "},{\"type\":\"array\",\"maxItems\":20,\"items\":{" SCALAR "}}",
+    [LANG_EXTENDS] = "{" SCALAR ",\"minLength\":1},{\"type\":\"array\",\"maxItems\":20,\"items\":{" SCALAR
+                     ",\"minLength\":1}}",
     [LANG_MATRIX] = "{\"type\":\"object\",\"minProperties\":1,\"maxProperties\":22,"
                     "\"propertyNames\":" REF("plain-name") ",\"properties\":{\"include\":" REF(
                         "values") ",\"exclude\":" REF("values") "},"

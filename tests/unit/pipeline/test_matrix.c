@@ -134,6 +134,49 @@ static void bad_matrices_are_refused(void **state) {
                     "3:25: \"job\" of deploy: \"a\" is 2 jobs; the release is made by one: \"a (1)\"");
 }
 
+static void a_bad_matrix_hides_nothing(void **state) {
+    expect_problems(
+        "jobs:\n"
+        "  a: {imag: x, matrix: {n: []}, needs: [zz], steps: [{timeot: 3, run: \"x ${{ matrix.n }}\"}]}\n"
+        "  b: {needs: a, steps: [x]}\n"
+        "  c: {needs: [\"a (1)\"], download: [out], steps: [\"x ${{ needs.a.outputs.v }}\"]}\n"
+        "deploy: {start: x, job: a}\n",
+        "2:7: unknown key \"imag\" in job \"a\"; did you mean \"image\"?",
+        "2:28: \"matrix\" of job \"a\": \"n\": expected a list of values, got an empty list",
+        "2:41: job \"a\" needs \"zz\", which is not there",
+        "2:55: unknown key \"timeot\" in step 1 of job \"a\"; did you mean \"timeout\"?");
+    expect_problems(JOB("    matrix: {n: []}\n    env: {A: \"${{ inputs.i }} ${{ matrix.n }}\"}\n"),
+                    "4:17: \"matrix\" of job \"test\": \"n\": expected a list of values, got an empty list",
+                    "5:19: \"env\" of job \"test\": unknown name \"inputs.i\": the file has no "
+                    "inputs");
+}
+
+static void all_mistakes_of_a_matrix_are_told(void **state) {
+    expect_problems(
+        JOB("    matrix: {a: [], b.c: [1], d: [[x]], e: [{}],\n"
+            "             exclude: [5, {a: 1, z: 2}], include: [{b.c: 1}, {d: []}]}\n"),
+        "4:17: \"matrix\" of job \"test\": \"a\": expected a list of values, got an empty list",
+        "4:21: \"matrix\" of job \"test\": bad name \"b.c\"; expected letters, digits, _ and -",
+        "4:35: \"matrix\" of job \"test\": \"d\": expected texts or numbers, got a list",
+        "4:45: \"matrix\" of job \"test\": \"e\": expected texts or numbers, got an empty mapping",
+        "5:24: \"matrix\" of job \"test\": expected a mapping of names to values, got \"5\"",
+        "5:34: \"matrix\" of job \"test\": excludes by \"z\", which is none of its names",
+        "5:66: \"matrix\" of job \"test\": \"d\": expected texts or numbers, got an empty list");
+}
+
+static void a_mistake_hides_no_job_from_those_that_need_it(void **state) {
+    expect_problems(
+        "jobs:\n  a: {matrix: {n: [1, 2]}, timeot: 3, artifacts: [{nam: x, paths: [y]}], steps: [x]}\n"
+        "  b: {needs: [\"a (2)\"], download: [x], steps: [x]}\n"
+        "  e:\n  f: {needs: e, steps: [x]}\n"
+        "  \"g h\": {steps: [x], timeot: 3}\n  i: {needs: \"g h\", steps: [x]}\n",
+        "2:28: unknown key \"timeot\" in job \"a\"; did you mean \"timeout\"?",
+        "2:52: unknown key \"nam\" in artifact 1 of job \"a\"; did you mean \"name\"?",
+        "4:3: job \"e\" is empty; expected a mapping with \"steps\"",
+        "6:3: bad name \"g h\" of a job; expected letters, digits, _, - and dots, at most 100",
+        "6:23: unknown key \"timeot\" in job \"g h\"; did you mean \"timeout\"?");
+}
+
 static void a_matrix_has_at_most_1000_combinations(void **state) {
     const char *ten = "[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]";
     _cleanup_talloc_ char *text = mem_printf(NULL, JOB("    matrix: {a: %s, b: %s, c: %s}\n"), ten, ten, ten);
@@ -156,6 +199,9 @@ int main(void) {
         cmocka_unit_test(a_need_may_be_optional),
         cmocka_unit_test(mistakes_are_told_once),
         cmocka_unit_test(bad_matrices_are_refused),
+        cmocka_unit_test(a_bad_matrix_hides_nothing),
+        cmocka_unit_test(all_mistakes_of_a_matrix_are_told),
+        cmocka_unit_test(a_mistake_hides_no_job_from_those_that_need_it),
         cmocka_unit_test(a_matrix_has_at_most_1000_combinations),
     };
 

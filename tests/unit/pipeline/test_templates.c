@@ -43,12 +43,28 @@ static void bad_templates_are_refused(void **state) {
                     "1:12: \"templates\": expected a mapping of names to parts of jobs, got a list");
     expect_problems(JOB("    extends: {a: b}\n"),
                     "4:14: \"extends\" of job \"test\": expected a template's name or a list of at most 20");
+    expect_problems(JOB("    extends: ''\n"),
+                    "4:14: \"extends\" of job \"test\": expected a template's name or a list of at most 20");
     expect_problems(JOB("    extends: [null]\n"),
                     "4:15: \"extends\" of job \"test\": expected a template's name or a list of at most 20");
     expect_problems("templates: {t: {timeout: soon, env: {A: \"${{ matrix.x }}\"}}}\n" JOB(""),
                     "1:26: \"timeout\" of template \"t\": expected a duration such as 90 (seconds), 30s, 10m "
                     "or 1h30m, at "
                     "most 30d, got \"soon\"");
+}
+
+static void a_bad_template_hides_nothing(void **state) {
+    expect_problems(
+        "templates: {t: {extends: u}, u: {extends: t}, v: {extends: gone}}\n"
+        "jobs:\n  k: {extends: [t, nope], timeout: zz, env: {A: \"${{ matrix.n }}\"}, steps: [{timeot: 3}]}\n"
+        "  l: {extends: t, if: needs.k.result == 'failed'}\n  m: {needs: [\"k (1)\"], steps: [x]}\n"
+        "deploy: {start: x}\n",
+        "1:43: template \"t\" extends itself",
+        "1:60: \"extends\" of template \"v\": there is no template \"gone\"",
+        "3:20: \"extends\" of job \"k\": there is no template \"nope\"",
+        "3:36: \"timeout\" of job \"k\": expected a duration such as 90 (seconds), 30s, 10m or 1h30m, at "
+        "most 30d, got \"zz\"",
+        "3:78: unknown key \"timeot\" in step 1 of job \"k\"; did you mean \"timeout\"?");
 }
 
 static void templates_do_not_multiply_without_end(void **state) {
@@ -173,6 +189,7 @@ int main(void) {
         cmocka_unit_test(a_job_is_over_what_it_extends),
         cmocka_unit_test(a_template_may_be_a_matrix_and_stand_behind),
         cmocka_unit_test(bad_templates_are_refused),
+        cmocka_unit_test(a_bad_template_hides_nothing),
         cmocka_unit_test(templates_do_not_multiply_without_end),
         cmocka_unit_test(inputs_have_defaults_and_what_is_given),
         cmocka_unit_test(wrong_inputs_are_no_fault_of_the_file),

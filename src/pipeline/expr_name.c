@@ -41,9 +41,11 @@ static const ExprWord families[] = {
     {"matrix.NAME", "the value that this job has of its `matrix`"},
     {"inputs.NAME", "what was given by hand for an input, or its default"},
     {"needs.JOB.result", "how a job that this one needs has ended: `success`, `failed`, `skipped` or "
-                         "`cancelled`; of a `matrix` the worst; in a job's `if` and `env` and in its steps"},
-    {"needs.JOB.outputs.NAME", "what a step of such a job wrote to `$PELTON_OUTPUT`, or nothing; of a "
-                               "`matrix` the last one that did; in the same places"},
+                         "`cancelled`; of those of a `matrix` that it needs the worst; in a job's `if` and "
+                         "`env` and in its steps"},
+    {"needs.JOB.outputs.NAME",
+     "what a step of such a job wrote to `$PELTON_OUTPUT`, or nothing; of those of a "
+     "`matrix` that it needs the last one that did; in the same places"},
     {"outputs.NAME", "what an earlier step of the same job wrote to `$PELTON_OUTPUT`, or nothing; in steps"},
 };
 
@@ -117,6 +119,11 @@ static const char *need_name(const YamlNode *node) {
     return job && job->kind == YAML_SCALAR ? job->text : "";
 }
 
+/* What is behind the job's name when it is that job, or one of its matrix: "test" and "test (18, pg)". */
+static bool is_all_or_one(const char *rest) {
+    return !*rest || str_after(rest, " (");
+}
+
 static bool is_needed(const YamlNode *needs, const char *job, size_t len) {
     const YamlNode *const *items =
         needs->kind == YAML_SEQUENCE ? (const YamlNode *const *)needs->items : &needs;
@@ -125,15 +132,14 @@ static bool is_needed(const YamlNode *needs, const char *job, size_t len) {
     for (size_t i = 0; i < count; i++) {
         const char *name = need_name(items[i]);
 
-        if (strlen(name) == len && memcmp(name, job, len) == 0)
+        if (strncmp(name, job, len) == 0 && is_all_or_one(name + len))
             return true;
     }
     return false;
 }
 
-/* Whether the need is the job, or one of its matrix: "test" and "test (18, pg)". */
 static bool is_of(const PlanNeed *need, const char *job, size_t len) {
-    return strncmp(need->job, job, len) == 0 && (!need->job[len] || strncmp(need->job + len, " (", 2) == 0);
+    return strncmp(need->job, job, len) == 0 && is_all_or_one(need->job + len);
 }
 
 static size_t rank_of(const char *state) {

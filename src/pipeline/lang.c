@@ -163,7 +163,7 @@ const LangLevel lang_template = {.noun = "template"};
 
 static const LangKey need_keys[] = {
     {"job", LANG_TEXT, offsetof(PipeNeed, job), .required = true, .expected = "a job's name", .also = "name",
-     .help = "The job. Of one with a `matrix` it means all of them."},
+     .help = "The job. Of one with a `matrix` it means all of them; `test (18, pg)` is one of them."},
     {"optional", LANG_BOOL, offsetof(PipeNeed, optional), .fallback = "false",
      .help = "Whether the file may have no such job; then it is not waited for."},
 };
@@ -599,9 +599,10 @@ static const LangKey deploy_keys[] = {
      .help = "How to see that the program is up: a path or a mapping. Only then does it get the traffic."},
     {"env", LANG_ENV, offsetof(PipeDeploy, env), .unset = "none", .also = ENV_ALSO,
      .help = "Environment of the program."},
-    {"job", LANG_NAME, offsetof(PipeDeploy, job), .expected = "a job's name",
+    {"job", LANG_TEXT, offsetof(PipeDeploy, job), .expected = "a job's name",
      .unset = "the only job that no other needs", .also = "from needs jobs",
-     .help = "The job whose workspace becomes the release."},
+     .help = "The job whose workspace becomes the release; of one with a `matrix` one combination, `test "
+             "(18, pg)`."},
     {"files", LANG_PATTERNS, offsetof(PipeDeploy, files), .fallback = "**", .also = "paths include publish",
      .help = "Which files of that workspace: a pattern or a list of them. `.git` is never among them."},
     {"resources", LANG_MAPPING, offsetof(PipeDeploy, resources), .level = &lang_deploy_resources,

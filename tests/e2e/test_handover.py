@@ -66,6 +66,21 @@ jobs:
     assert "pwned\n" not in log.replace(odd, "")
 
 
+def test_of_a_matrix_those_that_a_job_needs_hand_over(server):
+    build = server.wait_build(push(server, "one", """
+jobs:
+  make: {checkout: false, matrix: {n: [1, 2]}, steps: ['echo v=${{ matrix.n }} >> $PELTON_OUTPUT']}
+  one:
+    checkout: false
+    needs: ["make (1)"]
+    if: needs.make.outputs.v == 1
+    steps: ['echo "one [${{ needs.make.outputs.v }}] [${{ needs.make.result }}]"']
+  all: {checkout: false, needs: make, steps: ['echo "all [${{ needs.make.outputs.v }}]"']}
+"""), "success")
+    log = server.log(build["id"])
+    assert "one [1] [success]\n" in log and "all [2]\n" in log, log
+
+
 @pytest.mark.parametrize("executor", EXECUTORS)
 @pytest.mark.parametrize("script, said", [
     ("echo fine=1 >> $PELTON_OUTPUT; echo what >> $PELTON_OUTPUT", "line 2: expected NAME=VALUE"),

@@ -130,6 +130,8 @@ static void bad_matrices_are_refused(void **state) {
                     "mappings, got a mapping");
     expect_problems(JOB("    matrix: {a: [1], include: [2]}\n"),
                     "4:32: \"matrix\" of job \"test\": expected a mapping of names to values, got \"2\"");
+    expect_problems("jobs:\n  a: {steps: [x], matrix: {n: [1, 2]}}\ndeploy: {start: x, job: a (3)}\n",
+                    "3:25: \"job\" of deploy: there is no job \"a (3)\"");
     expect_problems("jobs:\n  a: {steps: [x], matrix: {n: [1, 2]}}\ndeploy: {start: x, job: a}\n",
                     "3:25: \"job\" of deploy: \"a\" is 2 jobs; the release is made by one: \"a (1)\"");
 }
@@ -140,7 +142,7 @@ static void a_bad_matrix_hides_nothing(void **state) {
         "  a: {imag: x, matrix: {n: []}, needs: [zz], steps: [{timeot: 3, run: \"x ${{ matrix.n }}\"}]}\n"
         "  b: {needs: a, steps: [x]}\n"
         "  c: {needs: [\"a (1)\"], download: [out], steps: [\"x ${{ needs.a.outputs.v }}\"]}\n"
-        "deploy: {start: x, job: a}\n",
+        "deploy: {start: x, job: \"a (2)\"}\n",
         "2:7: unknown key \"imag\" in job \"a\"; did you mean \"image\"?",
         "2:28: \"matrix\" of job \"a\": \"n\": expected a list of values, got an empty list",
         "2:41: job \"a\" needs \"zz\", which is not there",
@@ -177,6 +179,28 @@ static void a_mistake_hides_no_job_from_those_that_need_it(void **state) {
         "6:23: unknown key \"timeot\" in job \"g h\"; did you mean \"timeout\"?");
 }
 
+/* Of one combination that it needs alone, a job reads the results by the name of all. */
+static void a_job_reads_the_outputs_of_the_one_combination_that_it_needs(void **state) {
+    _cleanup_case_ Case c = plan_fine("jobs:\n  a: {steps: [x], matrix: {n: [1, 2]}}\n"
+                                      "  b: {needs: [\"a (1)\"], if: needs.a.result == 'success',"
+                                      " steps: [\"x ${{ needs.a.outputs.v }}\"]}\n");
+    _cleanup_json_ json_t *spec = spec_of(&c, 2);
+
+    expect_json(spec, "steps/0/computed", "{\"PELTON_VALUE_1\":\"${{ needs.a.outputs.v }}\"}");
+    expect_problems(
+        "jobs:\n  a: {steps: [x]}\n  ab: {steps: [x]}\n"
+        "  b: {needs: [ab], steps: [\"x ${{ needs.a.outputs.v }}\"]}\n",
+        "4:35: \"run\" of step 1 of job \"b\": \"a\" is not among the job's \"needs\": name it there");
+}
+
+static void a_release_is_made_by_one_combination(void **state) {
+    _cleanup_case_ Case c =
+        plan_fine("jobs:\n  a: {steps: [x], matrix: {n: [1, 2]}}\ndeploy: {start: x, job: a (2)}\n");
+    _cleanup_json_ json_t *spec = spec_of(&c, 2);
+
+    expect_json(spec, "deploy/job", "\"a (2)\"");
+}
+
 static void a_matrix_has_at_most_1000_combinations(void **state) {
     const char *ten = "[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]";
     _cleanup_talloc_ char *text = mem_printf(NULL, JOB("    matrix: {a: %s, b: %s, c: %s}\n"), ten, ten, ten);
@@ -202,6 +226,8 @@ int main(void) {
         cmocka_unit_test(a_bad_matrix_hides_nothing),
         cmocka_unit_test(all_mistakes_of_a_matrix_are_told),
         cmocka_unit_test(a_mistake_hides_no_job_from_those_that_need_it),
+        cmocka_unit_test(a_job_reads_the_outputs_of_the_one_combination_that_it_needs),
+        cmocka_unit_test(a_release_is_made_by_one_combination),
         cmocka_unit_test(a_matrix_has_at_most_1000_combinations),
     };
 

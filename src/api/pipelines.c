@@ -47,8 +47,16 @@ static const char *error_body(HttpRequest *req, int status, const Err *err, Buf 
 const HttpFamily family_pipelines = {
     .name = "pipelines", .error_body = error_body, .schema = "PipelineError"};
 
-void reply_problems(HttpRequest *req, int status, const PlanProblems *problems) {
+static int status_of(const PlanProblem *first) {
+    if (first->kind == PLAN_PROBLEM_LATER)
+        return 501;
+    return first->kind == PLAN_PROBLEM_CONFIG ? 422 : 400;
+}
+
+void reply_problems(HttpRequest *req, const PlanProblems *problems) {
+    const PlanProblem *first = plan_problems_first(problems);
     _cleanup_buf_ Buf details = BUF_INIT, out = BUF_INIT;
+    int status = status_of(first);
 
     for (size_t i = 0; i < MIN(problems->count, (size_t)PROBLEMS_SHOWN); i++) {
         const PlanProblem *p = &problems->items[i];
@@ -61,7 +69,7 @@ void reply_problems(HttpRequest *req, int status, const PlanProblems *problems) 
     }
     if (problems->count > PROBLEMS_SHOWN)
         buf_addf(&details, "\nand %zu more", problems->count - PROBLEMS_SHOWN);
-    write_error(req, status, plan_problems_first(problems)->message, buf_str(&details), &out);
+    write_error(req, status, first->message, buf_str(&details), &out);
     http_reply_json(req, status, &out);
 }
 
@@ -229,7 +237,7 @@ static int save(HttpRequest *req, const char *uuid, const char *text, size_t len
     r = build_pipeline_save(api_of(req)->builds, uuid, text, len, who->name, http_mem(req), &p, &problems,
                             err);
     if (r < 0 && problems) {
-        reply_problems(req, r == -ERR_UNSUPPORTED ? 501 : 400, problems);
+        reply_problems(req, problems);
         return 0;
     }
     if (r >= 0)

@@ -7,7 +7,7 @@
 /* {"error","message","details","suggestions","status","timestamp"}. */
 extern const HttpFamily family_pipelines;
 /* The same for a pipeline's mistakes: the first as the message, all with their places as details. */
-void reply_problems(HttpRequest *req, int status, const PlanProblems *problems);
+void reply_problems(HttpRequest *req, const PlanProblems *problems);
 
 /* The {id} of the path: ERR_INVALID when it is no UUID. */
 _must_check_ int pipeline_param(HttpRequest *req, Pipeline **ret, Err *err);

@@ -114,14 +114,21 @@ typedef struct Plan {
     bool nothing;    /* the pipeline is fine, and no job is for this event or branch: none, or all skip */
 } Plan;
 
+/* In the order in which they are told when one alone is told. */
+typedef enum PlanProblemKind {
+    PLAN_PROBLEM_FORM = -1, /* YAML's form, which comes before what the file says */
+    PLAN_PROBLEM_MISTAKE,
+    PLAN_PROBLEM_CONFIG, /* the config of a step that a connector or a container engine would run */
+    PLAN_PROBLEM_LATER,  /* no mistake: a coming version runs what stands there */
+} PlanProblemKind;
+
 typedef struct PlanProblem {
     int line, column;    /* from 1; 0: of the whole file */
     const char *message; /* `unknown key "stesp" in job "test"; did you mean "steps"?` */
     const char *file;    /* NULL: the pipeline file itself, else one that it includes … */
     const char *text;    /* … and what is in that */
     size_t len;
-    bool later; /* no mistake: a coming version runs what stands there */
-    bool form;  /* of YAML's form, which comes before what the file says */
+    PlanProblemKind kind;
 } PlanProblem;
 
 typedef struct PlanProblems {
@@ -177,8 +184,7 @@ const char *stages_repository_name(const char *repository, const void *mem);
  * one. What has no triggers wants all. */
 bool stages_wants(const StagesInfo *info, const char *event, const char *ref, const char *repository);
 
-/* The one to tell when one alone is told: the first of YAML's form, or else the first that is a mistake; when
- * none is, the first. There is one. */
+/* The one to tell when one alone is told. There is one. */
 const PlanProblem *plan_problems_first(const PlanProblems *problems);
 
 /* Reads, checks and plans. Problems as of plan_make; ERR_UNSUPPORTED when all of them are step types that

@@ -58,9 +58,8 @@ YamlNode *problems_yaml(Problems *p, const char *text, size_t len, size_t max, u
 
         problems_at(p, &(YamlNode){.source = source, .line = m->line, .column = m->column}, "%s%s", before,
                     m->text);
-        if (p->count > already + i)
-            p->items[p->count - 1].form = true;
     }
+    problems_set_kind(p, already, PLAN_PROBLEM_FORM);
     return root;
 }
 
@@ -91,15 +90,18 @@ PlanProblems *problems_take(Problems *p) {
 }
 
 const PlanProblem *plan_problems_first(const PlanProblems *problems) {
-    const PlanProblem *first = NULL;
+    const PlanProblem *first = &problems->items[0];
 
-    for (size_t i = 0; i < problems->count; i++) {
-        if (problems->items[i].form)
-            return &problems->items[i];
-        if (!first && !problems->items[i].later)
+    for (size_t i = 1; i < problems->count; i++)
+        if (problems->items[i].kind < first->kind)
             first = &problems->items[i];
-    }
-    return first ? first : &problems->items[0];
+    return first;
+}
+
+void problems_set_kind(Problems *p, size_t from, PlanProblemKind kind) {
+    for (size_t i = from; i < p->count; i++)
+        if (p->items[i].kind == PLAN_PROBLEM_MISTAKE)
+            p->items[i].kind = kind;
 }
 
 const char *problems_show(Problems *p, const char *text) {

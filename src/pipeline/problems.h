@@ -30,6 +30,8 @@ void problems_add(Problems *p, int line, int column, const char *fmt, ...) _prin
 void problems_in(Problems *p, const YamlNode *node, int column, const char *fmt, ...) _printf_(4, 5);
 /* At the node's place; of the whole file when node is NULL. */
 void problems_at(Problems *p, const YamlNode *node, const char *fmt, ...) _printf_(3, 4);
+/* Those from the number on that are mistakes like any other become this kind. */
+void problems_set_kind(Problems *p, size_t from, PlanProblemKind kind);
 /* Reads the text of a source (its number), and adds each of YAML's mistakes, `before` before it. NULL:
  * nothing can be made of it, or it is empty, which is no problem yet. */
 YamlNode *problems_yaml(Problems *p, const char *text, size_t len, size_t max, uint16_t source,

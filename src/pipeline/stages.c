@@ -467,7 +467,8 @@ static int fail(StagesReader *r, PlanProblems **ret, Err *err) {
     const PlanProblem *first = plan_problems_first(all);
 
     *ret = all;
-    return err_set(err, first->later ? ERR_UNSUPPORTED : ERR_INVALID, "%s", first->message);
+    return err_set(err, first->kind == PLAN_PROBLEM_LATER ? ERR_UNSUPPORTED : ERR_INVALID, "%s",
+                   first->message);
 }
 
 #define INVALID_YAML "Invalid YAML configuration: "

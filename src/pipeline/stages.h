@@ -66,6 +66,7 @@ typedef struct StagesReader {
 typedef struct StagesKind {
     const char *names;                                /* all spellings: "aws a_w_s" */
     void (*check)(StagesReader *r, StagesStep *step); /* finds run, folder and vars, or problems */
+    bool of_server; /* a shell runs it: what is wrong with it is a mistake like any other */
 } StagesKind;
 
 struct StagesStep {

@@ -421,8 +421,7 @@ void stages_later(StagesReader *r, const StagesStep *step, const char *what) {
     stages_step_problem(
         r, step, stages_value(step->node, "step_type"),
         "%s are run by a later version; until then, use a shell step with the command line tool", what);
-    if (r->problems.count > before) /* there was room for it */
-        r->problems.items[before].later = true;
+    problems_set_kind(&r->problems, before, PLAN_PROBLEM_LATER);
 }
 
 bool stages_connector_clones(const StagesStep *step) {

@@ -221,6 +221,14 @@ static const YamlNode *read_condition(StagesReader *r, const YamlNode *mapping, 
 
 /* ---- stages and steps ---- */
 
+static void check_as(StagesReader *r, const StagesKind *kind, StagesStep *step) {
+    size_t before = r->problems.count;
+
+    kind->check(r, step);
+    if (!kind->of_server)
+        problems_set_kind(&r->problems, before, PLAN_PROBLEM_CONFIG);
+}
+
 static void read_step(StagesReader *r, const YamlNode *node, size_t number, StagesStep *step) {
     const StagesKind *kind;
 
@@ -243,7 +251,7 @@ static void read_step(StagesReader *r, const YamlNode *node, size_t number, Stag
     read_secrets(r, step->config, &step->secrets);
     kind = stages_kind(r, yaml_get(node, "step_type"), step);
     if (kind)
-        kind->check(r, step);
+        check_as(r, kind, step);
 }
 
 /* One that builds an image and runs in it is two. */

@@ -333,7 +333,7 @@ static void check_custom(StagesReader *r, StagesStep *step) {
 }
 
 static const StagesKind kinds[] = {
-    {"shell", check_shell},          {"docker", check_docker},        {"kubernetes k8s", check_kubernetes},
+    {"shell", check_shell, true},    {"docker", check_docker},        {"kubernetes k8s", check_kubernetes},
     {"aws a_w_s", check_connector},  {"azure", check_connector},      {"gcp g_c_p", check_connector},
     {"github git_hub", check_forge}, {"gitlab git_lab", check_forge}, {"custom", check_custom},
 };

@@ -133,8 +133,21 @@ def test_all_mistakes_come_at_once_in_the_order_of_the_lines(ci):
 
 
 def test_a_mistake_in_a_step_of_a_later_version_is_told_before_the_reason(ci):
-    error = ci.refuse("name: P\nstages: [{name: S, steps: [{name: a, step_type: gcp, config: {service: gke}}]}]", 400)
+    error = ci.refuse("name: P\nstages: [{name: S, steps: [{name: a, step_type: gcp, config: {service: gke}}]}]", 422)
     assert 'missing "action"' in error["message"] and "by a later version" in error["details"]
+
+
+@pytest.mark.parametrize("step, status", [
+    ("step_type: docker, config: {image: 'a b', command: c}", 422),
+    ("step_type: docker, config: {}", 422),
+    ("step_type: aws, config: {service: moon, action: fly}", 422),
+    ("step_type: shell, config: {}", 400),
+    ("step_type: moon", 400),
+    ("step_type: docker, config: {}, timeout: soon", 400),
+])
+def test_a_bad_config_of_a_connector_or_a_container_is_422(ci, step, status):
+    error = ci.refuse(f"name: P\nstages: [{{name: S, steps: [{{name: a, {step}}}]}}]\n", status)
+    assert error["error"] == {400: "ValidationError", 422: "UnprocessableEntity"}[status]
 
 
 def test_steps_of_a_later_version_are_501(ci):

@@ -1,13 +1,35 @@
 """Every shape of a pipeline that the platform's documents show is accepted, and what can run here does."""
 
 import pytest
+import yaml
 
 from lib.pipelines import Pipelines
-from lib.stage_examples import EXAMPLES, run_and_check
+from lib.stage_examples import EXAMPLES, KEYS, run_and_check
 
 
 def some(wanted):
     return [pytest.param(example, id=example.name) for example in EXAMPLES if wanted(example)]
+
+
+def mappings(pipeline):
+    """Each mapping of a pipeline, with its level."""
+    yield "pipeline", pipeline
+    told = [target for targets in pipeline.get("notifications", {}).values() for target in targets]
+    steps = [step for stage in pipeline["stages"] for step in stage["steps"]]
+    for level, items in (("trigger", pipeline.get("triggers", [])), ("notification", told), ("step", steps)):
+        for item in items:
+            yield level, item
+            yield f"{level} config", item.get("config", {})
+    for stage in pipeline["stages"]:
+        yield "stage", stage
+
+
+def test_the_examples_have_every_key_of_the_contract():
+    seen = {level: set() for level in KEYS}
+    for example in EXAMPLES:
+        for level, mapping in mappings(yaml.safe_load(example.yaml)):
+            seen[level] |= set(mapping)
+    assert {level: set(keys.split()) - seen[level] for level, keys in KEYS.items()} == {level: set() for level in KEYS}
 
 
 @pytest.mark.parametrize("example", some(lambda e: not e.later))

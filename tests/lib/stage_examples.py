@@ -1,7 +1,9 @@
 """Pipelines of stages of every shape that the pipeline platform's documents show; the commands are ours, for what counts is
 which keys stand where. REPOSITORY and IMAGE stand for what a test has of these.
 
-`where` names the part of its contract (sections 5.2 to 5.4), or of its documents, that shows the shape. `later`: a coming
+`where` names the part of its contract (sections 5.2 to 5.4), or of its documents, that shows the shape: many of its 46
+pipelines are of one shape. KEYS and WORDS are the contract's tables: a test holds the examples against the first, an
+example is made of the second. `later`: a coming
 version runs it, and that is the only thing to be said against it. `needs` "engine": it runs where there are containers.
 """
 
@@ -17,6 +19,36 @@ class Example:
     needs: str = ""
     stages: list = field(default_factory=list)  # how they end, where it is run
     output: str = ""  # in what its steps say
+
+
+# The words that the connectors' validators take (5.4), by the parameter that has them.
+WORDS = {
+    "aws_service": "ec2 ecs lambda codebuild",
+    "azure_service": "aci aks functions devops acr",
+    "gcp_service": "gke cloud-run cloud-functions cloud-build compute-engine gcr artifact-registry",
+    "github_operation": "workflow_dispatch create_release upload_asset create_pr push",
+    "gitlab_operation": "trigger_pipeline create_release upload_package create_mr push",
+}
+# The keys of the contract's table (5.2), by level.
+KEYS = {
+    "pipeline": "name description triggers stages environment timeout retry_count notifications",
+    "trigger": "trigger_type config",
+    "trigger config": "webhook_url cron_expression branch_patterns repository events",
+    "stage": "name steps condition parallel environment timeout retry_count",
+    "step": "name step_type config condition continue_on_error timeout",
+    "step config": "command script working_directory image dockerfile build_context registry tags namespace manifest helm_chart values "
+                   "region service action parameters repository_url branch commit credentials plugin_name plugin_config environment "
+                   "disable_deployment_detection",
+    "notification": "target_type config",
+    "notification config": "email webhook_url slack_channel slack_token github_status",
+}
+
+
+def _operations():
+    for key, words in WORDS.items():
+        kind = key.split("_")[0]
+        for word in words.split():
+            yield f'      - {{name: "{kind}-{word}", step_type: {kind}, config: {{parameters: {{{key}: "{word}"}}}}}}'
 
 
 EXAMPLES = [
@@ -442,6 +474,29 @@ environment:
   TAG: "${CI_TAG}"
   COMMIT: "${CI_COMMIT_SHA}"
 """, later=True),
+
+    Example("published", "5.2: registry and tags of an image that is built; a clone of one commit with credentials", """
+name: "Published"
+triggers: [{trigger_type: pull_request, config: {events: ["opened"], repository: "user/app"}}]
+stages:
+  - name: "Source"
+    steps:
+      - {name: "clone-private", step_type: github, config: {repository_url: "https://github.com/user/app", commit: "0123456789abcdef0123456789abcdef01234567", credentials: "${TOKEN}"}}
+  - name: "Publish"
+    steps:
+      - name: "publish"
+        step_type: docker
+        condition: "${CI_BRANCH} == 'main'"
+        config: {dockerfile: "Dockerfile", registry: "registry.example.com", image: "app", tags: ["app:latest", "app:${CI_COMMIT_SHORT_SHA}"]}
+"""),
+
+    Example("operations", "5.4: every service and operation that the connectors validate", """
+name: "Operations"
+stages:
+  - name: "All"
+    steps:
+OPERATIONS
+""".replace("OPERATIONS", "\n".join(_operations())), later=True),
 
     Example("hybrid", "API reference, hybrid: docker builds, kubernetes deploys, with timeouts of steps and of the whole", """
 name: "Hybrid"

@@ -87,6 +87,15 @@ ANYTHING = [None, "", "x", "x y", "5", "../x", "~/x", "$HOME/x", "${X}/y", "a//b
             ["x", "!y"], ["!y"], ["x", "!../y"], [["x"]], [{}], ["x", 5, True], {"x": "y"}, {"x": None}, {"x": ["y"]}, {"": "y"},
             {"a-b": "c"}, {"PELTON_JOB": "c"}, {"a.b": {}}, {"x": "y" * 300}]
 
+# What is right for keys that take nothing of these.
+RIGHT = {
+    "cache": [{"key": "k", "paths": "p"}], "cancel": ["running"], "deploy": [{"start": "x"}], "disk": ["1G"],
+    "download": [{"name": "z", "optional": True}], "executor": ["sandbox"], "job": ["b", "release"], "jobs": [{"a": JOB}],
+    "memory": ["1G"], "name": ["d"], "needs": [{"job": "z", "optional": True}], "on": ["push", "exit"], "path": ["/health"],
+    "pull": ["always"], "schedule": [{"a": "0 3 * * *"}], "shell": ["bash"], "timezone": ["UTC"], "type": ["number"],
+    "uses": ["docker"], "with": [{"build": ".", "tag": "a"}],
+}
+
 FEW = [None, "", "x", 5, True, [], ["x"], {}, {"x": "y"}]
 
 
@@ -154,9 +163,13 @@ FORMS = [
 ]
 
 
-def disagreements(schema, problems, files):
-    for value, file in files:
-        says, taken = problems(file), schema.is_valid(file)
+def verdicts(schema, problems, files):
+    """Of each value: what the checker says, and whether the schema takes it."""
+    return [(value, problems(file), schema.is_valid(file)) for value, file in files]
+
+
+def disagreements(told):
+    for value, says, taken in told:
         beyond = "${{" in json.dumps(value) or all(BEYOND.search(text) for text in says)
         if taken != (not says) and not (taken and beyond):
             yield value, "schema takes it" if taken else "schema refuses it", says
@@ -178,15 +191,19 @@ def test_every_level_of_the_schema_is_tried(schema):
 
 @pytest.mark.parametrize("place", PLACES)
 def test_schema_and_checker_agree_on_every_key(schema, problems, place):
-    files = [((key, value), PLACES[place](key, value))
-             for title, key, values in keys_of(schema) if title == place for value in values]
-    assert list(disagreements(schema, problems, files)) == []
+    files = [((key, value), PLACES[place](key, value)) for title, key, values in keys_of(schema) if title == place
+             for value in [*values, *RIGHT.get(key, [])]]
+    told = verdicts(schema, problems, files)
+    assert list(disagreements(told)) == []
+    keys = {key for (key, _), _, _ in told}
+    assert keys - {key for (key, _), says, taken in told if taken and not says} == set(), "nothing is right for these"
+    assert keys - {key for (key, _), says, taken in told if says and not taken} == set(), "nothing is wrong for these"
 
 
 @pytest.mark.parametrize("form", [form for form, _ in FORMS])
 def test_schema_and_checker_agree_on_every_form(schema, problems, form):
     files = [(value, dict(FORMS)[form](value)) for value in ANYTHING]
-    assert list(disagreements(schema, problems, files)) == []
+    assert list(disagreements(verdicts(schema, problems, files))) == []
 
 
 # ---- what goes together ----

@@ -4,14 +4,12 @@
 #include "base/clock.h"
 #include "base/id.h"
 #include "base/str.h"
+#include "build/commit.h"
 #include "build/pipelines.h"
-#include "build/pull.h"
 #include "git/git.h"
 #include <assert.h>
 #include <inttypes.h>
 
-/* A pipeline file is at most what the reader takes. */
-#define MAX_FILE (1024 * 1024)
 #define MAX_FILES 16
 
 typedef struct Draft {
@@ -77,67 +75,33 @@ static int choose_jobs(Draft *d, Err *err) {
     return r;
 }
 
-/* ---- what a pipeline file asks of the rest of the commit ---- */
-
-static int file_of_commit(void *data, const char *path, const void *mem, const char **ret, size_t *ret_len,
-                          Err *err) {
-    const BuildRequest *request = ((const Draft *)data)->request;
-    const char *const paths[] = {path, NULL};
-    GitCommit *commit;
-    GitFile *files;
-    int r =
-        git_commit_read(request->project->path, request->commit, paths, MAX_FILE, mem, &commit, &files, err);
-
-    if (r < 0)
-        return r;
-    if (!files[0].content)
-        return err_set(err, ERR_NOT_FOUND, "there is no file %s", path);
-    *ret = files[0].content;
-    *ret_len = files[0].len;
-    return 0;
-}
-
-static int changed_by_pull(const Draft *d, const void *mem, const char ***ret, size_t *ret_count, Err *err) {
-    const char *path = d->request->project->path, *target = mem_printf(mem, "refs/heads/%s", d->pull.target);
-    const char *commit, *full;
-    int r = git_resolve(path, target, mem, &commit, &full, err);
-
-    return r < 0 ? r : git_changed_since(path, commit, d->request->commit, mem, ret, ret_count, err);
-}
-
-static int changed_by_push(void *data, const void *mem, const char ***ret, size_t *ret_count, Err *err) {
-    const Draft *d = data;
+/* What the plan and the build's row both have. */
+static Build build_of(const Draft *d) {
     const BuildRequest *request = d->request;
 
-    if (d->pull.number)
-        return changed_by_pull(d, mem, ret, ret_count, err);
-    if (!request->old_rev)
-        return err_set(err, ERR_NOT_FOUND, "there is nothing to compare with");
-    return git_changed(request->project->path, request->old_rev, request->commit, mem, ret, ret_count, err);
+    return (Build){.project_id = request->project->id,
+                   .project = request->project->name,
+                   .commit = request->commit,
+                   .ref = request->ref,
+                   .branch = branch_of_draft(d),
+                   .event = request->event,
+                   .schedule = request->due ? request->due->schedule->name : "",
+                   .env = request->env ? request->env : "{}",
+                   .inputs = request->inputs ? request->inputs : "",
+                   .old_rev = request->old_rev ? request->old_rev : ""};
 }
 
 static int plan_files_of(Draft *d, const GitFile *files, Err *err) {
     const char *contents[MAX_FILES];
     size_t lens[MAX_FILES];
-    PlanSource source = {.data = d, .file = file_of_commit, .changed = changed_by_push};
-    PlanContext context = {.project = d->request->project->name,
-                           .branch = branch_of_draft(d),
-                           .ref = d->request->ref,
-                           .commit = d->request->commit,
-                           .event = d->request->event,
-                           .schedule = d->request->due ? d->request->due->schedule->name : NULL,
-                           .env = d->request->env,
-                           .source = &source,
-                           .message = d->commit->message,
-                           .author = d->commit->author,
-                           .inputs = d->request->inputs,
-                           .allow_shell = d->b->options.allow_shell,
-                           .no_deploy = d->b->options.no_deploy || d->request->no_deploy};
+    Build build = build_of(d);
+    CommitContext context = {.build = &build, .project = d->request->project, .pull = &d->pull};
     PlanProblems *problems = NULL;
     const char *file = NULL;
     int r;
 
-    pull_tell(&d->pull, d->mem, &context);
+    commit_context(&context, d->b, d->commit, d->mem);
+    context.plan.no_deploy = d->b->options.no_deploy || d->request->no_deploy;
     for (size_t i = 0; plan_files[i]; i++) {
         assert(i < MAX_FILES);
         contents[i] = files[i].content;
@@ -145,7 +109,7 @@ static int plan_files_of(Draft *d, const GitFile *files, Err *err) {
         if (contents[i] && !file)
             file = plan_files[i];
     }
-    r = plan_make(contents, lens, &context, d->mem, &d->plan, &problems, err);
+    r = plan_make(contents, lens, &context.plan, d->mem, &d->plan, &problems, err);
     if (r >= 0 && d->request->jobs)
         return choose_jobs(d, err);
     if ((r == -ERR_INVALID || r == -ERR_UNSUPPORTED) && problems)
@@ -183,8 +147,8 @@ static int draft_stored(Draft *d, Err *err) {
         d->commit = mem_new(d->mem, GitCommit);
         *d->commit = (GitCommit){request->commit, "", "", request->run->pipeline->name, ""};
     } else {
-        r = git_commit_read(request->project->path, request->commit, NULL, MAX_FILE, d->mem, &d->commit, NULL,
-                            err);
+        r = git_commit_read(request->project->path, request->commit, NULL, COMMIT_FILE_MAX, d->mem,
+                            &d->commit, NULL, err);
     }
     if (r >= 0)
         r = stages_plan(request->yaml, request->yaml_len, &context, d->mem, &d->plan, NULL, &problems, err);
@@ -211,8 +175,8 @@ static int draft(Draft *d, Err *err) {
     r = request->pull ? pull_complete(d->b, request->project, request->pull, d->mem, &d->pull, err) : 0;
     if (r < 0)
         return r;
-    r = git_commit_read(request->project->path, request->commit, plan_files, MAX_FILE, d->mem, &d->commit,
-                        &files, err);
+    r = git_commit_read(request->project->path, request->commit, plan_files, COMMIT_FILE_MAX, d->mem,
+                        &d->commit, &files, err);
 
     if (r == -ERR_TOO_LARGE) {
         d->problem = mem_strdup(d->mem, err->msg);
@@ -237,7 +201,7 @@ void build_refs_ahead(const Project *project, const RefChange *changes, size_t c
         commits[i] = changes[i].new_rev;
         refs[i] = changes[i].ref;
     }
-    git_commits_ahead(project->path, commits, count, plan_files, MAX_FILE);
+    git_commits_ahead(project->path, commits, count, plan_files, COMMIT_FILE_MAX);
     git_tags_ahead(project->path, refs, count);
 }
 
@@ -258,32 +222,25 @@ static int insert_build(Tx *tx, const Draft *d, Build *build, Err *err) {
     int r;
 
     id_uuid(uuid);
-    *build = (Build){.uuid = mem_strdup(tx->mem, uuid),
-                     .project_id = request->project->id,
-                     .project = request->project->name,
-                     .commit = request->commit,
-                     .ref = request->ref,
-                     .branch = branch_of_draft(d),
-                     .event = request->event,
-                     .planner = d->plan ? d->plan->planner : "",
-                     .author = d->commit->author,
-                     .email = d->commit->email,
-                     .subject = d->commit->subject,
-                     .pusher = request->pusher,
-                     .env = request->env ? request->env : "{}",
-                     .state = failed ? "failed" : "queued",
-                     .reason = failed ? "invalid" : "",
-                     .message = failed ? d->problem : "",
-                     .jobs_left = d->plan ? (int64_t)d->plan->count : 0,
-                     .created_at = tx->now,
-                     .finished_at = failed ? tx->now : 0,
-                     .concurrency_group = group,
-                     .concurrency_limit = group ? d->plan->concurrency.limit : 1,
-                     .held = group != NULL,
-                     .schedule = request->due ? request->due->schedule->name : "",
-                     .timeout = d->plan ? d->plan->timeout_us : 0,
-                     .pull = d->pull.number ? pull_text(&d->pull, tx->mem) : "",
-                     .untrusted = is_untrusted(d)};
+    *build = build_of(d);
+    build->uuid = mem_strdup(tx->mem, uuid);
+    build->planner = d->plan ? d->plan->planner : "";
+    build->author = d->commit->author;
+    build->email = d->commit->email;
+    build->subject = d->commit->subject;
+    build->pusher = request->pusher;
+    build->state = failed ? "failed" : "queued";
+    build->reason = failed ? "invalid" : "";
+    build->message = failed ? d->problem : "";
+    build->jobs_left = d->plan ? (int64_t)d->plan->count : 0;
+    build->created_at = tx->now;
+    build->finished_at = failed ? tx->now : 0;
+    build->concurrency_group = group;
+    build->concurrency_limit = group ? d->plan->concurrency.limit : 1;
+    build->held = group != NULL;
+    build->timeout = d->plan ? d->plan->timeout_us : 0;
+    build->pull = d->pull.number ? pull_text(&d->pull, tx->mem) : "";
+    build->untrusted = is_untrusted(d);
     r = store_build_insert(tx->b->db, build, err);
     if (r >= 0 && request->signature)
         r = store_signature_put(tx->b->db, build->id, request->signature, err);

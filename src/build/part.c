@@ -4,7 +4,7 @@
 #include "build/part.h"
 
 #include "base/str.h"
-#include "build/pull.h"
+#include "build/commit.h"
 #include <inttypes.h>
 
 typedef struct Insert {
@@ -20,27 +20,47 @@ static int read_known(Builds *b, int64_t build_id, const void *mem, Part *part, 
     return store_job_names(b->db, build_id, mem, &part->known, &part->known_count, err);
 }
 
+/* The commit's message, and the pipeline file that the part goes on with; a build of a stored pipeline may be
+ * of no commit. */
+static int read_commit(const Project *project, const Build *build, const void *mem, GitCommit **ret,
+                       PlanFile *ret_file, Err *err) {
+    bool stored = str_empty(project->path);
+    GitFile *files;
+    int r = stored ? 0
+                   : git_commit_read(project->path, build->commit, plan_files, COMMIT_FILE_MAX, mem, ret,
+                                     &files, err);
+
+    if (stored) {
+        *ret = mem_new(mem, GitCommit);
+        **ret = (GitCommit){build->commit, build->author, build->email, build->subject, build->subject};
+    }
+    if (r < 0 || stored || !str_eq(build->planner, "pelton"))
+        return r;
+    for (size_t i = 0; plan_files[i] && !ret_file->text; i++)
+        *ret_file = (PlanFile){plan_files[i], files[i].content, files[i].len};
+    return 0;
+}
+
 static int plan(Builds *b, const Build *build, const char *text, const void *mem, Part *part, Err *err) {
-    PlanContext context = {.project = build->project,
-                           .branch = build->branch,
-                           .ref = build->ref,
-                           .commit = build->commit,
-                           .event = build->event,
-                           .schedule = build->schedule,
-                           .message = build->subject,
-                           .author = build->author,
-                           .allow_shell = b->options.allow_shell,
-                           .no_deploy = true};
+    CommitContext context = {.build = build};
     PlanProblems *problems = NULL;
+    PlanFile whole = {0};
+    GitCommit *commit;
     PullRequest pull;
     int r = pull_of_build(build, mem, &pull, err);
 
+    if (r >= 0)
+        r = store_project_by_id(b->db, build->project_id, mem, (Project **)&context.project, err);
+    if (r >= 0)
+        r = read_commit(context.project, build, mem, &commit, &whole, err);
     if (r < 0)
         return r;
-    pull_tell(&pull, mem, &context);
-    r = plan_part(text, strlen(text), &context, part->known, part->known_count, mem, &part->plan, &problems,
-                  err);
-    if (r == -ERR_INVALID && problems)
+    context.pull = &pull;
+    commit_context(&context, b, commit, mem);
+    context.plan.no_deploy = true;
+    r = plan_part(text, strlen(text), &whole, &context.plan, part->known, part->known_count, mem, &part->plan,
+                  &problems, err);
+    if (r == -ERR_INVALID)
         part->problem = create_problems(problems, PLAN_PART_FILE, err, mem);
     else if (r < 0)
         return err_wrap(err, "plan %s", PLAN_PART_FILE);

@@ -49,7 +49,7 @@ static const char *content_of(LangReader *r, const YamlNode *path, size_t *ret_l
     const char *text, *shown = problems_show(r->problems, path->text);
     Err err;
 
-    if (r->problems->source_count > LANG_MAX_INCLUDES) {
+    if (r->included++ >= LANG_MAX_INCLUDES) {
         problems_at(r->problems, path, "\"include\": more than %d files", LANG_MAX_INCLUDES);
         return NULL;
     }
@@ -74,12 +74,31 @@ static bool is_open(const Including *of, const char *path) {
     return false;
 }
 
+/* named: where the file is asked for; NULL: nowhere. */
+static const YamlNode *read_text(LangReader *r, const ProblemSource *source, const YamlNode *named,
+                                 const Including *of) {
+    uint16_t number = (uint16_t)r->problems->source_count;
+    size_t work, before = r->problems->count;
+    YamlNode *root;
+
+    mem_append(r->mem, r->problems->sources, r->problems->source_count, *source);
+    root = problems_yaml(r->problems, source->text, source->len, YAML_MAX_BYTES, number, "");
+    if (!root && r->problems->count > before)
+        return NULL;
+    if (!root || root->kind != YAML_MAPPING) {
+        problems_at(r->problems, named, "\"include\": \"%s\": expected a mapping, got %s",
+                    problems_show(r->problems, source->file), yaml_kind_word(root));
+        return NULL;
+    }
+    work = r->work + root->weight;
+    r->work = MIN(work, (size_t)LANG_MAX_WORK);
+    mark(root, number);
+    return with_includes(r, root, of);
+}
+
 static const YamlNode *read_file(LangReader *r, const YamlNode *path, const Including *by) {
     Including of = {.by = by, .path = path->text, .depth = by->depth + 1};
-    uint16_t number = (uint16_t)r->problems->source_count;
     ProblemSource source = {.file = path->text};
-    size_t work, before;
-    YamlNode *root;
 
     if (is_open(by, path->text)) {
         problems_at(r->problems, path, "\"include\": \"%s\" includes itself",
@@ -87,22 +106,7 @@ static const YamlNode *read_file(LangReader *r, const YamlNode *path, const Incl
         return NULL;
     }
     source.text = content_of(r, path, &source.len);
-    if (!source.text)
-        return NULL;
-    mem_append(r->mem, r->problems->sources, r->problems->source_count, source);
-    before = r->problems->count;
-    root = problems_yaml(r->problems, source.text, source.len, YAML_MAX_BYTES, number, "");
-    if (!root && r->problems->count > before)
-        return NULL;
-    if (!root || root->kind != YAML_MAPPING) {
-        problems_at(r->problems, path, "\"include\": \"%s\": expected a mapping, got %s",
-                    problems_show(r->problems, path->text), yaml_kind_word(root));
-        return NULL;
-    }
-    work = r->work + root->weight;
-    r->work = MIN(work, (size_t)LANG_MAX_WORK);
-    mark(root, number);
-    return with_includes(r, root, &of);
+    return source.text ? read_text(r, &source, path, &of) : NULL;
 }
 
 /* A file that cannot be had is told; what the others have is read all the same. */
@@ -135,4 +139,27 @@ static const YamlNode *with_includes(LangReader *r, const YamlNode *root, const 
 
 const YamlNode *include_all(LangReader *r, const YamlNode *root) {
     return root->kind == YAML_MAPPING ? with_includes(r, root, &(Including){0}) : root;
+}
+
+/* What a file says of all its jobs; the rest is of the whole build, which is there. */
+static const YamlNode *said_of_jobs(LangReader *r, const YamlNode *file) {
+    static const char *const keys[] = {"env", "templates", "inputs", "queue-timeout"};
+    YamlNode *node = mem_new(r->mem, YamlNode);
+
+    *node = *file;
+    node->count = 0;
+    node->pairs = mem_array(r->mem, YamlPair, ELEMENTS(keys));
+    for (size_t i = 0; i < file->count; i++)
+        for (size_t k = 0; k < ELEMENTS(keys); k++)
+            if (str_eq(file->pairs[i].key->text, keys[k]))
+                node->pairs[node->count++] = file->pairs[i];
+    return node;
+}
+
+const YamlNode *include_beneath(LangReader *r, const YamlNode *root, const PlanFile *whole) {
+    ProblemSource source = {.file = whole->name, .text = whole->text, .len = whole->len};
+    const YamlNode *under =
+        whole->text && root->kind == YAML_MAPPING ? read_text(r, &source, NULL, &(Including){0}) : NULL;
+
+    return under ? templates_join(r, said_of_jobs(r, under), root) : root;
 }

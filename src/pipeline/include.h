@@ -7,3 +7,5 @@
  * templates; the node itself when it includes none. A file that cannot be had is reported, left out, and
  * makes the problems `lacking`. */
 const YamlNode *include_all(LangReader *r, const YamlNode *root);
+/* The mapping of a part with what it goes on with of the build's pipeline file beneath it. */
+const YamlNode *include_beneath(LangReader *r, const YamlNode *root, const PlanFile *whole);

@@ -290,6 +290,7 @@ typedef struct PipeFile {
     LangItems inputs; /* of PipeInput */
     LangItems jobs;   /* of PipeJob */
     PipeDeploy *deploy;
+    const PlanFile *whole;    /* of a part: the build's file */
     const char *const *known; /* of a part: the names of the jobs that its build has */
     size_t known_count;
 } PipeFile;

@@ -150,12 +150,18 @@ _must_check_ int plan_make(const char *const *contents, const size_t *lens, cons
 /* The same, of files that are missing `where` ("here"); always -ERR_NOT_FOUND. */
 int plan_nothing(const char *where, Err *err);
 
-/* Jobs that a running build gets as well: what a step wrote to $PELTON_PIPELINE. known: the names of the jobs
+typedef struct PlanFile {
+    const char *name, *text; /* text NULL: there is none */
+    size_t len;
+} PlanFile;
+
+/* Jobs that a running build gets as well: what a step wrote to $PELTON_PIPELINE. whole: the build's pipeline
+ * file, whose env, templates, inputs and queue-timeout the part goes on with. known: the names of the jobs
  * that the build has (of one with a matrix each), which may be needed and whose names are taken;
  * PlanJob.known holds indices of it. Errors as of plan_make. */
-_must_check_ int plan_part(const char *text, size_t len, const PlanContext *context, const char *const *known,
-                           size_t known_count, const void *mem, Plan **ret, PlanProblems **ret_problems,
-                           Err *err);
+_must_check_ int plan_part(const char *text, size_t len, const PlanFile *whole, const PlanContext *context,
+                           const char *const *known, size_t known_count, const void *mem, Plan **ret,
+                           PlanProblems **ret_problems, Err *err);
 #define PLAN_PART_FILE "$PELTON_PIPELINE"
 #define PLAN_MAX_JOBS 10000 /* of a build */
 

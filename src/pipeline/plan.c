@@ -72,7 +72,7 @@ static void read_file(const char *text, size_t len, Changes *changes, PipeFile *
     r.place = &top;
     if (file->known && !is_part(&r, root))
         return;
-    whole = include_all(&r, root);
+    whole = file->known ? include_beneath(&r, root, file->whole) : include_all(&r, root);
     r.scope.lacking = problems->lacking ? EXPR_LACKS_ALL : 0;
     lang_read(&r, &lang_file, whole, file);
     templates_check(&r);
@@ -275,11 +275,12 @@ static int plan_pelton(const char *name, const char *text, size_t len, const Pla
     return plan_read(name, &file, &problems, &changes, ret, ret_problems, err);
 }
 
-int plan_part(const char *text, size_t len, const PlanContext *context, const char *const *known,
-              size_t known_count, const void *mem, Plan **ret, PlanProblems **ret_problems, Err *err) {
+int plan_part(const char *text, size_t len, const PlanFile *whole, const PlanContext *context,
+              const char *const *known, size_t known_count, const void *mem, Plan **ret,
+              PlanProblems **ret_problems, Err *err) {
     Problems problems = PROBLEMS(mem);
     Changes changes = {.context = context, .mem = mem};
-    PipeFile file = {.known = known, .known_count = known_count};
+    PipeFile file = {.whole = whole, .known = known, .known_count = known_count};
 
     read_file(text, len, &changes, &file, &problems);
     return plan_read(PLAN_PART_FILE, &file, &problems, &changes, ret, ret_problems, err);

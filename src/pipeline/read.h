@@ -17,6 +17,7 @@ typedef struct LangReader {
     const PlanContext *context;
     Problems *problems;
     const LangPlace *place;
+    size_t included;             /* files so far */
     size_t listed;               /* items of lists so far */
     size_t work;                 /* values so far, with templates and matrices written out */
     struct Templates *templates; /* NULL: none */

@@ -7,7 +7,7 @@
     " b.email, b.subject, b.pusher, b.env, b.state, b.reason, b.message, b.jobs_left, b.created_at,"         \
     " b.started_at, b.finished_at, b.concurrency_limit, b.held, b.timeout, b.rerun_of, b.concurrency_group," \
     " b.stop_reason, b.stop_message, b.schedule, b.pull, b.untrusted, b.approved_by, b.retries, "            \
-    "b.max_retries"                                                                                          \
+    "b.max_retries, b.inputs, b.old_rev"                                                                     \
     " FROM build b JOIN project p ON p.id = b.project_id"
 
 static void fill(DbStmt *st, const void *mem, void *row) {
@@ -37,6 +37,8 @@ static void fill(DbStmt *st, const void *mem, void *row) {
     b->approved_by = row_text(st, 31, mem);
     b->retries = db_int(st, 32);
     b->max_retries = db_int(st, 33);
+    b->inputs = row_text(st, 34, mem);
+    b->old_rev = row_text(st, 35, mem);
 }
 
 int store_build_insert(Db *db, Build *b, Err *err) {
@@ -46,14 +48,15 @@ int store_build_insert(Db *db, Build *b, Err *err) {
         "INSERT INTO build (uuid, project_id, commit_hash, ref, branch, event, planner, author, email,"
         " subject, pusher, env, state, reason, message, jobs_left, created_at, started_at, finished_at,"
         " concurrency_group, concurrency_limit, held, timeout, rerun_of, schedule, pull, untrusted,"
-        " approved_by) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,"
-        " ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28) RETURNING id",
-        "sisssssssssssssiiiisiiiissis", b->uuid, b->project_id, b->commit, b->ref, b->branch, b->event,
+        " approved_by, inputs, old_rev) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, "
+        "?15, ?16, ?17,"
+        " ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30) RETURNING id",
+        "sisssssssssssssiiiisiiiississs", b->uuid, b->project_id, b->commit, b->ref, b->branch, b->event,
         b->planner, b->author, b->email, b->subject, b->pusher, b->env, b->state, b->reason, b->message,
         b->jobs_left, b->created_at, b->started_at, b->finished_at,
         b->concurrency_group ? b->concurrency_group : "", b->concurrency_limit, (int64_t)b->held, b->timeout,
         b->rerun_of, b->schedule ? b->schedule : "", b->pull ? b->pull : "", (int64_t)b->untrusted,
-        b->approved_by ? b->approved_by : "");
+        b->approved_by ? b->approved_by : "", b->inputs ? b->inputs : "", b->old_rev ? b->old_rev : "");
 
     if (r < 0)
         return r;

@@ -502,6 +502,10 @@ static const char step_reasons[] = "ALTER TABLE step ADD COLUMN reason TEXT NOT 
 /* A runner that is gone for ever stays for the jobs that it has run, under another name. */
 static const char removed_runners[] = "ALTER TABLE runner ADD COLUMN removed_at INTEGER NOT NULL DEFAULT 0;";
 
+/* What jobs that are handed over later are planned with, as the build's first ones were. */
+static const char planned_with[] = "ALTER TABLE build ADD COLUMN inputs TEXT NOT NULL DEFAULT '';"
+                                   "ALTER TABLE build ADD COLUMN old_rev TEXT NOT NULL DEFAULT '';";
+
 const DbMigration store_migrations[] = {
     {.version = 1, .name = "foundation", .sql = foundation},
     {.version = 2, .name = "session parents", .sql = session_parents},
@@ -522,5 +526,6 @@ const DbMigration store_migrations[] = {
     {.version = 17, .name = "ended steps", .sql = ended_steps},
     {.version = 18, .name = "step reasons", .sql = step_reasons},
     {.version = 19, .name = "removed runners", .sql = removed_runners},
+    {.version = 20, .name = "planned with", .sql = planned_with},
 };
 const size_t store_migration_count = ELEMENTS(store_migrations);

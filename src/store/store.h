@@ -94,6 +94,8 @@ typedef struct Build {
     const char *pull;        /* of a pull request: what was known of it, as JSON (build/pull.h); "" */
     bool untrusted;          /* it comes from somebody else's fork, and nobody has approved it */
     const char *approved_by; /* who has; "" */
+    const char *inputs;      /* given to it, as JSON; "" none */
+    const char *old_rev;     /* of a push: what the ref was before; "" */
 } Build;
 _must_check_ int store_build_insert(Db *db, Build *b, Err *err); /* fills in id; counts it in its project */
 /* Its jobs have been tried again so often more, and may be. */

@@ -213,6 +213,47 @@ jobs:
     assert "hello from 1\n" in log and "hello from 2\n" in log and "7 and success\n" in log
 
 
+def test_jobs_that_a_job_hands_over_are_planned_as_those_of_its_file_are(server):
+    work = server.work("like", {"part.yml": """
+env: {OVER: part}
+templates: {slow: {env: {SLOW: "yes"}}}
+jobs:
+  made:
+    extends: [base, slow]
+    steps:
+      - 'echo "[$FE] [$OVER] [$BASE] [$INCLUDED] [$SLOW] [${{ inputs.level }}]"'
+      - 'echo "${{ commit.message }}" | grep more || true'
+      - {if: "changed('zzz')", run: echo zzz has changed}
+      - {if: "changed('a*')", run: echo a has changed}
+""", "more.yml": "env: {INCLUDED: more}\n", ".pelton.yml": """
+include: more.yml
+env: {FE: "of the file, ${{ inputs.level }}", OVER: file}
+inputs: {level: {type: choice, options: [quick, full], default: quick}, who: {required: true}}
+templates:
+  base: {env: {BASE: base}}
+jobs:
+  make: {steps: ['cp part.yml "$PELTON_PIPELINE"']}
+  never: {if: "false", steps: [x]}
+"""})
+    server.wait_build(work.push().build, "success")
+    (work.path / "a1").write_text("")
+    work.git("add", "-A")
+    work.git("commit", "-q", "-m", "a subject", "-m", "and more of it")
+    first = server.wait_build(work.push().build, "success")["id"]
+    again = server.wait_build(server.api("POST", f"/api/builds/{first}/rerun", {}).json["id"], "success")["id"]
+    for number in (first, again):
+        log = server.log(number)
+        assert "[of the file, quick] [part] [base] [more] [yes] [quick]\n" in log, log
+        assert "\nand more of it\n" in log
+        assert "a has changed\n" in log and "zzz has changed\n" not in log, log
+    by_hand = server.api("POST", "/api/repos/like/builds", {"ref": "main", "inputs": {"level": "full", "who": "me"}}).json["id"]
+    server.wait_build(by_hand, "success")
+    again = server.api("POST", f"/api/builds/{by_hand}/rerun", {}).json["id"]
+    server.wait_build(again, "success")
+    for number in (by_hand, again):
+        assert "[of the file, full] [part] [base] [more] [yes] [full]\n" in server.log(number)
+
+
 @pytest.mark.parametrize("part", ["", "\n  \n"])
 def test_a_script_that_finds_no_jobs_to_make_may_say_so_with_nothing(server, part):
     assert list(jobs_of(server.wait_build(push_maker(server, "none", part), "success"))) == ["make"]

@@ -56,7 +56,7 @@ static void check_part(const char *text, size_t size) {
     Plan *plan = NULL;
     Err err = {0};
 
-    if (plan_part(text, size, &contexts[0], known, 4, mem, &plan, &problems, &err) == 0)
+    if (plan_part(text, size, &(PlanFile){0}, &contexts[0], known, 4, mem, &plan, &problems, &err) == 0)
         for (size_t i = 0; i < plan->count; i++)
             for (size_t n = 0; n < plan->jobs[i].known_count; n++)
                 assert(plan->jobs[i].known[n] < 4);

@@ -164,6 +164,7 @@ static const Written written[] = {
     {"schedules", "INSERT INTO schedule VALUES (1, 1, 'nightly', '0 3 * * *', 'UTC', '', 30, 2)"},
     {"schedules", "INSERT INTO timer VALUES ('schedule', 1, " LATER ")"},
     {"schedules", "UPDATE build SET schedule = 'nightly' WHERE id = 2"},
+    {"planned with", "UPDATE build SET inputs = '{}', old_rev = '" NO_COMMIT "' WHERE id = 2"},
 };
 
 /* An older database, opened. */
@@ -636,6 +637,15 @@ static void schedules_are_kept(Older *o) {
     assert_string_equal(build->schedule, has(o->version, "schedules") ? "nightly" : "");
 }
 
+static void what_a_build_was_planned_with_is_kept(Older *o) {
+    Fixture *f = &o->f;
+    Build *build;
+
+    OK(store_build_load(f->builds.db, 2, f->mem, &build, &err));
+    assert_string_equal(build->inputs, has(o->version, "planned with") ? "{}" : "");
+    assert_string_equal(build->old_rev, has(o->version, "planned with") ? NO_COMMIT : "");
+}
+
 static void rows_point_at_rows_that_are_there(Older *o) {
     _cleanup_stmt_ DbStmt *st = NULL;
 
@@ -673,6 +683,7 @@ int main(void) {
         EACH(what_is_to_be_said_is_said),
         EACH(caches_and_outputs_are_kept),
         EACH(schedules_are_kept),
+        EACH(what_a_build_was_planned_with_is_kept),
         EACH(rows_point_at_rows_that_are_there),
     };
 

@@ -123,10 +123,12 @@ static void a_part_downloads_from_the_build_that_it_joins(void **state) {
     Err err = {0};
     const char *good = mem_printf(mem, text, "find"), *bad = mem_printf(mem, text, "fin");
 
-    assert_int_equal(plan_part(good, strlen(good), &on_main, known, 3, mem, &plan, &problems, &err), 0);
+    assert_int_equal(
+        plan_part(good, strlen(good), &(PlanFile){0}, &on_main, known, 3, mem, &plan, &problems, &err), 0);
     assert_non_null(strstr(plan->jobs[0].spec, "\"download\":[{\"name\":\"dist\","));
-    assert_int_equal(plan_part(bad, strlen(bad), &on_main, known, 3, mem, &plan, &problems, &err),
-                     -ERR_INVALID);
+    assert_int_equal(
+        plan_part(bad, strlen(bad), &(PlanFile){0}, &on_main, known, 3, mem, &plan, &problems, &err),
+        -ERR_INVALID);
     assert_int_equal(problems->count, 1);
     assert_string_equal(problems->items[0].message, "\"download\" of job \"b\": there is no job \"fin\"");
     talloc_free(mem);
@@ -142,9 +144,11 @@ static void a_part_names_the_job_that_made_it_when_it_speaks_of_it(void **state)
     Err err = {0};
     const char *good = mem_printf(mem, text, ", needs: gen"), *bad = mem_printf(mem, text, "");
 
-    assert_int_equal(plan_part(good, strlen(good), &on_main, known, 1, mem, &plan, &problems, &err), 0);
-    assert_int_equal(plan_part(bad, strlen(bad), &on_main, known, 1, mem, &plan, &problems, &err),
-                     -ERR_INVALID);
+    assert_int_equal(
+        plan_part(good, strlen(good), &(PlanFile){0}, &on_main, known, 1, mem, &plan, &problems, &err), 0);
+    assert_int_equal(
+        plan_part(bad, strlen(bad), &(PlanFile){0}, &on_main, known, 1, mem, &plan, &problems, &err),
+        -ERR_INVALID);
     assert_string_equal(problems->items[0].message,
                         "\"run\" of step 1 of job \"a\": \"gen\" is not among the "
                         "job's \"needs\": name it there");

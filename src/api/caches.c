@@ -89,6 +89,7 @@ static int get(HttpRequest *req, Err *err) {
 typedef struct PutCall {
     BlobUpload *upload;
     Attempt attempt;
+    CacheOffer offer;
 } PutCall;
 
 static int put_free(PutCall *call) {
@@ -98,17 +99,22 @@ static int put_free(PutCall *call) {
 }
 
 static int put_begin(HttpRequest *req, Err *err) {
+    const char *key = http_query(req, "key");
+    CacheOffer offer = {.key = key ? key : ""};
     PutCall *call;
     Job *job;
     int r = attempt_begin(req, &job, err);
 
     if (r < 0 || !job)
         return r;
-    r = build_cache_check_key(http_query(req, "key") ? http_query(req, "key") : "", err);
+    r = build_cache_check_key(offer.key, err);
+    if (r >= 0)
+        r = http_query_i64(req, "replaces", 0, INT64_MAX, &offer.replaces, err);
     if (r < 0)
         return r;
     call = mem_new(http_mem(req), PutCall);
     talloc_set_destructor(call, put_free);
+    call->offer = offer;
     call->attempt = (Attempt){.job = job->id, .attempt = job->attempt};
     r = blob_upload_begin(api_of(req)->builds->blob, &call->upload, err);
     if (r >= 0)
@@ -137,9 +143,11 @@ static int put_end(HttpRequest *req, Err *err) {
     const Principal *who = http_principal(req);
     bool kept = false;
     Cache c;
-    int r = build_cache_keep(api_of(req)->builds, call->attempt, who->runner_id, http_query(req, "key"),
-                             TAKE_PTR(call->upload), sha256_of(req), http_mem(req), &c, &kept, err);
+    int r;
 
+    call->offer.sha256 = sha256_of(req);
+    r = build_cache_keep(api_of(req)->builds, call->attempt, who->runner_id, &call->offer,
+                         TAKE_PTR(call->upload), http_mem(req), &c, &kept, err);
     if (r == -ERR_CONFLICT) {
         attempt_reply_stale(req, err);
         return 0;
@@ -239,7 +247,7 @@ const HttpRoute api_caches[] = {
      .max_body = UINT64_MAX,
      .tag = "runner protocol",
      .summary = "Keeps a cache, unless there is one with its key",
-     .query = "attempt: the attempt; key: its key",
+     .query = "attempt: the attempt; key: its key; replaces: the id of one that was found damaged",
      .status = 201,
      .also = 200,
      .stale = "Stale/Error",

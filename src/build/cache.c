@@ -6,6 +6,7 @@
 #include "build/pull.h"
 #include "git/git.h"
 #include <inttypes.h>
+#include <sys/stat.h>
 
 #define SCOPES 3
 
@@ -119,8 +120,21 @@ static bool among(const char *const *scopes, const char *scope) {
     return false;
 }
 
+/* What a disk has lost: who reads it is to hear of it before the first byte. */
+static int check_whole(const Cache *c, int fd, Err *err) {
+    struct stat st;
+
+    if (fstat(fd, &st) < 0)
+        return err_errno(err, "stat cache %" PRId64, c->id);
+    if (st.st_size != c->size)
+        return err_set(err, ERR_NOT_FOUND, "cache %" PRId64 " has %lld bytes left of %" PRId64, c->id,
+                       (long long)st.st_size, c->size);
+    return 0;
+}
+
 int build_cache_open(Builds *b, const Job *job, int64_t id, const void *mem, Cache **ret, int *ret_fd,
                      Err *err) {
+    _cleanup_close_ int fd = -1;
     const char *scopes[SCOPES + 1];
     Build *build;
     Cache *c;
@@ -132,10 +146,14 @@ int build_cache_open(Builds *b, const Job *job, int64_t id, const void *mem, Cac
         return r;
     if (c->project_id != build->project_id || !among(scopes, c->scope))
         return err_set(err, ERR_NOT_FOUND, "there is no cache %" PRId64 " for this job", id);
-    r = blob_cache_open(b->blob, c->uuid, ret_fd, err);
+    r = blob_cache_open(b->blob, c->uuid, &fd, err);
     if (r >= 0)
-        *ret = c;
-    return r;
+        r = check_whole(c, fd, err);
+    if (r < 0)
+        return r;
+    *ret = c;
+    *ret_fd = TAKE_FD(fd);
+    return 0;
 }
 
 /* ---- keeping ---- */
@@ -173,12 +191,24 @@ static int make_room(Builds *b, int64_t project_id, int64_t limit, Removed *remo
     return r;
 }
 
-static int insert(Builds *b, Cache *c, Removed *removed, Err *err) {
+/* One that is in the way, if it is still the damaged one: another job may have been before us. */
+static int drop_damaged(Builds *b, const Cache *c, int64_t damaged, Removed *removed, Err *err) {
+    Cache *old;
+    int r = store_cache_by_key(b->db, c->project_id, c->scope, c->key, removed->mem, &old, err);
+
+    if (r < 0)
+        return r == -ERR_NOT_FOUND ? 0 : r;
+    return old->id == damaged ? drop(b, old, removed, err) : 0;
+}
+
+static int insert(Builds *b, Cache *c, int64_t replaces, Removed *removed, Err *err) {
     int r = db_begin(b->db, err);
 
     if (r < 0)
         return r;
-    r = store_cache_insert(b->db, c, err);
+    r = replaces ? drop_damaged(b, c, replaces, removed, err) : 0;
+    if (r >= 0)
+        r = store_cache_insert(b->db, c, err);
     if (r >= 0)
         r = make_room(b, c->project_id, b->options.cache_project, removed, err);
     if (r >= 0)
@@ -200,7 +230,7 @@ int build_cache_check_size(Builds *b, const BlobUpload *u, Err *err) {
     return 0;
 }
 
-static int keep(Builds *b, const Job *job, Cache *c, BlobUpload **u, const char *sha256, const void *mem,
+static int keep(Builds *b, const Job *job, const CacheOffer *offer, BlobUpload **u, const void *mem, Cache *c,
                 Err *err) {
     char *sha = mem_array(mem, char, 65), *uuid = mem_array(mem, char, ID_UUID_SIZE);
     Removed removed = {.mem = mem};
@@ -211,17 +241,17 @@ static int keep(Builds *b, const Job *job, Cache *c, BlobUpload **u, const char 
     if (r < 0)
         return r;
     id_uuid(uuid);
-    r = blob_cache_finish(TAKE_PTR(*u), uuid, sha256, sha, &size, err);
+    r = blob_cache_finish(TAKE_PTR(*u), uuid, offer->sha256, sha, &size, err);
     if (r < 0)
         return r;
     *c = (Cache){.project_id = build->project_id,
                  .uuid = uuid,
                  .scope = own_scope(build, mem),
-                 .key = c->key,
+                 .key = offer->key,
                  .size = (int64_t)size,
                  .sha256 = sha,
                  .created_at = clock_now()};
-    r = insert(b, c, &removed, err);
+    r = insert(b, c, offer->replaces, &removed, err);
     if (r < 0)
         blob_cache_remove(b->blob, uuid);
     else
@@ -229,18 +259,18 @@ static int keep(Builds *b, const Job *job, Cache *c, BlobUpload **u, const char 
     return r;
 }
 
-int build_cache_keep(Builds *b, Attempt attempt, int64_t runner_id, const char *key, BlobUpload *u,
-                     const char *sha256, const void *mem, Cache *ret, bool *ret_kept, Err *err) {
-    Cache c = {.key = key};
+int build_cache_keep(Builds *b, Attempt attempt, int64_t runner_id, const CacheOffer *offer, BlobUpload *u,
+                     const void *mem, Cache *ret, bool *ret_kept, Err *err) {
+    Cache c = {0};
     Job *job;
     int r = build_cache_check_size(b, u, err);
 
     if (r >= 0)
-        r = build_cache_check_key(key, err);
+        r = build_cache_check_key(offer->key, err);
     if (r >= 0) /* the bytes were long on their way */
         r = build_check_attempt(b, attempt, runner_id, mem, &job, err);
     if (r >= 0)
-        r = keep(b, job, &c, &u, sha256, mem, err);
+        r = keep(b, job, offer, &u, mem, &c, err);
     if (u)
         blob_upload_abort(u);
     if (r < 0 && r != -ERR_EXISTS)

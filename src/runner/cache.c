@@ -22,7 +22,7 @@ typedef struct Work {
     /* what was found: */
     int64_t id, size; /* id 0: nothing */
     const char *found, *sha256;
-    bool exact, own;
+    bool exact, own, damaged;
     /* what has come of it: */
     Err err;
     int result;
@@ -119,10 +119,13 @@ static int fetch(Work *w, Err *err) {
         .sha256 = w->sha256};
     int r = fetch_file(w->j->uploader, &file, w->fd, err);
 
-    return r == -ERR_INVALID
-               ? err_set(err, ERR_INVALID, "what came is damaged; remove it: pelton cache rm %s %" PRId64,
-                         w->j->spec->project, w->id)
-               : r;
+    w->damaged = r == -ERR_INVALID || r == -ERR_NOT_FOUND;
+    if (!w->damaged)
+        return r;
+    if (w->exact && w->own)
+        return err_set(err, ERR_INVALID, "it is damaged, and replaced when the job has gone well");
+    return err_set(err, ERR_INVALID, "%s is damaged; remove it: pelton cache rm %s %" PRId64, w->found,
+                   w->j->spec->project, w->id);
 }
 
 static void fetch_main(void *arg) {
@@ -263,6 +266,7 @@ static void restore_one(JobProcess *j, JobCache *cache) {
     }
     w.fd = fd;
     if (on_uploader(&w, fetch_main, &err) < 0) {
+        cache->damaged = w.damaged && w.exact && w.own ? w.id : 0;
         if (goes_on(j))
             job_say(j, "cache: %s: %s", w.key, err.msg);
     } else if (w.id == 0) {
@@ -321,8 +325,9 @@ static void save_one(JobProcess *j, JobCache *cache) {
     Err err;
     int r = send_temporary(j, &fd, &err);
 
-    k.path = mem_printf(mem, "/api/runner/jobs/%" PRId64 "/cache?attempt=%" PRId64 "&key=%s", j->id,
-                        j->attempt, str_url_encode(mem, cache->name, false));
+    k.path =
+        mem_printf(mem, "/api/runner/jobs/%" PRId64 "/cache?attempt=%" PRId64 "&key=%s&replaces=%" PRId64,
+                   j->id, j->attempt, str_url_encode(mem, cache->name, false), cache->damaged);
     k.fd = fd;
     if (r == 0)
         r = pack_and_keep(&k, cache, &err);

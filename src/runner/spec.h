@@ -54,6 +54,7 @@ typedef struct JobCache {
     /* as the job goes on: */
     const char *name; /* the key; NULL: not known yet */
     bool kept;        /* there is one with this key already */
+    int64_t damaged;  /* there is this one, and it is of no use; 0: none */
 } JobCache;
 
 typedef struct JobSpec {

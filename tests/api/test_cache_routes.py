@@ -19,13 +19,17 @@ def find(runner, job, key, restore=(), expect=200):
                               {"attempt": job["attempt"], "key": key, "restore": list(restore)}, expect=expect)
 
 
-def keep(runner, job, key, data=b"bytes", sha256=None, expect=201):
-    return runner.client.call("PUT", f"/api/runner/jobs/{job['id']}/cache?attempt={job['attempt']}&key={quote(key, safe='')}", data,
+def keep(runner, job, key, data=b"bytes", sha256=None, expect=201, more=""):
+    return runner.client.call("PUT", f"/api/runner/jobs/{job['id']}/cache?attempt={job['attempt']}&key={quote(key, safe='')}{more}", data,
                               headers={"X-Content-SHA256": sha256 or hashlib.sha256(data).hexdigest()}, expect=expect)
 
 
 def get(runner, job, cache, expect=200):
     return runner.client.call("GET", f"/api/runner/jobs/{job['id']}/cache/{cache}?attempt={job['attempt']}", expect=expect)
+
+
+def stored(bench):
+    return {path for path in (bench.state / "blobs" / "caches").rglob("*") if path.is_file()}
 
 
 @pytest.fixture
@@ -45,6 +49,36 @@ def test_of_two_that_keep_one_key_the_first_wins(held):
     assert hit["exact"] and hit["own"] and hit["size"] == 5
     reply = get(runner, job, hit["id"])
     assert reply.body == b"first" and hashlib.sha256(reply.body).hexdigest() == hit["sha256"]
+
+
+def test_one_that_was_found_damaged_makes_way_once(held):
+    bench, runner, job = held
+    before = stored(bench)
+    keep(runner, job, "k", b"first")
+    keep(runner, job, "other", b"stays")
+    first = find(runner, job, "k").json["id"]
+    other = find(runner, job, "other").json["id"]
+    assert keep(runner, job, "k", b"x", expect=200, more=f"&replaces={other}").json["kept"] is False
+    keep(runner, job, "k", b"x", expect=400, more="&replaces=x")
+    keep(runner, job, "k", b"x", sha256="0" * 64, expect=400, more=f"&replaces={first}")
+    assert get(runner, job, first).body == b"first"
+    assert keep(runner, job, "k", b"second", more=f"&replaces={first}").json["kept"] is True
+    assert keep(runner, job, "k", b"third", expect=200, more=f"&replaces={first}").json["kept"] is False
+    assert get(runner, job, find(runner, job, "k").json["id"]).body == b"second"
+    get(runner, job, first, expect=404)
+    assert get(runner, job, other).body == b"stays"
+    assert len(stored(bench) - before) == 2
+
+
+def test_one_whose_bytes_are_not_all_there_is_not_there(held):
+    bench, runner, job = held
+    before = stored(bench)
+    keep(runner, job, "k", b"first")
+    [path] = stored(bench) - before
+    path.write_bytes(b"fir")
+    assert "3 bytes left of 5" in get(runner, job, find(runner, job, "k").json["id"], expect=404).text
+    path.unlink()
+    get(runner, job, find(runner, job, "k").json["id"], expect=404)
 
 
 def test_a_prefix_finds_the_newest_and_prefixes_are_tried_in_their_order(held):

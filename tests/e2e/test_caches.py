@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from lib.wait import wait_for
 
 KEEP = """jobs:
@@ -53,6 +55,43 @@ def test_a_key_of_a_files_hash_changes_with_it_and_a_prefix_finds_the_newest(pel
     log, _ = built(pelton, work, {"other": "x"})
     assert "restored" in log and "kept" not in log and "1\n1\n1\n" in log
     assert len({c["key"] for c in caches(pelton)}) == 2 and all(len(c["key"]) == 4 + 64 for c in caches(pelton))
+
+
+def flip(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0xff
+    path.write_bytes(data)
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-10])
+
+
+@pytest.mark.parametrize("damage", [flip, cut, Path.unlink])
+def test_a_damaged_cache_is_as_none_and_the_job_keeps_a_good_one(pelton, damage):
+    work = pelton.work("hello", pipeline("mkdir -p deps; echo made >>deps/f; cat deps/f"))
+    built(pelton, work, {"x": "1"})
+    [path] = [path for path in (pelton.state / "blobs" / "caches").rglob("*") if path.is_file()]
+    damage(path)
+    log, _ = built(pelton, work, {"x": "2"})
+    assert "cache: k: it is damaged, and replaced when the job has gone well\n" in log and "cache: k kept, " in log, log
+    assert "made\nmade\n" not in log and "another job" not in log
+    log, _ = built(pelton, work, {"x": "3"})
+    assert "cache: k restored, " in log and "made\nmade\n" in log
+    assert len(caches(pelton)) == 1
+
+
+def test_a_damaged_cache_of_another_branch_is_told_and_not_replaced(pelton):
+    work = pelton.work("hello", pipeline("mkdir -p deps; echo made >>deps/f; cat deps/f"))
+    built(pelton, work, {"x": "1"})
+    [path] = [path for path in (pelton.state / "blobs" / "caches").rglob("*") if path.is_file()]
+    flip(path)
+    work.git("switch", "-q", "-c", "side")
+    log, _ = built(pelton, work, {"x": "2"}, "side")
+    number = [cache["id"] for cache in caches(pelton) if cache["ref"] == "refs/heads/main"][0]
+    assert f"k is damaged; remove it: pelton cache rm hello {number}\n" in log and "cache: k kept, " in log
+    log, _ = built(pelton, work, {"x": "3"}, "side")
+    assert "cache: k restored, " in log
 
 
 def test_a_job_that_fails_keeps_nothing(pelton):

@@ -406,7 +406,7 @@ static void keep(Fixture *f, const ClaimedJob *job, const char *key) {
 
     OK(blob_upload_begin(f->builds.blob, &u, &err));
     OK(blob_upload_write(u, "x", 1, &err));
-    OK(build_cache_keep(&f->builds, attempt, 1, key, u, NULL, f->mem, &cache, &kept, &err));
+    OK(build_cache_keep(&f->builds, attempt, 1, &(CacheOffer){.key = key}, u, f->mem, &cache, &kept, &err));
     assert_true(kept);
 }
 

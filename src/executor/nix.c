@@ -239,7 +239,8 @@ static void ask_nix(ExecutorJob *job, const ExecutorStep *step, const char *what
 
 /* Of a summary that an earlier step of the job has kept: it is before this one. */
 static void join(json_t *earlier, json_t *summary) {
-    static const char *const lists[] = {"timeline", "important_messages", "packages_checked", "checks_run"};
+    static const char *const lists[] = {"timeline", "steps", "important_messages", "packages_checked",
+                                        "checks_run"};
     json_int_t steps = json_integer_value(json_object_get(earlier, "total_steps"));
 
     for (size_t i = 0; i < ELEMENTS(lists); i++) {
@@ -274,7 +275,7 @@ static void join_kept(const char *path, Buf *out) {
     buf_adds(out, joined);
 }
 
-static int keep_summary(ExecutorJob *job, const ExecutorStep *step, const NixLog *l, Err *err) {
+static int keep_summary(ExecutorJob *job, const ExecutorStep *step, NixLog *l, Err *err) {
     _cleanup_talloc_ void *mem = talloc_new(NULL);
     _cleanup_json_ json_t *metadata = NULL, *shown = NULL;
     _cleanup_buf_ Buf out = BUF_INIT;
@@ -282,13 +283,15 @@ static int keep_summary(ExecutorJob *job, const ExecutorStep *step, const NixLog
     const char *path = mem_printf(mem, "%s/%s", job->scratch, EXECUTOR_SUMMARY);
     int r = file_mkdirs(job->scratch, 0711, err);
 
-    jw_object(&w, NULL);
-    nix_log_summary(l, &w);
     if (l->check) {
         ask_nix(job, step, "metadata", &metadata);
         ask_nix(job, step, "show", &shown);
-        nix_flake_write(&w, "flake", metadata, shown);
+        nix_log_shown(l, shown);
     }
+    jw_object(&w, NULL);
+    nix_log_summary(l, &w);
+    if (l->check)
+        nix_flake_write(&w, "flake", metadata, shown);
     jw_end_object(&w);
     join_kept(path, &out);
     return r < 0 ? r : file_write_atomic(path, out.data, out.len, 0600, err);

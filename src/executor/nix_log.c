@@ -10,6 +10,8 @@
 #define LEVEL_INFO 3
 
 /* ActivityType and ResultType of Nix's logging.hh. */
+#define TYPE_COPY 100
+#define TYPE_TRANSFER 101
 #define TYPE_BUILD 105
 #define TYPE_SUBSTITUTE 108
 #define RESULT_BUILD_LINE 101
@@ -68,11 +70,40 @@ static NixActivity *find(NixLog *l, uint64_t id) {
     return NULL;
 }
 
+/* What it is a part of: newer ones say it as "parent". Of others it is the last one that has begun, of those
+ * that have nothing beside them. */
+static size_t step_above(NixLog *l, const json_t *line) {
+    const json_t *parent = json_object_get(line, "parent");
+    const NixActivity *above = parent ? find(l, (uint64_t)json_integer_value(parent)) : NULL;
+
+    for (size_t i = l->open_count; !parent && !above && i-- > 0;)
+        if (!l->open[i].beside)
+            above = &l->open[i];
+    return above ? above->step : 0;
+}
+
+/* A new step below that one; the number of the step that the activity's own parts are below. */
+static size_t add_step(NixLog *l, const char *text, size_t above, int64_t now) {
+    NixStep step = {.text = text, .began = now, .under = above};
+
+    if (!*text)
+        return above;
+    l->total_steps++;
+    if (l->step_count == NIX_LOG_KEPT)
+        return above;
+    if (above && l->steps[above - 1].depth == NIX_LOG_DEPTH)
+        step.under = l->steps[above - 1].under;
+    step.depth = step.under ? l->steps[step.under - 1].depth + 1 : 1;
+    mem_append(l->mem, l->steps, l->step_count, step);
+    return l->step_count;
+}
+
 /* "checking derivation 'packages.x86_64-linux.hello'", as newer ones say it, with or without quotes. */
 static void note_output(NixLog *l, const char *text) {
     const char *name = str_after(text, "checking derivation "), *from;
     char *output;
 
+    l->all_packages |= str_eq(text, "checking flake output 'packages'");
     if (!name)
         return;
     from = name + (*name == '\'');
@@ -90,8 +121,9 @@ static void begin(NixLog *l, const json_t *line, int64_t now, Buf *out) {
     NixActivity a = {
         .id = (uint64_t)json_integer_value(json_object_get(line, "id")),
         .text = text,
-        .began = now,
+        .step = add_step(l, text, step_above(l, line), now),
         .build = type == TYPE_BUILD,
+        .beside = type == TYPE_BUILD || type == TYPE_SUBSTITUTE || type == TYPE_COPY || type == TYPE_TRANSFER,
     };
 
     note_output(l, text);
@@ -107,17 +139,13 @@ static void begin(NixLog *l, const json_t *line, int64_t now, Buf *out) {
 
 static void end(NixLog *l, const json_t *line, int64_t now) {
     NixActivity *a = find(l, (uint64_t)json_integer_value(json_object_get(line, "id")));
-    NixStep step;
 
     if (!a)
         return;
-    step = (NixStep){.text = a->text, .took = now - a->began};
-    *a = l->open[--l->open_count];
-    if (!*step.text)
-        return;
-    l->total_steps++;
-    if (l->step_count < NIX_LOG_KEPT)
-        mem_append(l->mem, l->steps, l->step_count, step);
+    if (a->step && l->steps[a->step - 1].text == a->text)
+        l->steps[a->step - 1].ended = now;
+    l->open_count--;
+    memmove(a, a + 1, (size_t)(l->open + l->open_count - a) * sizeof(*a));
 }
 
 static void result(NixLog *l, const json_t *line, Buf *out) {
@@ -169,6 +197,17 @@ void nix_log_line(NixLog *l, const char *line, size_t len, int64_t now, Buf *out
 
 /* ---- the summary ---- */
 
+void nix_log_shown(NixLog *l, const json_t *shown) {
+    json_t *names, *value;
+    const char *system, *name;
+
+    if (!l->all_packages || l->packages.count)
+        return;
+    json_object_foreach (json_object_get(shown, "packages"), system, names)
+        json_object_foreach (names, name, value)
+            add_name(l, &l->packages, mem_printf(l->mem, "packages.%s.%s", system, name));
+}
+
 static void write_names(JsonWriter *w, const char *key, const NixNames *names) {
     jw_array(w, key);
     for (size_t i = 0; i < names->count; i++)
@@ -176,15 +215,35 @@ static void write_names(JsonWriter *w, const char *key, const NixNames *names) {
     jw_end_array(w);
 }
 
+/* One that has not ended took as long as there was something to read. */
+static void write_step(JsonWriter *w, const NixLog *l, const NixStep *step) {
+    jw_str(w, "text", step->text);
+    jw_seconds(w, "duration", (step->ended ? step->ended : l->ended) - step->began);
+}
+
+/* The steps that are parts of that one, from 1; of 0 those that are part of none. */
+static void write_parts(JsonWriter *w, const char *key, const NixLog *l, size_t under) {
+    jw_array(w, key);
+    for (size_t i = under; i < l->step_count; i++) {
+        if (l->steps[i].under != under)
+            continue;
+        jw_object(w, NULL);
+        write_step(w, l, &l->steps[i]);
+        write_parts(w, "children", l, i + 1);
+        jw_end_object(w);
+    }
+    jw_end_array(w);
+}
+
 void nix_log_summary(const NixLog *l, JsonWriter *w) {
     jw_int(w, "total_steps", (int64_t)l->total_steps);
     jw_time(w, "started_at", l->began);
     jw_time(w, "completed_at", l->ended);
-    jw_array(w, "timeline");
+    write_parts(w, "timeline", l, 0);
+    jw_array(w, "steps");
     for (size_t i = 0; i < l->step_count; i++) {
         jw_object(w, NULL);
-        jw_str(w, "text", l->steps[i].text);
-        jw_seconds(w, "duration", l->steps[i].took);
+        write_step(w, l, &l->steps[i]);
         jw_end_object(w);
     }
     jw_end_array(w);

@@ -31,6 +31,11 @@ def test_a_repository_with_only_a_flake_has_its_checks_run(pelton):
     assert "$ nix flake check .\n" in log and "good> checking\n" in log and "@nix" not in log
     summary = json.loads(pelton.api("GET", f"/api/builds/{push.build}/artifacts/.pelton/nix-summary.json").body)
     assert summary["total_steps"] > 0 and "good" in summary["checks_run"]
+    assert summary["packages_checked"] == ["packages.x86_64-linux.hello"]
+    [evaluating] = [step for step in summary["timeline"] if step["text"] == "evaluating flake"]
+    assert "checking flake output 'packages'" in [step["text"] for step in evaluating["children"]]
+    [running] = [step for step in summary["timeline"] if step["text"] == "running flake checks"]
+    assert any(step["text"].startswith("building ") and "good" in step["text"] for step in running["children"])
     assert pelton.client.get("/api/repos/flaky")["flake_metadata"] == {
         "description": "what it is for", "packages": ["x86_64-linux.hello"], "checks": ["x86_64-linux.good"], "apps": [],
         "dev_shells": [], "nixos_modules": ["router"]}
@@ -64,9 +69,10 @@ jobs:
     pelton.wait_build(push.build, "success")
     summary = json.loads(pelton.api("GET", f"/api/builds/{push.build}/artifacts/.pelton/nix-summary.json").body)
     assert "good" in summary["checks_run"] and summary["flake"]["checks"] == ["x86_64-linux.good"]
-    did = [step["text"] for step in summary["timeline"]]
+    did = [step["text"] for step in summary["steps"]]
     assert summary["total_steps"] == len(did) and did.count("running flake checks") == 1
     assert "hello" in did[[step.startswith("building ") for step in did].index(True)]
+    assert [step["text"] for step in summary["timeline"]].count("running flake checks") == 1
     assert did.index("running flake checks") < len(did) - 1
 
 

@@ -30,20 +30,38 @@ static bool has_daemon(void) {
     return stat(DAEMON, &st) == 0 && S_ISSOCK(st.st_mode);
 }
 
-/* Whether a sandbox sees it: one that lies in the store needs the host's. */
-static bool is_seen(const char *path) {
-    return access(path, X_OK) == 0 &&
-           (str_after(path, "/usr/") || (str_after(path, STORE "/") && has_daemon()));
+/* Whether a sandbox can see it: one that lies in the store needs the host's, which jobs may only have where
+ * the daemon guards it. */
+static bool can_be_seen(const char *path) {
+    bool root = geteuid() == 0;
+    Err closed;
+
+    if (access(path, X_OK) < 0)
+        return false;
+    if (str_after(path, STORE "/"))
+        return has_daemon();
+    return str_after(path, "/usr/") || sandbox_reachable(path, root ? SANDBOX_UID_BASE : geteuid(),
+                                                         root ? SANDBOX_GID : getegid(), &closed) == 0;
 }
 
-/* The first on PATH that a sandbox sees, where it really is; NULL: none. */
+/* What a sandbox must be given for it, read-only; NULL: it has it. All of its package in /opt (Filesystem
+ * Hierarchy Standard 3.13); of other folders, which may be somebody's home, only the file. */
+static const char *seen_by(const void *mem, const char *nix) {
+    const char *package = str_after(nix, "/opt/"), *end = package ? strchr(package, '/') : NULL;
+
+    if (str_after(nix, "/usr/") || str_after(nix, STORE "/"))
+        return NULL;
+    return end ? mem_strndup(mem, nix, (size_t)(end - nix)) : nix;
+}
+
+/* The first on PATH that a sandbox can see, where it really is; NULL: none. */
 static const char *nix_path(const void *mem) {
     const char *path = getenv("PATH");
     char *rest = mem_printf(mem, "%s:/nix/var/nix/profiles/default/bin", path ? path : SANDBOX_PATH), *folder;
     char real[PATH_MAX];
 
     while ((folder = strsep(&rest, ":")))
-        if (*folder == '/' && realpath(mem_printf(mem, "%s/nix", folder), real) && is_seen(real))
+        if (*folder == '/' && realpath(mem_printf(mem, "%s/nix", folder), real) && can_be_seen(real))
             return mem_strdup(mem, real);
     return NULL;
 }
@@ -52,7 +70,8 @@ static int nix_available(Err *err) {
     _cleanup_talloc_ void *mem = talloc_new(NULL);
 
     if (!nix_path(mem))
-        return err_set(err, ERR_UNSUPPORTED, "no nix; install nix-bin, or nix with its daemon running");
+        return err_set(err, ERR_UNSUPPORTED,
+                       "no nix that jobs can use; install nix-bin, or nix with its daemon running");
     return sandbox_available(err);
 }
 
@@ -94,7 +113,7 @@ static void fill_env(Env *env, const ExecutorStep *step) {
         env_set(env, "NIX_REMOTE", "daemon");
     env_set(env, "USER", "build");
     path = env_get(env, "PATH");
-    if (nix && str_after(nix, STORE "/"))
+    if (nix && !str_after(nix, "/usr/"))
         env_set(env, "PATH",
                 mem_printf(env->mem, "%.*s:%s", (int)(strrchr(nix, '/') - nix), nix, path ? path : ""));
 }
@@ -105,8 +124,10 @@ static int start_sandboxed(ExecutorJob *job, const ExecutorStep *step, const cha
     _cleanup_close_ int filter = -1;
     int keep[2] = {-1, -1};
     Env env = {.mem = mem};
+    const char *nix = nix_path(mem), *seen = nix ? seen_by(mem, nix) : NULL;
     SandboxBind binds[] = {{has_daemon() ? STORE : own_store(mem, job), STORE, has_daemon()},
                            {job->handover, EXECUTOR_HANDOVER, false},
+                           {seen, seen, true},
                            {NULL, NULL, false}};
     SandboxOptions sandbox = {
         .folder = job->workspace,

@@ -1,8 +1,11 @@
 """Flakes: from a push to nix and its summary."""
 
 import json
+import os
 import platform
 import shutil
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -93,3 +96,73 @@ jobs:
     text = pelton.api("GET", f"/api/builds/{number}/artifacts/.pelton/nix-summary.json").body.decode()
     assert json.loads(text)["flake"]["description"] == "for ***" and "secret-9x" not in text
     assert pelton.client.get("/api/repos/flaky")["flake_metadata"]["description"] == "for ***"
+
+
+WRAPPER = """#!/bin/sh
+echo "this is mine: $2" >&2
+exec {real} "$@"
+"""
+
+
+def write_program(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)
+
+
+def nix_of(start_pelton, *folders):
+    """The log of a job whose runner has these before the system's folders."""
+    server = start_pelton(env={"PATH": ":".join([*map(str, folders), "/usr/bin:/bin"])})
+    pipeline = """
+jobs:
+  a:
+    network: false
+    steps:
+      - {uses: nix, with: {packages: [".#hello"]}}
+      - {run: 'command -v nix; nix eval --raw .#hello.name; ls -A "$(dirname "$(command -v nix)")"', if: always()}
+"""
+    _, push = server.push("flaky", {"flake.nix": FLAKE, ".pelton.yml": pipeline})
+    server.wait_build(push.build, "success")
+    return server.log(push.build)
+
+
+@pytest.fixture
+def folder_in():
+    """folder_in(parent): a new folder there that everybody may read."""
+    made = []
+
+    def make(parent):
+        made.append(tempfile.TemporaryDirectory(prefix="pelton-test-", dir=parent))
+        os.chmod(made[-1].name, 0o755)
+        return Path(made[-1].name)
+
+    yield make
+    for folder in made:
+        folder.cleanup()
+
+
+def test_another_nix_on_path_is_used_and_nothing_beside_it_is_seen(start_pelton, folder_in):
+    folder = folder_in("/tmp")
+    write_program(folder / "nix", WRAPPER.format(real="/usr/bin/nix"))
+    (folder / "private").write_text("of somebody")
+    log = nix_of(start_pelton, folder)
+    assert "this is mine: .#hello\n" in log and "hello> building\n" in log
+    assert f"\n{folder}/nix\n" in log and "this is mine: --raw" in log and "private" not in log
+
+
+@pytest.mark.skipif(not os.access("/opt", os.W_OK), reason="/opt is not ours")
+def test_a_nix_in_opt_has_its_package_with_it(start_pelton, folder_in):
+    folder = folder_in("/opt")
+    write_program(folder / "bin" / "nix", WRAPPER.format(real=f"{folder}/libexec/nix"))
+    write_program(folder / "libexec" / "nix", '#!/bin/sh\nexec /usr/bin/nix "$@"\n')
+    log = nix_of(start_pelton, folder / "bin")
+    assert "this is mine: .#hello\n" in log and "hello> building\n" in log
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="jobs' users are the runner's")
+def test_a_nix_that_jobs_cannot_reach_is_passed_over(start_pelton, folder_in):
+    closed = folder_in("/tmp") / "closed"
+    write_program(closed / "nix", WRAPPER.format(real="/usr/bin/nix"))
+    closed.chmod(0o700)
+    log = nix_of(start_pelton, closed)
+    assert "this is mine" not in log and "hello> building\n" in log

@@ -3,7 +3,6 @@
 #include "api/render.h"
 
 #include "base/clock.h"
-#include "base/file.h"
 #include "base/id.h"
 #include "base/log.h"
 #include "base/str.h"
@@ -196,9 +195,6 @@ static void render_setup(HttpRequest *req, JsonWriter *w, const Project *p) {
 
 /* ---- what a flake offers ---- */
 
-#define SUMMARY_PATH ".pelton/nix-summary.json" /* which runners keep of `uses: nix` */
-#define SUMMARY_MAX INT64_C(8 * 1024 * 1024)
-
 static void render_names(JsonWriter *w, const json_t *flake, const char *key) {
     const json_t *name;
     size_t i;
@@ -221,43 +217,20 @@ static void render_flake(JsonWriter *w, const json_t *flake) {
     jw_end_object(w);
 }
 
-static int read_summary(Api *api, const Artifact *a, json_t **ret, Err *err) {
-    _cleanup_buf_ Buf text = BUF_INIT;
-    char path[64];
-    int fd, r;
+static int render_flake_of(HttpRequest *req, JsonWriter *w, const Project *p, Err *err) {
+    _cleanup_json_ json_t *flake = NULL;
+    const char *offers;
+    int r = store_flake_get(api_of(req)->builds->db, p->id, http_mem(req), &offers, err);
 
-    if (a->size > SUMMARY_MAX)
-        return err_set(err, ERR_TOO_LARGE, "%s: %lld bytes", a->path, (long long)a->size);
-    r = blob_object_open(api->builds->blob, a->sha256, (uint64_t)a->size, &fd, err);
+    if (r >= 0 && offers)
+        r = json_read(offers, strlen(offers), &flake, err);
     if (r < 0)
         return r;
-    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    r = file_read(path, (size_t)SUMMARY_MAX, &text, err);
-    mem_close(fd);
-    return r < 0 ? r : json_read(buf_str(&text), text.len, ret, err);
-}
-
-/* Of the newest of the builds whose flake was checked. */
-static void render_flake_of(HttpRequest *req, JsonWriter *w, const Build *builds, size_t count) {
-    _cleanup_json_ json_t *summary = NULL;
-    Api *api = api_of(req);
-    const json_t *flake = NULL;
-    Artifact *a;
-    Err ignored;
-
-    for (size_t i = 0; i < count && !flake; i++) {
-        ArtifactWish wish = {.build_id = builds[i].id, .path = SUMMARY_PATH};
-
-        if (store_artifact_load(api->builds->db, &wish, http_mem(req), &a, &ignored) < 0)
-            continue;
-        json_decref(TAKE_PTR(summary));
-        if (read_summary(api, a, &summary, &ignored) == 0)
-            flake = json_object_get(summary, "flake");
-    }
     if (flake)
         render_flake(w, flake);
     else
         jw_null(w, "flake_metadata");
+    return 0;
 }
 
 /* ---- one repository ---- */
@@ -308,7 +281,9 @@ static int show(HttpRequest *req, Err *err) {
     jw_end_array(&w);
     render_schedules(&w, schedules, schedule_count);
     render_setup(req, &w, p);
-    render_flake_of(req, &w, builds, count);
+    r = render_flake_of(req, &w, p, err);
+    if (r < 0)
+        return r;
     jw_end_object(&w);
     http_reply_json(req, 200, &out);
     return 0;

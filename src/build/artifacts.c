@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/str.h"
+#include "build/flake.h"
 #include <inttypes.h>
 
 #define EXPIRE_BATCH 1000
@@ -23,6 +24,13 @@ static int64_t keep_of(const Builds *b, const Artifact *a) {
     return str_empty(a->name) && str_after(a->path, ARTIFACTS_OWN) ? 0 : b->options.artifact_keep_us;
 }
 
+/* A stranger's flake is not the repository's. */
+static int note_flake(Tx *tx, const Build *build, const Artifact *a, Err *err) {
+    const char *offers = build->untrusted ? NULL : flake_offers(tx->b, a, tx->mem);
+
+    return offers ? store_flake_put(tx->b->db, build->project_id, build->id, offers, err) : 0;
+}
+
 static int keep(Tx *tx, const Artifact *artifact, Err *err) {
     Artifact a = *artifact;
     bool replaced;
@@ -36,6 +44,8 @@ static int keep(Tx *tx, const Artifact *artifact, Err *err) {
                        a.path);
     a.keep = keep_of(tx->b, artifact);
     r = store_artifact_put(tx->b->db, &a, &replaced, err);
+    if (r >= 0)
+        r = note_flake(tx, build, &a, err);
     return r < 0 || !replaced ? r : artifacts_left(tx, err);
 }
 

@@ -102,6 +102,7 @@ int store_project_delete(Db *db, int64_t id, const char *name, int64_t now, Err 
         "DELETE FROM ref WHERE project_id = ?1",
         "DELETE FROM secret WHERE project_id = ?1",
         "DELETE FROM pull_request WHERE project_id = ?1",
+        "DELETE FROM flake WHERE project_id = ?1",
         "DELETE FROM cache WHERE project_id = ?1",
         "DELETE FROM timer WHERE kind = 'schedule' AND subject_id IN"
         " (SELECT id FROM schedule WHERE project_id = ?1)",
@@ -183,17 +184,22 @@ static void fill_facts(DbStmt *st, const void *mem, void *row) {
     *(const char **)row = row_text(st, 0, mem);
 }
 
+/* What rows_one has found of it, or not. */
+static int facts_or_none(int r, const char *const *facts, const char **ret) {
+    if (r < 0 && r != -ERR_NOT_FOUND)
+        return r;
+    *ret = r < 0 ? NULL : *facts;
+    return 0;
+}
+
 int store_pull_get(Db *db, int64_t project_id, int64_t number, const void *mem, const char **ret_facts,
                    Err *err) {
-    const char **facts;
+    const char **facts = NULL;
     int r = rows_one(db, mem, sizeof(*facts), fill_facts, "pull request", &facts, err,
                      "SELECT facts FROM pull_request WHERE project_id = ?1 AND number = ?2", "ii", project_id,
                      number);
 
-    if (r < 0 && r != -ERR_NOT_FOUND)
-        return r;
-    *ret_facts = r < 0 ? NULL : *facts;
-    return 0;
+    return facts_or_none(r, facts, ret_facts);
 }
 
 int store_pull_put(Db *db, int64_t project_id, int64_t number, const char *facts, Err *err) {
@@ -206,6 +212,22 @@ int store_pull_put(Db *db, int64_t project_id, int64_t number, const char *facts
 int store_pull_delete(Db *db, int64_t project_id, int64_t number, Err *err) {
     return db_exec(db, NULL, err, "DELETE FROM pull_request WHERE project_id = ?1 AND number = ?2", "ii",
                    project_id, number);
+}
+
+int store_flake_get(Db *db, int64_t project_id, const void *mem, const char **ret_offers, Err *err) {
+    const char **offers = NULL;
+    int r = rows_one(db, mem, sizeof(*offers), fill_facts, "flake", &offers, err,
+                     "SELECT offers FROM flake WHERE project_id = ?1", "i", project_id);
+
+    return facts_or_none(r, offers, ret_offers);
+}
+
+int store_flake_put(Db *db, int64_t project_id, int64_t build_id, const char *offers, Err *err) {
+    return db_exec(db, NULL, err,
+                   "INSERT INTO flake (project_id, build_id, offers) VALUES (?1, ?2, ?3)"
+                   " ON CONFLICT (project_id) DO UPDATE SET build_id = excluded.build_id,"
+                   " offers = excluded.offers WHERE excluded.build_id >= flake.build_id",
+                   "iis", project_id, build_id, offers);
 }
 
 int store_trigger_insert(Db *db, const Trigger *t, int64_t *ret_id, Err *err) {

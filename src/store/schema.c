@@ -506,6 +506,12 @@ static const char removed_runners[] = "ALTER TABLE runner ADD COLUMN removed_at 
 static const char planned_with[] = "ALTER TABLE build ADD COLUMN inputs TEXT NOT NULL DEFAULT '';"
                                    "ALTER TABLE build ADD COLUMN old_rev TEXT NOT NULL DEFAULT '';";
 
+/* What a repository's flake offers, as the newest build has seen that checked it; JSON. */
+static const char flakes[] = "CREATE TABLE flake ("
+                             " project_id INTEGER PRIMARY KEY REFERENCES project (id),"
+                             " build_id INTEGER NOT NULL,"
+                             " offers TEXT NOT NULL) STRICT;";
+
 const DbMigration store_migrations[] = {
     {.version = 1, .name = "foundation", .sql = foundation},
     {.version = 2, .name = "session parents", .sql = session_parents},
@@ -527,5 +533,6 @@ const DbMigration store_migrations[] = {
     {.version = 18, .name = "step reasons", .sql = step_reasons},
     {.version = 19, .name = "removed runners", .sql = removed_runners},
     {.version = 20, .name = "planned with", .sql = planned_with},
+    {.version = 21, .name = "flakes", .sql = flakes},
 };
 const size_t store_migration_count = ELEMENTS(store_migrations);

@@ -53,6 +53,11 @@ _must_check_ int store_pull_get(Db *db, int64_t project_id, int64_t number, cons
 _must_check_ int store_pull_put(Db *db, int64_t project_id, int64_t number, const char *facts, Err *err);
 _must_check_ int store_pull_delete(Db *db, int64_t project_id, int64_t number, Err *err);
 
+/* What the project's flake offers, as JSON; NULL: not known. Of builds the newest says it. */
+_must_check_ int store_flake_get(Db *db, int64_t project_id, const void *mem, const char **ret_offers,
+                                 Err *err);
+_must_check_ int store_flake_put(Db *db, int64_t project_id, int64_t build_id, const char *offers, Err *err);
+
 typedef struct Trigger {
     int64_t project_id, build_id;
     const char *delivery; /* NULL: none */

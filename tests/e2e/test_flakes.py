@@ -44,6 +44,17 @@ def test_a_repository_with_only_a_flake_has_its_checks_run(pelton):
         "dev_shells": [], "nixos_modules": ["router"]}
 
 
+def test_what_a_flake_offers_is_known_long_after_its_check(pelton):
+    work = pelton.work("flaky", {"flake.nix": FLAKE})
+    pelton.wait_build(work.push().build, "success")
+    work.commit({".pelton.yml": "jobs: {a: {checkout: false, steps: ['true']}}\n"})
+    builds = [work.push().build] + [pelton.api("POST", "/api/repos/flaky/builds", {"ref": "main"}).json["id"] for _ in range(10)]
+    for build in builds:
+        pelton.wait_build(build, "success")
+    repo = pelton.client.get("/api/repos/flaky")
+    assert len(repo["recent_builds"]) == 10 and repo["flake_metadata"]["checks"] == ["x86_64-linux.good"]
+
+
 def test_a_flake_s_package_is_built_for_the_steps_behind_it(pelton):
     pipeline = """
 jobs:

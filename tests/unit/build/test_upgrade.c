@@ -164,6 +164,7 @@ static const Written written[] = {
     {"schedules", "INSERT INTO schedule VALUES (1, 1, 'nightly', '0 3 * * *', 'UTC', '', 30, 2)"},
     {"schedules", "INSERT INTO timer VALUES ('schedule', 1, " LATER ")"},
     {"schedules", "UPDATE build SET schedule = 'nightly' WHERE id = 2"},
+    {"flakes", "INSERT INTO flake VALUES (1, 1, '{}')"},
     {"planned with", "UPDATE build SET inputs = '{}', old_rev = '" NO_COMMIT "' WHERE id = 2"},
 };
 
@@ -637,6 +638,13 @@ static void schedules_are_kept(Older *o) {
     assert_string_equal(build->schedule, has(o->version, "schedules") ? "nightly" : "");
 }
 
+static void what_a_flake_offers_is_kept(Older *o) {
+    const char *offers;
+
+    OK(store_flake_get(o->f.builds.db, 1, o->f.mem, &offers, &err));
+    assert_int_equal(offers != NULL, has(o->version, "flakes"));
+}
+
 static void what_a_build_was_planned_with_is_kept(Older *o) {
     Fixture *f = &o->f;
     Build *build;
@@ -683,6 +691,7 @@ int main(void) {
         EACH(what_is_to_be_said_is_said),
         EACH(caches_and_outputs_are_kept),
         EACH(schedules_are_kept),
+        EACH(what_a_flake_offers_is_kept),
         EACH(what_a_build_was_planned_with_is_kept),
         EACH(rows_point_at_rows_that_are_there),
     };

@@ -261,7 +261,7 @@ int store_trigger_last(Db *db, int64_t project_id, const char *ref, const char *
     return rows_one(
         db, mem, sizeof(Trigger), fill_trigger, "trigger", ret, err,
         "SELECT build_id, kind, old_rev, outcome FROM trigger_event WHERE project_id = ?1 AND ref = ?2"
-        " AND (?3 IS NULL OR old_rev = ?3) AND new_rev = ?4"
+        " AND (?3 IS NULL OR old_rev = ?3) AND new_rev = ?4 AND old_rev <> ''"
         " AND kind IN ('push', 'tag', 'pull_request', 'found') ORDER BY id DESC LIMIT 1",
         "isss", project_id, ref, old_rev, new_rev);
 }
@@ -275,18 +275,18 @@ static void fill_way(DbStmt *st, const void *mem, void *row) {
 }
 
 #define MOVES                                                                                                \
-    " FROM trigger_event WHERE project_id = ?1 AND ref = ?2"                                                 \
+    " FROM trigger_event WHERE project_id = ?1 AND ref = ?2 AND old_rev <> ''"                               \
     " AND kind IN ('push', 'tag', 'pull_request', 'found', 'delete')"
 
 int store_trigger_way(Db *db, int64_t project_id, const char *ref, const char *old_rev, const char *new_rev,
                       const void *mem, TriggerWay *ret, Err *err) {
     TriggerWay *way;
-    int r = rows_one(db, mem, sizeof(TriggerWay), fill_way, "trigger", &way, err,
-                     "SELECT COUNT(CASE WHEN old_rev = ?3 AND new_rev = ?4 THEN 1 END),"
-                     " COUNT(CASE WHEN new_rev = ?3 THEN 1 END), COUNT(CASE WHEN old_rev = ?3 THEN 1 END),"
-                     " (SELECT COUNT(CASE WHEN old_rev = ?3 THEN 1 END) FROM"
-                     "  (SELECT old_rev" MOVES " ORDER BY id LIMIT 1) first)" MOVES,
-                     "isss", project_id, ref, old_rev, new_rev);
+    int r = rows_one(
+        db, mem, sizeof(TriggerWay), fill_way, "trigger", &way, err,
+        "SELECT (SELECT COUNT(*)" MOVES " AND old_rev = ?3 AND new_rev = ?4),"
+        " (SELECT COUNT(*)" MOVES " AND new_rev = ?3), (SELECT COUNT(*)" MOVES " AND old_rev = ?3),"
+        " COALESCE((SELECT CASE WHEN old_rev = ?3 THEN 1 ELSE 0 END" MOVES " ORDER BY id LIMIT 1), 0)",
+        "isss", project_id, ref, old_rev, new_rev);
 
     if (r >= 0)
         *ret = *way;

@@ -512,6 +512,12 @@ static const char flakes[] = "CREATE TABLE flake ("
                              " build_id INTEGER NOT NULL,"
                              " offers TEXT NOT NULL) STRICT;";
 
+/* What brought a ref to a commit, and away from it, is found without looking at all pushes to the ref;
+ * triggers that are no pushes have no old_rev. */
+static const char trigger_ways[] =
+    "CREATE INDEX trigger_event_to ON trigger_event (project_id, ref, new_rev) WHERE old_rev <> '';"
+    "CREATE INDEX trigger_event_from ON trigger_event (project_id, ref, old_rev) WHERE old_rev <> '';";
+
 const DbMigration store_migrations[] = {
     {.version = 1, .name = "foundation", .sql = foundation},
     {.version = 2, .name = "session parents", .sql = session_parents},
@@ -534,5 +540,6 @@ const DbMigration store_migrations[] = {
     {.version = 19, .name = "removed runners", .sql = removed_runners},
     {.version = 20, .name = "planned with", .sql = planned_with},
     {.version = 21, .name = "flakes", .sql = flakes},
+    {.version = 22, .name = "trigger ways", .sql = trigger_ways},
 };
 const size_t store_migration_count = ELEMENTS(store_migrations);

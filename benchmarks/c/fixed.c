@@ -10,7 +10,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
+
+#define CONNECTIONS 12000u
 
 static enum MHD_Result answer(void *cls, struct MHD_Connection *connection, const char *url,
                               const char *method, const char *version, const char *data, size_t *size,
@@ -30,10 +33,15 @@ int main(int argc, char **argv) {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     struct MHD_Response *response;
     struct MHD_Daemon *daemon;
+    struct rlimit descriptors;
     char byte, *body;
 
     if (threads < 1 || port < 1)
         errx(2, "usage: bench-fixed PORT THREADS SIZE");
+    if (getrlimit(RLIMIT_NOFILE, &descriptors) == 0) {
+        descriptors.rlim_cur = descriptors.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &descriptors);
+    }
     address.sin_port = htons(port);
     body = malloc(size + 1);
     if (!body)
@@ -43,7 +51,7 @@ int main(int argc, char **argv) {
     MHD_add_response_header(response, "Content-Type", "application/json");
     daemon = MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_TURBO, 0, NULL, NULL, answer, response,
                               MHD_OPTION_SOCK_ADDR, &address, MHD_OPTION_THREAD_POOL_SIZE, threads,
-                              MHD_OPTION_END);
+                              MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS, MHD_OPTION_END);
     if (!daemon)
         err(1, "port %u", port);
     while (read(STDIN_FILENO, &byte, 1) > 0)

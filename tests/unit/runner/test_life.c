@@ -73,7 +73,9 @@ static void a_job_outlives_its_runner_and_the_next_one_adopts_it(void **state) {
     assert_true(pid > 0);
     world_end_runner(SIGKILL);
     assert_int_equal(kill(pid, 0), 0);
+    pthread_mutex_lock(&world.lock);
     world.running[0] = '\0';
+    pthread_mutex_unlock(&world.lock);
     world_start_runner();
     world_wait(listed(id));
     open_gate();
@@ -93,7 +95,9 @@ static void an_adopted_job_can_be_cancelled(void **state) {
     id = gated_job("true", "true");
     world_wait(strstr(buf_str(&fake_job(id)->log), "ready") != NULL);
     world_end_runner(SIGKILL);
+    pthread_mutex_lock(&world.lock);
     world.running[0] = '\0';
+    pthread_mutex_unlock(&world.lock);
     world_start_runner();
     world_wait(listed(id));
     world_stop_job(id, "superseded");
@@ -230,6 +234,14 @@ static void a_result_that_another_delivers_tells_that_its_log_was_refused(void *
     world_clean();
 }
 
+/* The runner's next call tells it. */
+static void wait_unlisted(int id) {
+    pthread_mutex_lock(&world.lock);
+    wake_lease();
+    pthread_mutex_unlock(&world.lock);
+    world_wait(!listed(id));
+}
+
 static void a_killed_job_process_takes_its_steps_along_and_its_attempt_is_told_lost(void **state) {
     int id;
 
@@ -243,8 +255,7 @@ static void a_killed_job_process_takes_its_steps_along_and_its_attempt_is_told_l
         strstr(buf_str(&world_finish(id)->report),
                "\"attempt\":1,\"state\":\"lost\",\"message\":\"its job process was killed by SIGKILL\""));
     world_clean();
-    wake_lease();
-    world_wait(!listed(id));
+    wait_unlisted(id);
 }
 
 static void what_is_left_of_jobs_that_died_without_a_runner_is_removed(void **state) {
@@ -258,14 +269,15 @@ static void what_is_left_of_jobs_that_died_without_a_runner_is_removed(void **st
     world_end_runner(SIGKILL);
     kill(pid, SIGKILL);
     world_until(process_of() == 0);
+    pthread_mutex_lock(&world.lock);
     world.running[0] = '\0';
+    pthread_mutex_unlock(&world.lock);
     world_start_runner();
     assert_non_null(
         strstr(buf_str(&world_finish(id)->report),
                "\"state\":\"lost\",\"message\":\"its job process had ended when its runner started\""));
     world_clean();
-    wake_lease();
-    world_wait(!listed(id));
+    wait_unlisted(id);
 }
 
 static int64_t memory_of(pid_t pid) {

@@ -1,5 +1,6 @@
 #include "base/clock.h"
 
+#include "base/mem.h"
 #include <stdio.h>
 #include <time.h>
 
@@ -27,6 +28,15 @@ int64_t clock_distance(void) {
         now = clock_now();
     } while (clock_mono() - before > US_PER_MS);
     return now - before;
+}
+
+int clock_poll_ms(int64_t until) {
+    int64_t left;
+
+    if (until == INT64_MAX)
+        return -1;
+    left = MAX(until - clock_mono(), (int64_t)0);
+    return (int)MIN((left + US_PER_MS - 1) / US_PER_MS, (int64_t)3600 * 1000);
 }
 
 typedef struct Civil {

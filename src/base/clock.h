@@ -14,6 +14,9 @@ int64_t clock_mono(void); /* CLOCK_MONOTONIC, µs */
  * machine suspended. */
 int64_t clock_distance(void);
 
+/* What poll(2) takes to wait until then (by clock_mono; INT64_MAX: for ever), rounded up. */
+int clock_poll_ms(int64_t until);
+
 #define CLOCK_RFC3339_SIZE 32
 /* "2026-02-24T06:59:36.123456Z" (RFC 3339, UTC, µs); `out` has CLOCK_RFC3339_SIZE bytes. Gives out. */
 char *clock_rfc3339(int64_t us, char *out);

@@ -3,21 +3,17 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/str.h"
-#include <stdio.h>
 
 #define SUMMARY_PATH ARTIFACTS_OWN "nix-summary.json"
 #define SUMMARY_MAX INT64_C(8 * 1024 * 1024)
 
 static int read_summary(Builds *b, const Artifact *a, json_t **ret, Err *err) {
+    _cleanup_close_ int fd = -1;
     _cleanup_buf_ Buf text = BUF_INIT;
-    char path[64];
-    int fd, r = blob_object_open(b->blob, a->sha256, (uint64_t)a->size, &fd, err);
+    int r = blob_object_open(b->blob, a->sha256, (uint64_t)a->size, &fd, err);
 
-    if (r < 0)
-        return r;
-    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    r = file_read(path, (size_t)SUMMARY_MAX, &text, err);
-    mem_close(fd);
+    if (r >= 0)
+        r = file_read_open(fd, a->path, (size_t)SUMMARY_MAX, &text, err);
     return r < 0 ? r : json_read(buf_str(&text), text.len, ret, err);
 }
 

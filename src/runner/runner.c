@@ -304,12 +304,6 @@ static bool take_signals(Runner *r) {
     return go_on;
 }
 
-static int wait_ms(int64_t until) {
-    int64_t left = until == INT64_MAX ? -1 : MAX(until - clock_mono(), (int64_t)0);
-
-    return left < 0 ? -1 : (int)MIN(left / US_PER_MS + 1, (int64_t)INT_MAX);
-}
-
 static void work(Runner *r) {
     static struct pollfd fds[POLL_MAX];
     bool go_on = true;
@@ -320,7 +314,7 @@ static void work(Runner *r) {
         fds[1] = (struct pollfd){.fd = r->signal_fd, .events = POLLIN};
         adopted = jobs_poll(r->jobs, fds + 2, POLL_MAX - 2);
         if (poll(fds, adopted + 2,
-                 wait_ms(jobs_kill_overdue(r->jobs, clock_mono() - r->heard < REACHABLE_US))) < 0)
+                 clock_poll_ms(jobs_kill_overdue(r->jobs, clock_mono() - r->heard < REACHABLE_US))) < 0)
             continue;
         for (size_t i = 0; i < adopted; i++)
             if (fds[i + 2].revents)
@@ -337,13 +331,12 @@ static void work(Runner *r) {
 static void settle(Runner *r) {
     static struct pollfd fds[POLL_MAX];
     int64_t until = clock_mono() + SETTLE_US;
-    int64_t left;
     size_t adopted;
 
-    while (jobs_finishing(r->jobs) && (left = until - clock_mono()) > 0) {
+    while (jobs_finishing(r->jobs) && clock_mono() < until) {
         fds[0] = (struct pollfd){.fd = r->signal_fd, .events = POLLIN};
         adopted = jobs_poll(r->jobs, fds + 1, POLL_MAX - 1);
-        if (poll(fds, adopted + 1, (int)(left / US_PER_MS) + 1) <= 0)
+        if (poll(fds, adopted + 1, clock_poll_ms(until)) <= 0)
             continue;
         for (size_t i = 0; i < adopted; i++)
             if (fds[i + 1].revents)

@@ -64,15 +64,6 @@ static void heard_uploader(JobProcess *j) {
         j->refused = true;
 }
 
-static int wait_ms(int64_t until) {
-    int64_t left;
-
-    if (until == INT64_MAX)
-        return -1;
-    left = until - clock_mono();
-    return left <= 0 ? 0 : (int)MIN((left + US_PER_MS - 1) / US_PER_MS, 3600 * 1000);
-}
-
 typedef enum Taken { TAKEN_SOME, TAKEN_NOTHING, TAKEN_END } Taken;
 
 /* The only way of a step's output into the log. */
@@ -141,7 +132,7 @@ static void wait_for_something(JobProcess *j, const Watch *w, bool open, int64_t
     fds[0] = (struct pollfd){.fd = j->signal_fd, .events = POLLIN};
     fds[1] = (struct pollfd){.fd = uploader_fd(j->uploader), .events = POLLIN};
     fds[2] = (struct pollfd){.fd = open && !uploader_full(j->uploader) ? w->out : -1, .events = POLLIN};
-    if (poll(fds, 3, wait_ms(until)) < 0)
+    if (poll(fds, 3, clock_poll_ms(until)) < 0)
         fds[0].revents = fds[1].revents = fds[2].revents = 0;
     if (fds[0].revents)
         heard_signals(j);

@@ -9,6 +9,8 @@
 
 #define HOST_NAME_MAX_LEN 63
 
+#define DIGITS_(number) #number
+#define DIGITS(number) DIGITS_(number) /* of a macro's value */
 #define RULE_IF(this, then) "{\"if\":" this ",\"then\":" then "}"
 #define RULE_IS(key, word)                                                                                   \
     "{\"required\":[\"" key "\"],\"properties\":{\"" key "\":{\"const\":\"" word "\"}}}"
@@ -103,16 +105,19 @@ static void check_secrets(LangReader *r, const PipeJob *job) {
                 "Pelton sets a variable of that name in every step, over the secret; take another name");
 }
 
-/* What an engine does is asked of one. */
 static void check_counts(LangReader *r, const YamlNode *node, const PipeJob *job) {
     const struct {
         const char *key, *what;
         size_t count, max;
     } lists[] = {
-        {"steps", "more than 10000 steps in one job", job->steps.count, LANG_MAX_JOB_LIST},
-        {"artifacts", "more than 10000 artifacts of one job", job->artifacts.count, LANG_MAX_JOB_LIST},
-        {"download", "more than 10000 downloads of one job", job->download.count, LANG_MAX_JOB_LIST},
-        {"cache", "more than 100 caches of one job", job->cache.count, LANG_MAX_CACHES},
+        {"steps", "more than " DIGITS(LANG_MAX_JOB_LIST) " steps in one job", job->steps.count,
+         LANG_MAX_JOB_LIST},
+        {"artifacts", "more than " DIGITS(LANG_MAX_JOB_LIST) " artifacts of one job", job->artifacts.count,
+         LANG_MAX_JOB_LIST},
+        {"download", "more than " DIGITS(LANG_MAX_JOB_LIST) " downloads of one job", job->download.count,
+         LANG_MAX_JOB_LIST},
+        {"cache", "more than " DIGITS(LANG_MAX_CACHES) " caches of one job", job->cache.count,
+         LANG_MAX_CACHES},
     };
 
     for (size_t i = 0; i < ELEMENTS(lists); i++)
@@ -120,6 +125,7 @@ static void check_counts(LangReader *r, const YamlNode *node, const PipeJob *job
             lang_refuse(r, yaml_get(node, lists[i].key), lists[i].what);
 }
 
+/* What an engine does is asked of one. */
 void lang_check_job(LangReader *r, const YamlNode *node, const void *target) {
     const PipeJob *job = target;
     const YamlNode *executor = job->runs_on.executor;
@@ -151,10 +157,10 @@ const char *const lang_rules_job[] = {
     RULE_IF(RULE_HAS_STEP("nix"),
             "{\"not\":{\"anyOf\":[{\"required\":[\"image\"]}," RULE_HAS_STEP("docker") "]}}"),
     /* of one job */
-    RULE_OF("steps", "{\"maxItems\":10000}"),
-    RULE_OF("artifacts", "{\"maxItems\":10000}"),
-    RULE_OF("download", "{\"maxItems\":10000}"),
-    RULE_OF("cache", "{\"maxItems\":100}"),
+    RULE_OF("steps", "{\"maxItems\":" DIGITS(LANG_MAX_JOB_LIST) "}"),
+    RULE_OF("artifacts", "{\"maxItems\":" DIGITS(LANG_MAX_JOB_LIST) "}"),
+    RULE_OF("download", "{\"maxItems\":" DIGITS(LANG_MAX_JOB_LIST) "}"),
+    RULE_OF("cache", "{\"maxItems\":" DIGITS(LANG_MAX_CACHES) "}"),
     /* no secret has the name of a variable of ours, and none is a number */
     RULE_OF("secrets", "{\"not\":{\"anyOf\":[{\"$ref\":\"#/$defs/"
                        "ours\"},{\"type\":\"number\"},{\"type\":\"array\",\"contains\":{\"anyOf\":[{\"$ref\":"

@@ -77,6 +77,7 @@ static int start_uploader(JobProcess *j, const char *log, int64_t size, Err *err
         .size = size,
         /* the server says how much of an old log it has: nothing is sent twice that it need not */
         .sent = size,
+        .most = (int64_t)j->host->o.spool_bytes,
     };
 
     jobfile_path(j->host->o.dir, j->slot, ".log", spool);

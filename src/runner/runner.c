@@ -23,6 +23,7 @@
 #include <sys/sysinfo.h>
 #include <sys/utsname.h>
 
+#define SPOOL_BYTES (UINT64_C(1) << 30)
 #define GRACE_US (10 * US_PER_S)
 #define CLEANUP_US (60 * US_PER_S)
 #define POLL_MAX 1024
@@ -191,6 +192,8 @@ static int fill_host(RunnerHost *host, const RunnerOptions *options, const void 
 
     host->o = *options;
     host->pid = getpid();
+    if (host->o.spool_bytes == 0)
+        host->o.spool_bytes = SPOOL_BYTES;
     if (host->o.cancel_grace_us == 0)
         host->o.cancel_grace_us = GRACE_US;
     if (host->o.cleanup_us == 0)

@@ -24,6 +24,7 @@ typedef struct RunnerOptions {
         *executors; /* those to offer, NULL-terminated; NULL: all that work here and are allowed */
     bool allow_shell;
     uint64_t keep_free_bytes; /* with less free beneath dir it takes no job (see base/disk.h) */
+    uint64_t spool_bytes;     /* of a job's log that wait on disk while the server is away; 0: 1 GiB */
     int64_t cancel_grace_us;  /* between SIGTERM and SIGKILL; 0: 10 s */
     int64_t cleanup_us;       /* for all that runs after a cancel or the job's timeout; 0: 60 s */
     uid_t job_uid_base;       /* as root, sandboxes of slot n run as this + n; 0: SANDBOX_UID_BASE */

@@ -200,8 +200,7 @@ static void took_log(Uploader *u, const HttpCall *call, int64_t expected) {
     else if (http_call_check(call, &err) < 0)
         refuse(u, err.msg);
     punch(u);
-    if (u->full &&
-        (u->size == u->sent || (u->size - u->sent < UPLOADER_BACKLOG_MAX / 2 && !disk_is_low(u->o.disk)))) {
+    if (u->full && (u->size == u->sent || (u->size - u->sent < u->o.most / 2 && !disk_is_low(u->o.disk)))) {
         u->full = false;
         raise_event(u, UPLOADER_DRAINED);
     }
@@ -476,7 +475,7 @@ static int no_spool(const Uploader *u, Err *err) {
 static bool too_far_behind(Uploader *u) {
     int64_t behind = u->size - u->sent;
 
-    if (behind > UPLOADER_BACKLOG_MAX)
+    if (behind > u->o.most)
         return true;
     if (behind < BATCH_MAX || u->size - u->looked < LOOK_EVERY)
         return false;

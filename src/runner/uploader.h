@@ -14,8 +14,6 @@
 
 #define UPLOADER_SHORT                                                                                       \
     ((size_t)64 * 1024) /* logs up to here stay in memory: most are, and a file costs more */
-#define UPLOADER_BACKLOG_MAX                                                                                 \
-    (INT64_C(1) << 30) /* bytes of log that wait on disk; then the step has to wait */
 
 typedef struct Uploader Uploader;
 
@@ -37,6 +35,7 @@ typedef struct UploaderOptions {
     const char *log;   /* else: `size` bytes that are there already, or NULL */
     int64_t size;      /* bytes in the spool */
     int64_t sent;      /* of them the server has, as far as is known; it corrects that */
+    int64_t most;      /* bytes of log that wait on disk; then the step has to wait */
 } UploaderOptions;
 
 _must_check_ int uploader_start(const UploaderOptions *o, Uploader **ret, Err *err);

@@ -78,7 +78,7 @@ typedef struct RunnerFlags {
     const char *server, *server_file, *token, *token_file, *dir, *name, *log_level;
     const char **labels, **executors;
     int64_t slots, cancel_grace, cleanup_time, uid_base, cpu, memory, disk;
-    uint64_t min_free_space;
+    uint64_t min_free_space, log_spool;
     bool allow_shell;
 } RunnerFlags;
 
@@ -172,6 +172,14 @@ static const Setting runner_flags[] = {
      .arg = "SIZE",
      .help = "with less free in that folder (at most a tenth of its disk counts) no job is taken; 0: as long "
              "as it goes"},
+    {.name = "log-spool",
+     .type = SETTING_SIZE,
+     .offset = AT(log_spool),
+     .min = 1 << 20,
+     .max = INT64_C(1) << 50,
+     .fallback = "1G",
+     .arg = "SIZE",
+     .help = "how much of a job's log waits there while the server is out of reach; then its step waits"},
     {.name = "cancel-grace",
      .type = SETTING_DURATION,
      .offset = AT(cancel_grace),
@@ -248,6 +256,7 @@ static int run_runner(Cli *cli, void *flags, Err *err) {
                              .executors = f->executors && f->executors[0] ? f->executors : NULL,
                              .allow_shell = f->allow_shell,
                              .keep_free_bytes = f->min_free_space,
+                             .spool_bytes = f->log_spool,
                              .cancel_grace_us = f->cancel_grace,
                              .cleanup_us = f->cleanup_time,
                              .job_uid_base = (uid_t)f->uid_base};

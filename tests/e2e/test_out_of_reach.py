@@ -120,6 +120,23 @@ def test_a_job_without_room_for_its_log_waits_for_the_server(server, tmp_path):
         written(server, number, tmp_path)
 
 
+def test_no_more_of_a_log_waits_on_the_runners_disk_than_it_is_told(server, tmp_path):
+    with Elsewhere(server, tmp_path / "runner", "--log-spool", "4M"):
+        number = begin(server, tmp_path)
+        server.kill()
+        (tmp_path / "go").touch()
+
+        def spooled():
+            return sum(path.stat().st_blocks * 512 for path in (tmp_path / "runner" / "jobs").glob("slot-*.log"))
+
+        wait_for("the spool to be full", lambda: spooled() >= 4 * MIB)
+        deadline = time.monotonic() + 1
+        wait_for("a while", lambda: time.monotonic() > deadline)
+        assert not (tmp_path / "through").exists() and spooled() < 6 * MIB
+        server.start()
+        written(server, number, tmp_path)
+
+
 def test_a_result_is_brought_by_the_next_runner_when_its_process_is_killed(server, tmp_path):
     with Elsewhere(server, tmp_path / "runner"):
         number = begin(server, tmp_path)

@@ -369,10 +369,11 @@ static const char *const *read_patterns(StagesReader *r, const YamlNode *config,
 
     for (size_t i = 0; list && i < list->count; i++) {
         const YamlNode *item = list->items[i];
-        const char *fault =
-            item->kind == YAML_SCALAR ? pattern_fault(item->text, count == 0) : "expected a text";
+        const char *fault = item->kind == YAML_SCALAR ? pattern_fault(item->text, count == 0) : NULL;
 
-        if (fault)
+        if (item->kind != YAML_SCALAR)
+            problems_at(&r->problems, item, "\"%s\": expected a text, got %s", key, yaml_kind_word(item));
+        else if (fault)
             problems_at(&r->problems, item, "\"%s\": \"%s\" %s", key, problems_show(&r->problems, item->text),
                         fault);
         else

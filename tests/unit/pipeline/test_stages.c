@@ -633,6 +633,8 @@ static void values_of_the_wrong_kind_are_refused(void **state) {
         {"triggers: [{trigger_type: schedule, config: {cron_expression: x}}]", "\"cron_expression\""},
         {"triggers: [{trigger_type: schedule}]", "\"cron_expression\""},
         {"triggers: [{trigger_type: git_push, config: {branch_patterns: main}}]", "\"branch_patterns\""},
+        {"triggers: [{trigger_type: git_push, config: {branch_patterns: [[main]]}}]",
+         "\"branch_patterns\": expected a text, got a list"},
         {"notifications: [x]", "\"notifications\": expected a mapping"},
         {"notifications: {on_start: {a: b}}", "\"on_start\": expected a list"},
         {"notifications: {on_start: [{target_type: pigeon}]}", "unknown target type \"pigeon\""},

@@ -82,7 +82,5 @@ int jump_at_start(Tx *tx, Err *err) {
 
     if (r >= 0)
         r = store_timers_cap(db, tx->now, RETRY_PAUSE_MAX, err);
-    if (r >= 0)
-        r = store_jobs_queued_cap(db, tx->now, err);
     return r < 0 ? r : store_runners_seen_cap(db, tx->now, err);
 }

@@ -256,11 +256,6 @@ int store_jobs_queued_shift(Db *db, int64_t by, Err *err) {
                    by);
 }
 
-int store_jobs_queued_cap(Db *db, int64_t now, Err *err) {
-    return db_exec(db, NULL, err, "UPDATE job SET queued_at = ?1 WHERE state = 'queued' AND queued_at > ?1",
-                   "i", now);
-}
-
 int store_job_end(Db *db, int64_t id, int64_t attempt, const char *state, const char *reason,
                   const char *message, int64_t exit_code, int64_t now, Err *err) {
     _cleanup_talloc_ LaneKey *lane = NULL;

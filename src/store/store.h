@@ -322,8 +322,6 @@ _must_check_ int store_job_end(Db *db, int64_t id, int64_t attempt, const char *
 _must_check_ int store_job_queue(Db *db, int64_t id, int64_t now, Err *err); /* blocked → queued */
 /* The clock was set by so much: since when queued jobs are. */
 _must_check_ int store_jobs_queued_shift(Db *db, int64_t by, Err *err);
-/* None is since after now. */
-_must_check_ int store_jobs_queued_cap(Db *db, int64_t now, Err *err);
 /* running at this attempt → queued again; the reason "lost" counts as one of its losses. */
 _must_check_ int store_job_requeue(Db *db, int64_t id, int64_t attempt, const char *reason,
                                    const char *message, int64_t now, Err *err);

@@ -238,18 +238,27 @@ typedef struct KeptFor {
     int64_t big, small;
 } KeptFor;
 
-/* Runner 1 has a gibibyte of four taken, and keeps the rest. */
-static KeptFor keep(Fixture *f) {
+/* Runner 1 has a gibibyte of four taken, and keeps the rest for one that is queued since then. */
+static KeptFor keep_since(Fixture *f, int64_t queued_at) {
     RunnerOffer four_gib = {.memory = 4 * GIB};
     const Project *other = project_named(f, "other");
     int64_t running = queue(f, other, (Ask){.memory = GIB});
     KeptFor kept;
 
     assert_int_equal(given(f, 1, four_gib), running);
-    kept.big = queue_since(f, f->project, (Ask){.memory = 4 * GIB}, clock_now() - 40 * US_PER_S);
+    kept.big = queue_since(f, f->project, (Ask){.memory = 4 * GIB}, queued_at);
     kept.small = queue(f, other, (Ask){.memory = GIB});
     assert_int_equal(given(f, 1, four_gib), 0);
     return kept;
+}
+
+static KeptFor keep(Fixture *f) {
+    return keep_since(f, clock_now() - 40 * US_PER_S);
+}
+
+/* The clock was set back while no server ran. */
+static void a_big_job_of_the_future_has_waited_long(void **state) {
+    keep_since(*state, clock_now() + 3600 * US_PER_S);
 }
 
 static int64_t build_of(Fixture *f, int64_t job) {
@@ -420,6 +429,7 @@ int main(void) {
         TEST(a_runner_gets_only_what_fits_it),
         TEST(a_runner_gets_no_more_than_it_has_left),
         TEST(a_big_job_is_not_overtaken_for_ever),
+        TEST(a_big_job_of_the_future_has_waited_long),
         TEST(a_cancel_of_a_job_wakes_who_kept_something_for_it),
         TEST(the_end_of_its_time_in_the_queue_wakes_who_kept_something_for_it),
         TEST(the_end_of_its_builds_time_wakes_who_kept_something_for_it),

@@ -10,6 +10,7 @@
 
 #define ANSWER_MAX ((size_t)16 * 1024 * 1024)
 #define PIECE ((size_t)64 * 1024)
+#define CHUNK_HEAD 16 /* room for a chunk's size and the end of its line */
 
 /* ---- making ---- */
 
@@ -275,35 +276,35 @@ static int transmit_streamed(Exchange *x, Err *err) {
     return 0;
 }
 
-/* A chunk of RFC 9112, section 7.1; the last one, with the trailer behind it. */
-static void begin_chunk(Buf *out, size_t len) {
-    buf_clear(out);
-    buf_addf(out, "%zx\r\n", len);
+/* Sends len bytes that lie at chunk + CHUNK_HEAD, as a chunk of RFC 9112, section 7.1. */
+static int transmit_chunk(Exchange *x, char *chunk, size_t len, Err *err) {
+    char size[CHUNK_HEAD + 1];
+    int head = snprintf(size, sizeof(size), "%zx\r\n", len);
+
+    memcpy(chunk + CHUNK_HEAD - head, size, (size_t)head);
+    memcpy(chunk + CHUNK_HEAD + len, "\r\n", 2);
+    return transmit(x, chunk + CHUNK_HEAD - head, (size_t)head + len + 2, err);
 }
 
 static int transmit_chunked(Exchange *x, Err *err) {
-    _cleanup_buf_ Buf chunk = BUF_INIT;
-    _cleanup_free_ char *piece = malloc(PIECE);
+    _cleanup_free_ char *chunk = malloc(CHUNK_HEAD + PIECE + 2);
+    _cleanup_buf_ Buf last = BUF_INIT;
     HttpCall *call = x->call;
     ssize_t n;
-    int r = 0;
 
-    if (!piece)
+    if (!chunk)
         abort();
     x->started = true;
-    while (r == 0 && (n = call->body_read(call->arg, piece, PIECE, err)) != 0) {
-        if (n < 0)
-            return (int)n;
-        begin_chunk(&chunk, (size_t)n);
-        buf_add(&chunk, piece, (size_t)n);
-        buf_adds(&chunk, "\r\n");
-        r = transmit(x, chunk.data, chunk.len, err);
+    while ((n = call->body_read(call->arg, chunk + CHUNK_HEAD, PIECE, err)) > 0) {
+        int r = transmit_chunk(x, chunk, (size_t)n, err);
+
+        if (r != 0)
+            return r;
     }
-    if (r != 0)
-        return r;
-    begin_chunk(&chunk, 0);
-    buf_addf(&chunk, "%s\r\n\r\n", call->trailer(call->arg));
-    return transmit(x, chunk.data, chunk.len, err);
+    if (n < 0)
+        return (int)n;
+    buf_addf(&last, "0\r\n%s\r\n\r\n", call->trailer(call->arg));
+    return transmit(x, last.data, last.len, err);
 }
 
 /* Waits for the answer's next bytes. */

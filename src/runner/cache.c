@@ -11,6 +11,7 @@
 
 #define TIMEOUT_US (INT64_C(600) * 1000000)
 #define PIPE_SIZE (1 << 20)
+#define FIRST 4096
 
 typedef struct Work {
     JobProcess *j;
@@ -28,16 +29,20 @@ typedef struct Work {
     int result;
 } Work;
 
-/* An archive on its way to the server while it is packed; and into a file, for another try. */
+/* An archive on its way to the server while it is packed. It lies nowhere in between: for another try it is
+ * packed once more. */
 typedef struct Keeping {
     JobProcess *j;
-    const char *path;   /* where it is PUT */
-    int pipe, fd;       /* from the packer; the file */
-    atomic_bool packed; /* before the pipe ends: the archive is whole */
-    int64_t came, at;   /* bytes of it so far, and of this try */
+    const char *path;     /* where it is PUT */
+    int pipe;             /* from the packer */
+    atomic_bool packed;   /* before the pipe ends: the archive is whole */
+    char first[FIRST];    /* of it, for a server that is not there yet */
+    size_t first_len, at; /* of them, those that this try has sent */
+    int64_t came;         /* bytes of it so far */
+    bool again;           /* it is to be packed once more */
     Sha256 hash;
     char trailer[96];
-    Err broken; /* code 0: the file has all that came */
+    Err broken; /* code 0: the packer has not failed */
     int status;
     Err err;
     int result;
@@ -146,8 +151,6 @@ static ssize_t take_some(Keeping *k, void *buf, size_t size, Err *err) {
         return err_errno(err, "read");
     if (n == 0 && !atomic_load(&k->packed))
         return err_set(err, ERR_CANCELLED, "the packing has ended");
-    if (file_write_all(k->fd, buf, (size_t)n, err) < 0)
-        return -(ssize_t)err->code;
     sha256_add(&k->hash, buf, (size_t)n);
     k->came += n;
     return n;
@@ -163,15 +166,13 @@ static ssize_t take_packed(Keeping *k, void *buf, size_t size, Err *err) {
 
 static ssize_t read_packed(void *arg, void *buf, size_t size, Err *err) {
     Keeping *k = arg;
-    int64_t again = k->came - k->at;
-    ssize_t n;
+    size_t len = MIN(size, k->first_len - k->at);
 
-    if (again == 0)
-        n = take_packed(k, buf, size, err);
-    else if ((n = pread(k->fd, buf, MIN(size, (size_t)again), k->at)) < 0)
-        return err_errno(err, "read");
-    k->at += MAX(n, 0);
-    return n;
+    if (len == 0)
+        return take_packed(k, buf, size, err);
+    memcpy(buf, k->first + k->at, len);
+    k->at += len;
+    return (ssize_t)len;
 }
 
 static const char *hash_packed(void *arg) {
@@ -188,10 +189,11 @@ static int rewind_packed(void *arg, Err *err) {
     Keeping *k = arg;
 
     k->at = 0;
-    if (k->broken.code == 0)
-        return 0;
-    *err = k->broken;
-    return -(int)err->code;
+    if (k->broken.code) {
+        *err = k->broken;
+        return -(int)err->code;
+    }
+    return k->came > (int64_t)k->first_len;
 }
 
 static int put_packed(Keeping *k, Err *err) {
@@ -204,6 +206,7 @@ static int put_packed(Keeping *k, Err *err) {
                      .timeout_us = TIMEOUT_US};
     int r = uploader_call(k->j->uploader, &call, rewind_packed, err);
 
+    k->again = r < 0 && r != -ERR_CANCELLED && k->broken.code == 0;
     if (r == 0)
         r = http_call_check(&call, err);
     k->status = call.status;
@@ -214,9 +217,9 @@ static int put_packed(Keeping *k, Err *err) {
 /* Nothing is asked of the server before there is something. */
 static void keep_main(void *arg) {
     Keeping *k = arg;
-    char first[4096];
-    ssize_t n = take_packed(k, first, sizeof(first), &k->err);
+    ssize_t n = take_packed(k, k->first, sizeof(k->first), &k->err);
 
+    k->first_len = (size_t)MAX(n, 0);
     k->result = n < 0 ? (int)n : put_packed(k, &k->err);
     mem_close(TAKE_FD(k->pipe)); /* the packer's writes fail from here on */
 }
@@ -305,7 +308,7 @@ static int keep(Keeping *k, CacheFiles *files, Err *err) {
     return r;
 }
 
-static int pack_and_keep(Keeping *k, JobCache *cache, Err *err) {
+static int pack_and_keep(Keeping *k, const JobCache *cache, Err *err) {
     CacheFiles files = {.j = k->j, .paths = cache->paths};
     int ends[2];
 
@@ -320,17 +323,17 @@ static int pack_and_keep(Keeping *k, JobCache *cache, Err *err) {
 
 static void save_one(JobProcess *j, JobCache *cache) {
     _cleanup_talloc_ void *mem = talloc_new(NULL);
-    _cleanup_close_ int fd = -1;
-    Keeping k = {.j = j};
-    Err err;
-    int r = send_temporary(j, &fd, &err);
-
-    k.path =
+    const char *path =
         mem_printf(mem, "/api/runner/jobs/%" PRId64 "/cache?attempt=%" PRId64 "&key=%s&replaces=%" PRId64,
                    j->id, j->attempt, str_url_encode(mem, cache->name, false), cache->damaged);
-    k.fd = fd;
-    if (r == 0)
+    Keeping k;
+    Err err;
+    int r;
+
+    do {
+        k = (Keeping){.j = j, .path = path};
         r = pack_and_keep(&k, cache, &err);
+    } while (k.again && goes_on(j));
     if (r == 0 && k.status == 201)
         job_say(j, "cache: %s kept, %" PRId64 " bytes", cache->name, k.came);
     else if (r == 0)

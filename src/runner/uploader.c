@@ -582,7 +582,7 @@ void uploader_run(Uploader *u, void (*fn)(void *arg), void *arg) {
 }
 
 int uploader_call(Uploader *u, HttpCall *call, int (*rewind)(void *arg, Err *err), Err *err) {
-    int r;
+    int r, again;
 
     pthread_mutex_lock(&u->lock);
     for (;;) {
@@ -602,9 +602,14 @@ int uploader_call(Uploader *u, HttpCall *call, int (*rewind)(void *arg, Err *err
         if (u->quit || u->aborted)
             continue;
         buf_clear(&call->answer);
-        if (rewind && (r = rewind(call->arg, err)) < 0)
+        again = rewind ? rewind(call->arg, err) : 0;
+        if (again < 0) {
+            r = again;
             break;
+        }
         back_off(u, call->path, err);
+        if (again > 0 && !u->quit && !u->aborted)
+            break;
     }
     pthread_mutex_unlock(&u->lock);
     return r;

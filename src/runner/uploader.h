@@ -68,7 +68,8 @@ void uploader_finish(Uploader *u, const char *report, size_t len);
 void uploader_run(Uploader *u, void (*fn)(void *arg), void *arg);
 /* For fn: a call with retries, until it is answered or uploader_abort was called (ERR_CANCELLED). `rewind`
  * (may be NULL) goes back to the start of a streamed body before another try; negative: there can be none,
- * and why is how the call ends. */
+ * and why is how the call ends; positive: the body is gone, and the call ends with what went wrong, after the
+ * pause that would have come before another try. */
 _must_check_ int uploader_call(Uploader *u, HttpCall *call, int (*rewind)(void *arg, Err *err), Err *err);
 /* Ends a running fn soon; uploader_call fails from now on, until `on` is false again. Any thread. */
 void uploader_abort(Uploader *u, bool on);

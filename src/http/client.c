@@ -148,6 +148,12 @@ static int tell_head(Exchange *x, Err *err) {
     return call->on_head(call->arg) ? err_set(err, ERR_CANCELLED, "ended by the receiver") : 0;
 }
 
+void client_set_type(HttpClient *c, HttpCall *call, const char *type) {
+    talloc_free(c->answer_type);
+    c->answer_type = mem_strdup(c, type);
+    call->answer_type = c->answer_type;
+}
+
 static int on_body(void *arg, const char *data, size_t len, Err *err) {
     Exchange *x = arg;
     int r = tell_head(x, err);
@@ -155,7 +161,7 @@ static int on_body(void *arg, const char *data, size_t len, Err *err) {
     if (r < 0)
         return r;
     if (!x->call->answer_type && x->parser.type.len)
-        x->call->answer_type = mem_strdup(x->client, x->parser.type.data);
+        client_set_type(x->client, x->call, x->parser.type.data);
     return client_take(&x->sink, x->parser.status, data, len, err);
 }
 
@@ -375,10 +381,7 @@ static int attempt(Exchange *x, bool *reused, Err *err) {
     parser_init(&x->parser, strcmp(x->call->method, "HEAD") == 0, on_body, x);
     r = exchange(x, err);
     x->call->status = x->parser.status;
-    talloc_free(x->call->answer_type);
-    x->call->answer_type = NULL;
-    if (r >= 0 && x->parser.type.len)
-        x->call->answer_type = mem_strdup(c, x->parser.type.data);
+    client_set_type(c, x->call, r >= 0 && x->parser.type.len ? x->parser.type.data : NULL);
     if (x->started && !x->whole) /* libmicrohttpd may miss a plain end that comes with the last bytes */
         wire_reset(&c->wire);
     else if (r < 0 || !x->parser.keep || !x->whole)
@@ -403,7 +406,7 @@ static int plain_call(HttpClient *c, HttpCall *call, Err *err) {
 
 int http_client_call(HttpClient *c, HttpCall *call, Err *err) {
     call->status = 0;
-    call->answer_type = NULL;
+    client_set_type(c, call, NULL);
     buf_clear(&call->answer);
     for (const char *p = call->path; *p; p++)
         if ((unsigned char)*p <= 0x20 || *p == 0x7f)

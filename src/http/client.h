@@ -50,9 +50,9 @@ typedef struct HttpCall {
     void *arg;
     /* filled in */
     int status;
-    Buf answer;        /* the caller frees it by buf_done */
-    char *answer_type; /* talloc of the client: content type, valid until the next call;
-                        * known when on_data is called */
+    Buf answer;              /* the caller frees it by buf_done */
+    const char *answer_type; /* content type, the client's, until its next call; known when on_data is called;
+                              * NULL: not told */
 } HttpCall;
 
 /* base: "http://host:port[/prefix]", "https://…", "unix:/path". token (may be NULL) is sent as Bearer;

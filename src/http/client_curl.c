@@ -37,7 +37,7 @@ static size_t on_write(char *data, size_t one, size_t len, void *arg) {
     curl_lib.curl_easy_getinfo(x->client->curl->easy, CURLINFO_RESPONSE_CODE, &status);
     curl_lib.curl_easy_getinfo(x->client->curl->easy, CURLINFO_CONTENT_TYPE, &type);
     if (!x->call->answer_type)
-        x->call->answer_type = mem_strdup(x->client, type);
+        client_set_type(x->client, x->call, type);
     progress(x);
     x->r = client_take(&x->sink, (int)status, data, one * len, x->err);
     return x->r < 0 ? 0 : one * len;
@@ -236,8 +236,7 @@ int curl_call(HttpClient *c, HttpCall *call, Err *err) {
     curl_lib.curl_easy_getinfo(c->curl->easy, CURLINFO_RESPONSE_CODE, &status);
     curl_lib.curl_easy_getinfo(c->curl->easy, CURLINFO_CONTENT_TYPE, &type);
     call->status = (int)status;
-    talloc_free(call->answer_type);
-    call->answer_type = mem_strdup(c, type);
+    client_set_type(c, call, type);
     curl_lib.curl_multi_remove_handle(c->curl->multi, c->curl->easy);
     curl_lib.curl_slist_free_all(headers);
     return r < 0 ? err_wrap(err, "%s", c->url) : 0;

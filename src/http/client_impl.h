@@ -32,7 +32,8 @@ struct HttpClient {
     char *url;       /* of https://: the base */
     char *token;
     Wire wire;
-    Buf in; /* what was read */
+    Buf in;            /* what was read */
+    char *answer_type; /* of the last answer, or NULL */
     struct CurlState *curl;
 };
 
@@ -43,6 +44,9 @@ typedef struct CallSink {
 } CallSink;
 
 int client_take(CallSink *sink, int status, const char *data, size_t len, Err *err);
+
+/* NULL: none. */
+void client_set_type(HttpClient *c, HttpCall *call, const char *type);
 
 /* client_curl.c */
 _must_check_ int curl_call(HttpClient *c, HttpCall *call, Err *err);

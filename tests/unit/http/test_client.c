@@ -117,6 +117,31 @@ static void answers_of_every_framing_are_read(void **state) {
     script_end(&s);
 }
 
+/* A runner's lives for months. */
+static void a_client_does_not_grow_with_its_calls(void **state) {
+#define ONE "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: text/plain\r\n\r\nhi"
+    static const char *const answers[] = {ONE, ONE, ONE, ONE, NULL};
+#undef ONE
+    size_t size = 0;
+    HttpClient *c;
+    Script s;
+
+    (void)state;
+    script_start(&s, answers);
+    c = client_at(s.base, "");
+    for (size_t i = 0; answers[i]; i++) {
+        HttpCall call = {0};
+        Err err;
+
+        assert_return_code(try_get(c, &call, &err), 0);
+        buf_done(&call.answer);
+        size = i ? size : talloc_total_size(c);
+        assert_int_equal(talloc_total_size(c), size);
+    }
+    talloc_free(c);
+    script_end(&s);
+}
+
 static void answers_without_a_body_end_at_the_header(void **state) {
     static const char *const answers[] = {
         "HTTP/1.1 204 No Content\r\n\r\n",
@@ -671,6 +696,7 @@ static void changed_bytes_do_no_harm(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(answers_of_every_framing_are_read),
+        TEST(a_client_does_not_grow_with_its_calls),
         TEST(answers_without_a_body_end_at_the_header),
         TEST(broken_answers_are_errors),
         TEST(a_connection_closed_meanwhile_is_opened_anew),

@@ -147,6 +147,13 @@ static const json_t *stage_of(const View *v, size_t job) {
     return json_object_get(v->specs[job], "stage");
 }
 
+/* A job that another one has made while it ran is of no stage of the pipeline's: it stands for one. */
+static const char *stage_name(const View *v, size_t job) {
+    const char *name = json_string_value(json_object_get(stage_of(v, job), "name"));
+
+    return name ? name : v->jobs[job].name;
+}
+
 static const Step *step_of(const View *v, size_t job, size_t position) {
     for (size_t i = 0; i < v->step_counts[job]; i++)
         if (v->steps[job][i].position == (int64_t)position)
@@ -274,7 +281,7 @@ static int render_stage(View *v, size_t from, size_t to, Err *err) {
     int r = 0;
 
     jw_object(v->w, NULL);
-    jw_str(v->w, "name", json_string_value(json_object_get(stage_of(v, from), "name")));
+    jw_str(v->w, "name", stage_name(v, from));
     jw_str(v->w, "status", stage_word(v, from, to));
     jw_array(v->w, "steps");
     for (size_t i = from; i < to; i++)
@@ -342,7 +349,7 @@ static void render_event(View *v, int64_t at, const char *level, const char *sta
 }
 
 static void render_step_events(View *v, size_t job, const Step *s) {
-    const char *stage = json_string_value(json_object_get(stage_of(v, job), "name"));
+    const char *stage = stage_name(v, job);
     const char *word = begun_word(&v->jobs[job], s);
     bool bad = str_eq(s->state, "failed");
 

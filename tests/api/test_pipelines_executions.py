@@ -42,6 +42,14 @@ def stdout(ci, execution):
     return ci.execution(execution)["stages"][0]["steps"][0]["stdout"]
 
 
+def test_a_job_that_a_step_has_made_is_a_stage_of_its_own(ci):
+    part = "jobs: {more: {checkout: false, steps: [echo more]}}"
+    view = ci.run(simple(f'echo "{part}" > "$PELTON_PIPELINE"'))
+    assert [(stage["name"], stage["status"]) for stage in view["stages"]] == [("Only", "success"), ("more", "success")]
+    assert view["stages"][1]["steps"][0]["stdout"] == "more\n"
+    assert {event["stage"] for event in view["logs"] if event["step"]} == {"Only", "more"}
+
+
 def test_an_execution_runs_and_is_shown_whole(ci):
     pipeline = ci.create(STAGES)
     reply = ci.client.post(f"/api/ci/pipelines/{pipeline['id']}/trigger",

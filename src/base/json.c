@@ -196,7 +196,8 @@ int json_read(const char *text, size_t len, json_t **ret, Err *err) {
     if (near)
         *near = '\0';
     return err_set(err, ERR_INVALID, "line %d, column %d: %s", MAX(why.line, 1), MAX(why.column, 0),
-                   why.text);
+                   json_error_code(&why) == json_error_null_character ? "\\u0000 in a text is not taken"
+                                                                      : why.text);
 }
 
 static const char *kind_word(const json_t *value) {

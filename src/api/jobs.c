@@ -406,7 +406,7 @@ const HttpRoute api_jobs[] = {
      .tag = "runner protocol",
      .summary = "Keeps an artifact",
      .query = "attempt: the attempt; name: what it is downloaded by; mode: its permissions, octal; keep: "
-              "microseconds after the build's end, -1: for ever; without: the server's setting",
+              "microseconds after the build's end, -1: for ever (the server's setting, where it is missing)",
      .status = 201,
      .stale = "Stale/Error",
      .answer = "(path:text size:int sha256:text)"},

@@ -89,6 +89,14 @@ def test_errors_of_builds_and_repositories_are_text_unless_json_is_liked_better(
         bench.client.schemas.check(method, path, reply)
 
 
+def test_the_parameters_of_queries_are_those_that_are_read(bench):
+    read = {name for file in (ROOT / "src" / "api").glob("*.c")
+            for name in re.findall(r'http_query(?:_\w+)?\(req, "(\w+)"', file.read_text())}
+    said = {parameter["name"] for methods in document(bench)["paths"].values() for operation in methods.values()
+            for parameter in operation.get("parameters", []) if parameter["in"] == "query"}
+    assert read - said == {"service"} and said <= read  # git's own
+
+
 def test_what_no_other_test_asks_for_is_as_described(bench):
     runner = FakeRunner(bench, bench.name())
     number, job = bench.job(runner)

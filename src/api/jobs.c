@@ -93,29 +93,49 @@ static int log_end(HttpRequest *req, Err *err) {
 
 /* ---- report ---- */
 
-static int read_step(json_t *item, Step *s, Err *err) {
-    int r;
+/* Of an attempt, or of a step. words: NULL-terminated. */
+static int check_state(const char *state, const char *const *words, Err *err) {
+    _cleanup_buf_ Buf all = BUF_INIT;
 
+    for (size_t i = 0; words[i]; i++) {
+        if (str_eq(words[i], state))
+            return 0;
+        buf_addf(&all, "%s%s", i ? ", " : "", words[i]);
+    }
+    return err_set(err, ERR_INVALID, "field \"state\": expected one of %s; got \"%.50s\"", buf_str(&all),
+                   state);
+}
+
+/* Times and places are calculated with, wherever the step is shown: they are numbers of the size that they
+ * can have. */
+static int read_step_numbers(json_t *item, Step *s, Err *err) {
+    const struct {
+        const char *key;
+        int64_t *value;
+    } fields[] = {{"started_at", &s->started_at},
+                  {"finished_at", &s->finished_at},
+                  {"log_start", &s->log_start},
+                  {"log_end", &s->log_end}};
+    int r = json_get_range(item, "position", 0, INT64_MAX, &s->position, err);
+
+    for (size_t i = 0; r >= 0 && i < ELEMENTS(fields); i++)
+        r = json_opt_range(item, fields[i].key, 0, INT64_MAX, fields[i].value, err);
     s->exit_code = -1;
+    return r < 0 ? r : json_opt_i64(item, "exit_code", &s->exit_code, err);
+}
+
+static int read_step(json_t *item, Step *s, Err *err) {
+    static const char *const states[] = {"running", "success", "failed", "skipped", "cancelled", NULL};
+    int r = read_step_numbers(item, s, err);
+
     s->reason = "";
-    r = json_get_i64(item, "position", &s->position, err);
     if (r >= 0)
         r = json_get_str(item, "name", &s->name, err);
     if (r >= 0)
         r = json_get_str(item, "state", &s->state, err);
     if (r >= 0)
-        r = json_opt_i64(item, "exit_code", &s->exit_code, err);
-    if (r >= 0)
-        r = json_opt_str(item, "reason", &s->reason, err);
-    if (r >= 0)
-        r = json_opt_i64(item, "started_at", &s->started_at, err);
-    if (r >= 0)
-        r = json_opt_i64(item, "finished_at", &s->finished_at, err);
-    if (r >= 0)
-        r = json_opt_i64(item, "log_start", &s->log_start, err);
-    if (r >= 0)
-        r = json_opt_i64(item, "log_end", &s->log_end, err);
-    return r;
+        r = check_state(s->state, states, err);
+    return r < 0 ? r : json_opt_str(item, "reason", &s->reason, err);
 }
 
 static int read_steps(json_t *body, const void *mem, JobReport *report, Err *err) {
@@ -162,18 +182,8 @@ static int read_outputs(json_t *body, const void *mem, JobReport *report, Err *e
     return 0;
 }
 
-static int check_state(const char *state, Err *err) {
-    static const char *const words[] = {"running", "success", "failed", "cancelled", "lost"};
-
-    for (size_t i = 0; i < ELEMENTS(words); i++)
-        if (str_eq(words[i], state))
-            return 0;
-    return err_set(err, ERR_INVALID,
-                   "field \"state\": expected running, success, failed, cancelled or lost, got \"%s\"",
-                   state);
-}
-
 static int read_report(HttpRequest *req, JobReport *report, Err *err) {
+    static const char *const states[] = {"running", "success", "failed", "cancelled", "lost", NULL};
     json_t *body;
     int r = http_body_json(req, false, &body, err);
 
@@ -184,7 +194,7 @@ static int read_report(HttpRequest *req, JobReport *report, Err *err) {
     if (r >= 0)
         r = json_get_str(body, "state", &report->state, err);
     if (r >= 0)
-        r = check_state(report->state, err);
+        r = check_state(report->state, states, err);
     if (r >= 0)
         r = json_opt_str(body, "reason", &report->reason, err);
     if (r >= 0)

@@ -10,6 +10,7 @@
 #define MAX_SLOTS 1024
 #define MAX_LABELS 100
 #define MAX_RUNNING 4096
+#define MAX_WAIT 60 /* seconds */
 /* A row is not written for every call. */
 #define SEEN_EVERY_US (10 * US_PER_S)
 
@@ -99,11 +100,8 @@ static int read_capacity(json_t *body, Runner *runner, Err *err) {
     } fields[] = {{"cpu", &runner->cpu}, {"memory", &runner->memory}, {"disk", &runner->disk}};
     int r = 0;
 
-    for (size_t i = 0; r >= 0 && i < ELEMENTS(fields); i++) {
-        r = json_opt_i64(body, fields[i].key, fields[i].value, err);
-        if (r >= 0 && *fields[i].value < 0)
-            r = err_set(err, ERR_INVALID, "field \"%s\": expected 0 (unknown) or more", fields[i].key);
-    }
+    for (size_t i = 0; r >= 0 && i < ELEMENTS(fields); i++)
+        r = json_opt_range(body, fields[i].key, 0, INT64_MAX, fields[i].value, err);
     return r;
 }
 
@@ -113,7 +111,7 @@ static int read_facts(json_t *body, const void *mem, LeaseCall *call, Err *err) 
 
     runner->version = "";
     if (r >= 0)
-        r = json_get_i64(body, "slots", &runner->slots, err);
+        r = json_get_range(body, "slots", 0, MAX_SLOTS, &runner->slots, err);
     if (r >= 0)
         r = json_opt_str(body, "version", &runner->version, err);
     if (r >= 0)
@@ -124,8 +122,6 @@ static int read_facts(json_t *body, const void *mem, LeaseCall *call, Err *err) 
         r = read_executors(body, mem, call, err);
     if (r < 0)
         return r;
-    if (runner->slots < 0 || runner->slots > MAX_SLOTS)
-        return err_set(err, ERR_INVALID, "field \"slots\": expected 0 to %d", MAX_SLOTS);
     runner->executors = json_text(json_object_get(body, "executors"), "[]", mem);
     return 0;
 }
@@ -137,13 +133,11 @@ static int read_call(HttpRequest *req, LeaseCall *call, Err *err) {
 
     call->wait = 0;
     if (r >= 0)
-        r = json_opt_i64(body, "wait", &call->wait, err);
+        r = json_opt_range(body, "wait", 0, MAX_WAIT, &call->wait, err);
     if (r >= 0)
         r = read_facts(body, http_mem(req), call, err);
     if (r >= 0)
         r = read_running(body, http_mem(req), call, err);
-    if (r >= 0 && (call->wait < 0 || call->wait > 60))
-        r = err_set(err, ERR_INVALID, "field \"wait\": expected 0 to 60 seconds");
     call->runner.id = who->runner_id;
     return r;
 }

@@ -266,6 +266,23 @@ static int i64_of(const json_t *obj, const char *key, bool required, int64_t *re
     return 0;
 }
 
+static int range_of(const json_t *obj, const char *key, bool required, int64_t min, int64_t max, int64_t *ret,
+                    Err *err) {
+    int64_t value = min;
+    int r = i64_of(obj, key, required, &value, err);
+
+    if (r < 0 || !json_is_integer(json_object_get(obj, key)))
+        return r;
+    if (value < min && max == INT64_MAX)
+        return err_set(err, ERR_INVALID, "field \"%s\": expected %" PRId64 " or more, got %" PRId64, key, min,
+                       value);
+    if (value < min || value > max)
+        return err_set(err, ERR_INVALID, "field \"%s\": expected %" PRId64 " to %" PRId64 ", got %" PRId64,
+                       key, min, max, value);
+    *ret = value;
+    return 0;
+}
+
 int json_get_str(const json_t *obj, const char *key, const char **ret, Err *err) {
     return str_of(obj, key, true, ret, err);
 }
@@ -280,6 +297,14 @@ int json_get_i64(const json_t *obj, const char *key, int64_t *ret, Err *err) {
 
 int json_opt_i64(const json_t *obj, const char *key, int64_t *ret, Err *err) {
     return i64_of(obj, key, false, ret, err);
+}
+
+int json_get_range(const json_t *obj, const char *key, int64_t min, int64_t max, int64_t *ret, Err *err) {
+    return range_of(obj, key, true, min, max, ret, err);
+}
+
+int json_opt_range(const json_t *obj, const char *key, int64_t min, int64_t max, int64_t *ret, Err *err) {
+    return range_of(obj, key, false, min, max, ret, err);
 }
 
 int json_opt_bool(const json_t *obj, const char *key, bool *ret, Err *err) {

@@ -46,6 +46,11 @@ _must_check_ int json_get_str(const json_t *obj, const char *key, const char **r
 _must_check_ int json_opt_str(const json_t *obj, const char *key, const char **ret, Err *err);
 _must_check_ int json_get_i64(const json_t *obj, const char *key, int64_t *ret, Err *err);
 _must_check_ int json_opt_i64(const json_t *obj, const char *key, int64_t *ret, Err *err);
+/* A whole number from min to max; INT64_MAX: any from min on. */
+_must_check_ int json_get_range(const json_t *obj, const char *key, int64_t min, int64_t max, int64_t *ret,
+                                Err *err);
+_must_check_ int json_opt_range(const json_t *obj, const char *key, int64_t min, int64_t max, int64_t *ret,
+                                Err *err);
 _must_check_ int json_opt_bool(const json_t *obj, const char *key, bool *ret, Err *err);
 /* *ret is borrowed. */
 _must_check_ int json_opt_object(const json_t *obj, const char *key, json_t **ret, Err *err);

@@ -37,10 +37,8 @@ static int read_branch(const json_t *object, const char *key, const char **ret, 
 
 static int read_fields(const json_t *object, PullRequest *pull, Err *err) {
     bool fork = false;
-    int r = json_get_i64(object, "number", &pull->number, err);
+    int r = json_get_range(object, "number", 1, NUMBER_MAX, &pull->number, err);
 
-    if (r >= 0 && (pull->number < 1 || pull->number > NUMBER_MAX))
-        r = err_set(err, ERR_INVALID, "field \"number\": expected 1 to %d", NUMBER_MAX);
     if (r >= 0)
         r = read_branch(object, "source", &pull->source, err);
     if (r >= 0)

@@ -187,6 +187,28 @@ static void fields_are_checked(void **state) {
     assert_string_equal(s, "x");
 }
 
+static void numbers_outside_their_range_are_refused(void **state) {
+    const char *text = "{\"i\":7,\"low\":-9223372036854775808,\"text\":\"7\",\"z\":null}";
+    _cleanup_json_ json_t *root = NULL;
+    int64_t i = 1;
+    Err err;
+
+    assert_done(json_read(text, strlen(text), &root, &err), &err);
+    assert_fails(json_get_range(root, "i", 0, 6, &i, &err), &err, ERR_INVALID,
+                 "field \"i\": expected 0 to 6, got 7");
+    assert_fails(json_opt_range(root, "i", 8, 9, &i, &err), &err, ERR_INVALID, "expected 8 to 9, got 7");
+    assert_fails(json_opt_range(root, "low", 0, INT64_MAX, &i, &err), &err, ERR_INVALID,
+                 "field \"low\": expected 0 or more, got -9223372036854775808");
+    assert_fails(json_opt_range(root, "text", 0, 9, &i, &err), &err, ERR_INVALID,
+                 "expected a whole number, got a string");
+    assert_fails(json_get_range(root, "none", 0, 9, &i, &err), &err, ERR_INVALID, "field \"none\": missing");
+    assert_done(json_opt_range(root, "none", 2, 9, &i, &err), &err);
+    assert_done(json_opt_range(root, "z", 2, 9, &i, &err), &err);
+    assert_int_equal(i, 1);
+    assert_done(json_get_range(root, "i", 7, 7, &i, &err), &err);
+    assert_int_equal(i, 7);
+}
+
 static void optional_fields_may_be_absent_or_null(void **state) {
     _cleanup_json_ json_t *root = NULL;
     const char *s = "unset";
@@ -232,6 +254,7 @@ int main(void) {
         cmocka_unit_test(messages_do_not_quote_the_text),
         cmocka_unit_test(deep_nesting_is_refused),
         cmocka_unit_test(fields_are_checked),
+        cmocka_unit_test(numbers_outside_their_range_are_refused),
         cmocka_unit_test(optional_fields_may_be_absent_or_null),
         cmocka_unit_test(strings_with_a_zero_byte_are_refused),
     };

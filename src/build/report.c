@@ -127,6 +127,13 @@ static int check_log(Builds *b, const JobReport *report, uint64_t *ret_next, Err
     return err_set(err, ERR_CONFLICT, "the log has %" PRIu64 " of %" PRId64 " bytes", size, report->log_size);
 }
 
+/* A success with a part that has mistakes is recorded as a failure (add_part). */
+static bool is_end(const AttemptRow *row, const JobReport *report) {
+    bool part = report->pipeline && str_eq(report->state, "success") && str_eq(row->reason, "invalid");
+
+    return row->finished_at && (part || str_eq(row->state, report->state));
+}
+
 /* An attempt that has ended may have said so before, and our answer was lost; its job may be anywhere by now.
  * What was lost with its runner says nothing any more. */
 static int said_before(Tx *tx, const JobReport *report, Err *err) {
@@ -135,8 +142,7 @@ static int said_before(Tx *tx, const JobReport *report, Err *err) {
 
     if (r < 0 && r != -ERR_NOT_FOUND)
         return r;
-    if (r < 0 || row->runner_id != report->runner_id || !row->finished_at ||
-        !str_eq(row->state, report->state) || str_eq(row->reason, "lost"))
+    if (r < 0 || row->runner_id != report->runner_id || !is_end(row, report) || str_eq(row->reason, "lost"))
         return stale(report->attempt, err);
     return 0;
 }

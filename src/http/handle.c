@@ -293,6 +293,8 @@ static int check_header(HttpRequest *req, const char *method, Err *err) {
     if (req->route->roles && !o->authorize)
         return err_set(err, ERR_FORBIDDEN, "nobody may do this");
     r = req->route->roles ? o->authorize(o->arg, req, req->route, err) : 0;
+    if (r >= 0 && req->route->query)
+        r = request_check_query(req, err);
     return r < 0 ? r : check_body(req, err);
 }
 

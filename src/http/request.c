@@ -87,6 +87,20 @@ static char *form_decode(const void *mem, const char *s, size_t len) {
     return str_url_decode(text) ? text : NULL;
 }
 
+int request_check_query(const HttpRequest *req, Err *err) {
+    size_t len;
+
+    for (const char *p = req->query; *p; p += len + (p[len] == '&')) {
+        size_t name = strcspn(p, "=&");
+
+        len = strcspn(p, "&");
+        if (memchr(p, '%', len) && !form_decode(req->mem, p + name, len - name))
+            return err_set(err, ERR_INVALID, "query \"%.*s\": bad percent-encoding",
+                           (int)MIN(name, (size_t)50), p);
+    }
+    return 0;
+}
+
 const char *http_query(const HttpRequest *req, const char *name) {
     size_t len = strlen(name);
 

@@ -170,6 +170,9 @@ enum MHD_Result handle_call(void *arg, struct MHD_Connection *mhd, const char *u
                             const char *version, const char *data, size_t *size, void **context);
 
 /* request.c */
+/* Whether each value of the query can be decoded: else one that a route knows would be taken for one that was
+ * not given. */
+_must_check_ int request_check_query(const HttpRequest *req, Err *err);
 const char *request_header(const HttpRequest *req, const char *name);
 /* Copies the header, so that the request can be read without the connection. */
 void request_detach_header(HttpRequest *req);

@@ -145,7 +145,7 @@ const char *http_param(const HttpRequest *req,
                        const char *name); /* of the path, percent-decoded; never NULL */
 _must_check_ int http_param_id(HttpRequest *req, const char *name, int64_t *ret,
                                Err *err);                         /* else ERR_NOT_FOUND */
-const char *http_query(const HttpRequest *req, const char *name); /* decoded, or NULL */
+const char *http_query(const HttpRequest *req, const char *name); /* decoded; NULL: not given */
 _must_check_ int http_query_i64(HttpRequest *req, const char *name, int64_t min, int64_t max, int64_t *io,
                                 Err *err);
 _must_check_ int http_query_bool(HttpRequest *req, const char *name, bool *io, Err *err);

@@ -248,10 +248,20 @@ static int collect_body(HttpRequest *req, Err *err) {
     return 0;
 }
 
-int http_body_json(HttpRequest *req, bool optional, json_t **ret, Err *err) {
-    int r = 0;
+/* We decompress nothing: what came compressed would be told to be no JSON, and where. */
+static int check_encoding(const HttpRequest *req, Err *err) {
+    const char *encoding = request_header(req, "Content-Encoding");
 
-    if (req->task && !req->json && req->body.len == 0)
+    return str_empty(encoding) || strcasecmp(encoding, "identity") == 0
+               ? 0
+               : err_set(err, ERR_UNSUPPORTED, "Content-Encoding \"%.50s\": expected the body as it is",
+                         encoding);
+}
+
+int http_body_json(HttpRequest *req, bool optional, json_t **ret, Err *err) {
+    int r = check_encoding(req, err);
+
+    if (r >= 0 && req->task && !req->json && req->body.len == 0)
         r = collect_body(req, err);
     if (r < 0)
         return r;

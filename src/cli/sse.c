@@ -7,12 +7,13 @@ void sse_done(SseReader *r) {
     buf_done(&r->data);
     buf_done(&r->event);
     buf_done(&r->id);
+    buf_done(&r->next_id);
 }
 
 static void forget_event(SseReader *r) {
     buf_clear(&r->data);
     buf_clear(&r->event);
-    r->has_data = false;
+    r->has_data = r->has_id = false;
 }
 
 void sse_reset(SseReader *r) {
@@ -31,9 +32,18 @@ static void take_field(SseReader *r, const char *name, size_t len, const char *v
         buf_clear(&r->event);
         buf_add(&r->event, value, value_len);
     } else if (len == 2 && memcmp(name, "id", 2) == 0 && !memchr(value, 0, value_len)) {
-        buf_clear(&r->id);
-        buf_add(&r->id, value, value_len);
+        buf_clear(&r->next_id);
+        buf_add(&r->next_id, value, value_len);
+        r->has_id = true;
     }
+}
+
+/* Not before the event is whole: one that is cut off behind its id has to come again. */
+static void take_id(SseReader *r) {
+    if (!r->has_id)
+        return;
+    buf_clear(&r->id);
+    buf_add(&r->id, r->next_id.data, r->next_id.len);
 }
 
 /* One whole line; an empty one ends the event. */
@@ -48,6 +58,7 @@ static int take_line(SseReader *r, int (*on_event)(void *, const char *, const B
     }
     r->started = true;
     if (len == 0) {
+        take_id(r);
         if (r->has_data)
             stop = on_event(arg, r->event.len ? buf_str(&r->event) : "message", &r->data);
         forget_event(r);

@@ -5,8 +5,10 @@
 #include <stdbool.h>
 
 typedef struct SseReader {
-    Buf line, data, event, id; /* id stays over events: it is what Last-Event-ID says */
-    bool has_data, skip_lf, started;
+    Buf line, data, event;
+    Buf id; /* of the last whole event that had one, as Last-Event-ID says it */
+    Buf next_id;
+    bool has_data, has_id, skip_lf, started;
     bool too_long; /* an event went over SSE_MAX: the stream is not to be trusted */
 } SseReader;
 

@@ -11,6 +11,11 @@ const Setting args_common[ARGS_COMMON] = {
      .offset = offsetof(CommonOptions, url),
      .arg = "URL",
      .help = "the server, instead of PELTON_URL or the one of pelton login"},
+    {.name = "ca-file",
+     .type = SETTING_STRING,
+     .offset = offsetof(CommonOptions, ca_file),
+     .arg = "FILE",
+     .help = "the certificate (PEM) of a CA of your own, for an https:// server; or PELTON_CA_FILE"},
     {.name = "help", .type = SETTING_BOOL, .offset = offsetof(CommonOptions, help), .help = "this text"},
 };
 

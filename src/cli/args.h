@@ -8,9 +8,10 @@ typedef struct CommonOptions {
     bool json;
     bool help;
     const char *url;
+    const char *ca_file;
 } CommonOptions;
 
-#define ARGS_COMMON 3
+#define ARGS_COMMON 4
 extern const Setting args_common[ARGS_COMMON];
 
 /* The letter of a flag, or 0. */

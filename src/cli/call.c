@@ -23,6 +23,10 @@ static const Setting config_table[] = {
      .offset = offsetof(CliConfig, token),
      .secret = true,
      .help = "the token"},
+    {.name = "ca-file",
+     .type = SETTING_STRING,
+     .offset = offsetof(CliConfig, ca_file),
+     .help = "the CA of the server's certificate"},
 };
 
 static const char *env(const char *name) {
@@ -52,22 +56,27 @@ int cli_config_read(Cli *cli, CliConfig *ret, Err *err) {
     return 0;
 }
 
+/* JSON's strings are YAML's. */
+static void add_config(Buf *yaml, const char *name, const char *text) {
+    _cleanup_buf_ Buf value = BUF_INIT;
+
+    if (!text)
+        return;
+    jw_str(&JSON_WRITER(&value), NULL, text);
+    buf_addf(yaml, "%s: %s\n", name, buf_str(&value));
+}
+
 int cli_config_write(Cli *cli, const CliConfig *config, Err *err) {
     const char *path = cli_config_path(cli->mem);
     const char *folder = dirname(mem_strdup(cli->mem, path));
-    _cleanup_buf_ Buf yaml = BUF_INIT, value = BUF_INIT;
+    _cleanup_buf_ Buf yaml = BUF_INIT;
     int r = file_mkdirs(folder, 0700, err);
 
     if (r < 0)
         return err_wrap(err, "keep the login");
-    /* JSON's strings are YAML's */
-    jw_str(&JSON_WRITER(&value), NULL, config->url);
-    buf_addf(&yaml, "url: %s\n", buf_str(&value));
-    if (config->token) {
-        buf_clear(&value);
-        jw_str(&JSON_WRITER(&value), NULL, config->token);
-        buf_addf(&yaml, "token: %s\n", buf_str(&value));
-    }
+    add_config(&yaml, "url", config->url);
+    add_config(&yaml, "token", config->token);
+    add_config(&yaml, "ca-file", config->ca_file);
     r = file_write_atomic(path, yaml.data, yaml.len, 0600, err);
     return r < 0 ? err_wrap(err, "keep the login in %s", path) : 0;
 }
@@ -80,14 +89,26 @@ static const char *without_slash(const void *mem, const char *url) {
     return mem_strndup(mem, url, len);
 }
 
+/* What login keeps is for the server that it has logged in to. */
+static int use_config(Cli *cli, const CliConfig *config, Err *err) {
+    const char *ca_file;
+
+    if (!config->url || !str_eq(cli->url, without_slash(cli->mem, config->url)))
+        return 0;
+    if (!cli->token)
+        cli->token = config->token;
+    return cli->ca_file || !config->ca_file ? 0 : http_trust_file(cli->mem, config->ca_file, &ca_file, err);
+}
+
 int cli_connect(Cli *cli, Err *err) {
-    const char *url = cli->url_flag ? cli->url_flag : env("PELTON_URL"), *token = env("PELTON_TOKEN");
+    const char *url = cli->url_flag ? cli->url_flag : env("PELTON_URL");
     CliConfig config = {0};
     int r;
 
     if (cli->client)
         return 0;
-    if (!url || !token) {
+    cli->token = env("PELTON_TOKEN");
+    if (!url || !cli->token || (!cli->ca_file && str_after(url, "https://"))) {
         r = cli_config_read(cli, &config, err);
         if (r < 0)
             return r;
@@ -95,10 +116,8 @@ int cli_connect(Cli *cli, Err *err) {
     if (!url)
         url = config.url ? config.url : CLI_DEFAULT_URL;
     cli->url = without_slash(cli->mem, url);
-    if (!token && config.token && config.url && str_eq(cli->url, without_slash(cli->mem, config.url)))
-        token = config.token;
-    cli->token = token;
-    return http_client_new(cli->mem, cli->url, token, &cli->client, err);
+    r = use_config(cli, &config, err);
+    return r < 0 ? r : http_client_new(cli->mem, cli->url, cli->token, &cli->client, err);
 }
 
 static int unreachable(Cli *cli, Err *err) {
@@ -169,6 +188,8 @@ int cli_call(Cli *cli, HttpCall *call, Err *err) {
     r = http_client_call(cli->client, call, err);
     cli->cut = r == -ERR_IO || r == -ERR_TIMEOUT ||
                (r >= 0 && (call->status == 502 || call->status == 503 || call->status == 504));
+    if (call->untrusted)
+        return r;
     if (r == -ERR_UNAVAILABLE || r == -ERR_TIMEOUT || r == -ERR_IO)
         return unreachable(cli, err);
     if (r < 0)

@@ -11,6 +11,7 @@
 typedef struct CliConfig {
     const char *url;
     const char *token;
+    const char *ca_file;
 } CliConfig;
 
 /* PELTON_CONFIG, or pelton/config.yml in XDG_CONFIG_HOME or ~/.config. */

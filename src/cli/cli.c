@@ -169,6 +169,15 @@ static bool wants_json(int argc, char *const *argv) {
     return false;
 }
 
+/* Of --ca-file or PELTON_CA_FILE. What this process starts has it as SSL_CERT_FILE. */
+static int trust(Cli *cli, const char *flag, Err *err) {
+    const char *file = flag ? flag : getenv("PELTON_CA_FILE");
+    int r = str_empty(file) ? 0 : http_trust_file(cli->mem, file, &cli->ca_file, err);
+
+    unsetenv("PELTON_CA_FILE");
+    return r;
+}
+
 static int run_command(Cli *cli, int argc, char **argv) {
     const Command *command = cli->command;
     CommonOptions common = {0};
@@ -192,6 +201,8 @@ static int run_command(Cli *cli, int argc, char **argv) {
     cli->argv = argv;
     while (cli->args && cli->args[cli->arg_count])
         cli->arg_count++;
+    if (r >= 0)
+        r = trust(cli, common.ca_file, &err);
     if (r >= 0)
         r = command->run(cli, options, &err);
     return r < 0 ? fail(cli, &err) : r;

@@ -32,7 +32,7 @@ typedef struct Command {
     const char *brief;    /* one line, lower case, no full stop */
     const char *usage;    /* behind "pelton ": "logs [-f] [--job NAME] BUILD" */
     const char *about;    /* further paragraphs for --help and the man page, or NULL */
-    const Setting *flags; /* offsets into the options struct; --json, --url and --help are added to all */
+    const Setting *flags; /* offsets into the options struct; args_common are added to all */
     size_t flag_count;
     size_t options_size;         /* of the struct that run() gets zeroed and filled */
     const char *shorts;          /* "f=follow,o=output": one-letter flags; h=help is always there */
@@ -60,8 +60,9 @@ struct Cli {
     const char *url;           /* of the server, once connected */
     const char *url_flag;      /* --url, or NULL */
     const char *token;
-    bool cut;         /* the last call may have been heard, and its answer did not come */
-    const char *hint; /* what to do next about the error that is being returned, or NULL */
+    const char *ca_file; /* of --ca-file or PELTON_CA_FILE, its whole path; believed already; or NULL */
+    bool cut;            /* the last call may have been heard, and its answer did not come */
+    const char *hint;    /* what to do next about the error that is being returned, or NULL */
 };
 
 /* Runs the command line and gives the exit status. extra: the verbs of higher rooms (server, runner, release

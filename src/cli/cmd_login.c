@@ -115,6 +115,7 @@ static int login_run(Cli *cli, void *arg, Err *err) {
         return err_set(err, ERR_INVALID, "login: the token is empty");
     cli->url = config.url;
     cli->token = config.token;
+    config.ca_file = cli->ca_file;
     r = http_client_new(cli->mem, config.url, config.token, &cli->client, err);
     if (r < 0)
         return r;
@@ -166,7 +167,8 @@ const Command command_login = {
     .usage = "login URL [--token-file FILE|--token-stdin]",
     .about = "Checks the token with the server, and keeps both in ~/.config/pelton/config.yml (or "
              "PELTON_CONFIG), readable by\n"
-             "you only. Without a flag the token is PELTON_TOKEN's, or asked for on a terminal.",
+             "you only; and the path of --ca-file. Without a flag the token is PELTON_TOKEN's, or asked for "
+             "on a terminal.",
     FLAGS(login_flags),
     .options_size = sizeof(LoginOptions),
     .examples = login_examples,

@@ -45,6 +45,7 @@ void help_overview(const Command *const *commands, const Term *term, Buf *out) {
              "\n"
              "  PELTON_URL     the server (default: the one of pelton login, else http://127.0.0.1:8080)\n"
              "  PELTON_TOKEN   the token\n"
+             "  PELTON_CA_FILE the certificate of a CA of your own, for an https:// server\n"
              "  PELTON_CONFIG  where login keeps both (default ~/.config/pelton/config.yml)\n"
              "  NO_COLOR       no colours\n\n");
     term_add(term, out, STYLE_BOLD, "Exit status:");

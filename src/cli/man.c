@@ -83,12 +83,14 @@ static void man_common_end(Buf *out) {
     buf_adds(out, ".SH EXIT STATUS\n");
     for (int i = 0; i < CLI_EXITS; i++)
         buf_addf(out, "%s%d %s", i ? ", " : "", i, cli_exits[i]);
-    buf_adds(out, ".\n.SH ENVIRONMENT\n"
-                  ".TP\n.B PELTON_URL\nThe server; by default that of \\fBpelton login\\fR, else "
-                  "http://127.0.0.1:8080.\n"
-                  ".TP\n.B PELTON_TOKEN\nThe token.\n"
-                  ".TP\n.B PELTON_CONFIG\nWhere login keeps both; by default ~/.config/pelton/config.yml.\n"
-                  ".TP\n.B NO_COLOR\nNo colours when it is set and not empty.\n");
+    buf_adds(out,
+             ".\n.SH ENVIRONMENT\n"
+             ".TP\n.B PELTON_URL\nThe server; by default that of \\fBpelton login\\fR, else "
+             "http://127.0.0.1:8080.\n"
+             ".TP\n.B PELTON_TOKEN\nThe token.\n"
+             ".TP\n.B PELTON_CA_FILE\nThe certificate (PEM) of a CA of your own, for an https:// server.\n"
+             ".TP\n.B PELTON_CONFIG\nWhere login keeps both; by default ~/.config/pelton/config.yml.\n"
+             ".TP\n.B NO_COLOR\nNo colours when it is set and not empty.\n");
 }
 
 static void man_program(const Command *const *commands, Buf *out) {

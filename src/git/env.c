@@ -79,6 +79,8 @@ void git_env_network(GitEnv *env) {
         if (value)
             git_env_add(env, "%s=%s", passed_on[i], value);
     }
+    if (!getenv("GIT_SSL_CAINFO") && getenv("SSL_CERT_FILE")) /* which a git with GnuTLS does not read */
+        git_env_add(env, "GIT_SSL_CAINFO=%s", getenv("SSL_CERT_FILE"));
     git_env_config(env, "http.lowSpeedLimit", "1");
     git_env_config(env, "http.lowSpeedTime", "60");
 }

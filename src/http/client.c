@@ -401,11 +401,15 @@ static int plain_call(HttpClient *c, HttpCall *call, Err *err) {
     r = attempt(&x, &reused, err);
     if (r == -ERR_IO && reused && !x.heard && !x.started)
         r = attempt(&x, &reused, err);
+    if (r == -ERR_IO && !x.heard && !c->answered && c->host)
+        return err_set(err, ERR_IO, "it ended without a word: is its address https://?");
+    c->answered = c->answered || r >= 0;
     return r;
 }
 
 int http_client_call(HttpClient *c, HttpCall *call, Err *err) {
     call->status = 0;
+    call->untrusted = false;
     client_set_type(c, call, NULL);
     buf_clear(&call->answer);
     for (const char *p = call->path; *p; p++)
@@ -450,6 +454,18 @@ static ErrCode code_of_status(int status) {
     }
 }
 
+/* What an answer tells of a wrong address: nginx, Caddy and Apache say in words that they want TLS. */
+static const char *wrong_address(const HttpCall *call) {
+    static const char *const words[] = {"HTTPS", "SSL-enabled"};
+
+    if (call->status / 100 == 3)
+        return ": it is elsewhere; is its address https:// there?";
+    for (size_t i = 0; call->status == 400 && call->answer.len && i < ELEMENTS(words); i++)
+        if (memmem(call->answer.data, call->answer.len, words[i], strlen(words[i])))
+            return ": is its address https://?";
+    return "";
+}
+
 int http_call_check(const HttpCall *call, Err *err) {
     _cleanup_json_ json_t *body = NULL;
     const char *message = NULL;
@@ -464,6 +480,6 @@ int http_call_check(const HttpCall *call, Err *err) {
     }
     if (message)
         return err_set_(err, ERR_HERE, code_of_status(call->status), call->status, "%s", message);
-    return err_set_(err, ERR_HERE, code_of_status(call->status), call->status, "the server answered %d",
-                    call->status);
+    return err_set_(err, ERR_HERE, code_of_status(call->status), call->status, "the server answered %d%s",
+                    call->status, wrong_address(call));
 }

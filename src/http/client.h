@@ -50,7 +50,9 @@ typedef struct HttpCall {
     void *arg;
     /* filled in */
     int status;
-    Buf answer;              /* the caller frees it by buf_done */
+    bool untrusted; /* somebody answered, but no certificate or no TLS that is good enough: ERR_UNAVAILABLE,
+                     * whose message says what to do */
+    Buf answer;     /* the caller frees it by buf_done */
     const char *answer_type; /* content type, the client's, until its next call; known when on_data is called;
                               * NULL: not told */
 } HttpCall;
@@ -59,6 +61,9 @@ typedef struct HttpCall {
  * copied. */
 _must_check_ int http_client_new(const void *mem, const char *base, const char *token, HttpClient **ret,
                                  Err *err);
+/* From now on this process, and what it starts, also believes certificates of the CAs in the file (PEM): it
+ * becomes SSL_CERT_FILE. *ret_file: its whole path. Before there is another thread. */
+_must_check_ int http_trust_file(const void *mem, const char *file, const char **ret_file, Err *err);
 /* From now on; a kept connection is given up. */
 void http_client_guard(HttpClient *c, HttpGuard guard);
 /* Performs the call. Any HTTP status is success here (call->status). A kept connection that the peer has

@@ -8,6 +8,7 @@
 typedef struct CurlState {
     CURL *easy;
     CURLM *multi;
+    char why[CURL_ERROR_SIZE]; /* what libcurl says of the call's failure */
 } CurlState;
 
 typedef struct CurlExchange {
@@ -108,13 +109,36 @@ static struct curl_slist *make_headers(const HttpClient *c, const HttpCall *call
 
 /* libcurl asks for a socket for each address that it tries. */
 static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address) {
-    const HttpClient *c = arg;
+    CurlExchange *x = arg;
+    const HttpGuard *guard = &x->client->wire.guard;
 
-    if (!c->wire.guard.allow(c->wire.guard.arg, &address->addr))
+    if (guard->allow && !guard->allow(guard->arg, &address->addr)) {
+        x->r = err_set(x->err, ERR_FORBIDDEN, "this address is not allowed");
         return CURL_SOCKET_BAD;
+    }
+    x->r = 0; /* this one may be spoken with, whatever another of the name's addresses is */
     return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 
+static void set_body(CurlExchange *x) {
+    CURL *e = x->client->curl->easy;
+    const HttpCall *call = x->call;
+
+    curl_lib.curl_easy_setopt(e, CURLOPT_UPLOAD, 1L);
+    curl_lib.curl_easy_setopt(e, CURLOPT_INFILESIZE_LARGE,
+                              call->trailer ? (curl_off_t)-1 : (curl_off_t)call->body_len);
+    curl_lib.curl_easy_setopt(e, CURLOPT_READFUNCTION, on_read);
+    curl_lib.curl_easy_setopt(e, CURLOPT_READDATA, x);
+    curl_lib.curl_easy_setopt(e, CURLOPT_SEEKFUNCTION, on_seek);
+    curl_lib.curl_easy_setopt(e, CURLOPT_SEEKDATA, x);
+    if (call->trailer) {
+        curl_lib.curl_easy_setopt(e, CURLOPT_TRAILERFUNCTION, on_trailer);
+        curl_lib.curl_easy_setopt(e, CURLOPT_TRAILERDATA, x);
+    }
+}
+
+/* HTTP/1.1 also where the peer has HTTP/2: one call at a time gains nothing by that, and libcurl sends
+ * trailers in chunks only (CURLOPT_TRAILERFUNCTION(3)). */
 static void set_options(CurlExchange *x, const char *url, struct curl_slist *headers) {
     CURL *e = x->client->curl->easy;
     HttpCall *call = x->call;
@@ -123,43 +147,69 @@ static void set_options(CurlExchange *x, const char *url, struct curl_slist *hea
 
     curl_lib.curl_easy_setopt(e, CURLOPT_URL, url);
     curl_lib.curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "https");
+    curl_lib.curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    curl_lib_trust(e);
+    curl_lib.curl_easy_setopt(e, CURLOPT_ERRORBUFFER, x->client->curl->why);
     curl_lib.curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
     curl_lib.curl_easy_setopt(e, CURLOPT_HTTPHEADER, headers);
     curl_lib.curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_write);
     curl_lib.curl_easy_setopt(e, CURLOPT_WRITEDATA, x);
-    if (body) {
-        curl_lib.curl_easy_setopt(e, CURLOPT_UPLOAD, 1L);
-        curl_lib.curl_easy_setopt(e, CURLOPT_INFILESIZE_LARGE,
-                                  call->trailer ? (curl_off_t)-1 : (curl_off_t)call->body_len);
-        curl_lib.curl_easy_setopt(e, CURLOPT_READFUNCTION, on_read);
-        curl_lib.curl_easy_setopt(e, CURLOPT_READDATA, x);
-        curl_lib.curl_easy_setopt(e, CURLOPT_SEEKFUNCTION, on_seek);
-        curl_lib.curl_easy_setopt(e, CURLOPT_SEEKDATA, x);
-    }
-    if (call->trailer) {
-        curl_lib.curl_easy_setopt(e, CURLOPT_TRAILERFUNCTION, on_trailer);
-        curl_lib.curl_easy_setopt(e, CURLOPT_TRAILERDATA, x);
-    }
-    if (x->client->wire.guard.allow) {
-        curl_lib.curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, open_socket);
-        curl_lib.curl_easy_setopt(e, CURLOPT_OPENSOCKETDATA, x->client);
-    }
+    curl_lib.curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+    curl_lib.curl_easy_setopt(e, CURLOPT_OPENSOCKETDATA, x);
+    if (body)
+        set_body(x);
     if (strcmp(call->method, "HEAD") == 0)
         curl_lib.curl_easy_setopt(e, CURLOPT_NOBODY, 1L);
     curl_lib.curl_easy_setopt(e, CURLOPT_CUSTOMREQUEST, call->method);
 }
 
-static int curl_failure(CURLcode code, Err *err) {
+/* ---- what went wrong ---- */
+
+/* The words are OpenSSL's, which know best, and name what the certificate has. */
+static int distrusted(CurlExchange *x, const char *why, Err *err) {
+    static const struct {
+        const char *words, *advice;
+    } advices[] = {
+        {"subject name", "Ask for the server by a name that its certificate has"},
+        {"expired", "Renew it at the server; if it is good, set this machine's clock"},
+        {"not yet valid", "Set this machine's clock"},
+        {"", "If the server's CA is your own, name the file of its certificate: --ca-file FILE, "
+             "PELTON_CA_FILE or SSL_CERT_FILE"},
+    };
+    size_t i = 0;
+
+    x->call->untrusted = true;
+    while (!strstr(why, advices[i].words))
+        i++;
+    return err_set_(err, ERR_HERE, ERR_UNAVAILABLE, CURLE_PEER_FAILED_VERIFICATION,
+                    "the certificate is not accepted, and nothing was sent: %s. %s", why, advices[i].advice);
+}
+
+/* A server without TLS hangs up, or says what is no TLS, as it comes; only one with TLS sends an alert. */
+static int no_tls(CurlExchange *x, const char *why, Err *err) {
+    x->call->untrusted = true;
+    return err_set_(err, ERR_HERE, ERR_UNAVAILABLE, CURLE_SSL_CONNECT_ERROR,
+                    "no TLS with what answers there, and nothing was sent: %s%s", why,
+                    strstr(why, "alert") ? "" : ". Is its address http://?");
+}
+
+static int curl_failure(CurlExchange *x, CURLcode code, Err *err) {
+    const char *why = x->client->curl->why[0] ? x->client->curl->why : curl_lib.curl_easy_strerror(code);
+
     switch (code) {
     case CURLE_COULDNT_CONNECT:
     case CURLE_COULDNT_RESOLVE_HOST:
+        return err_set_(err, ERR_HERE, ERR_UNAVAILABLE, (int)code, "%s", why);
     case CURLE_SSL_CONNECT_ERROR:
+        return no_tls(x, why, err);
     case CURLE_PEER_FAILED_VERIFICATION:
-        return err_set_(err, ERR_HERE, ERR_UNAVAILABLE, (int)code, "%s", curl_lib.curl_easy_strerror(code));
+        return distrusted(x, why, err);
+    case CURLE_SSL_CACERT_BADFILE:
+        return err_set_(err, ERR_HERE, ERR_INVALID, (int)code, "%s", why);
     case CURLE_OPERATION_TIMEDOUT:
         return err_set_(err, ERR_HERE, ERR_TIMEOUT, (int)code, "no answer in time");
     default:
-        return err_set_(err, ERR_HERE, ERR_IO, (int)code, "%s", curl_lib.curl_easy_strerror(code));
+        return err_set_(err, ERR_HERE, ERR_IO, (int)code, "%s", why);
     }
 }
 
@@ -195,7 +245,7 @@ static int run_multi(CurlExchange *x, Err *err) {
     }
     for (CURLMsg *m; (m = curl_lib.curl_multi_info_read(multi, &queued));)
         if (m->msg == CURLMSG_DONE && m->data.result != CURLE_OK)
-            return x->r < 0 ? x->r : curl_failure(m->data.result, err);
+            return x->r < 0 ? x->r : curl_failure(x, m->data.result, err);
     return 0;
 }
 
@@ -230,6 +280,7 @@ int curl_call(HttpClient *c, HttpCall *call, Err *err) {
     x.deadline = call->timeout_us ? clock_mono() + call->timeout_us : 0;
     progress(&x);
     headers = make_headers(c, call);
+    c->curl->why[0] = '\0';
     set_options(&x, url, headers);
     curl_lib.curl_multi_add_handle(c->curl->multi, c->curl->easy);
     r = run_multi(&x, err);

@@ -34,6 +34,7 @@ struct HttpClient {
     Wire wire;
     Buf in;            /* what was read */
     char *answer_type; /* of the last answer, or NULL */
+    bool answered;     /* a call has had an answer */
     struct CurlState *curl;
 };
 

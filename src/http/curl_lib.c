@@ -1,7 +1,9 @@
 #include "http/curl_lib.h"
 
+#include "base/str.h"
 #include <dlfcn.h>
 #include <pthread.h>
+#include <stdlib.h>
 
 CurlLib curl_lib;
 
@@ -28,4 +30,13 @@ static void load(void) {
 int curl_lib_load(Err *err) {
     pthread_once(&lib_once, load);
     return lib_failure ? err_set(err, ERR_UNSUPPORTED, "%s", lib_failure) : 0;
+}
+
+void curl_lib_trust(CURL *e) {
+    const char *file = getenv("SSL_CERT_FILE"), *folder = getenv("SSL_CERT_DIR");
+
+    if (!str_empty(file))
+        curl_lib.curl_easy_setopt(e, CURLOPT_CAINFO, file);
+    if (!str_empty(folder))
+        curl_lib.curl_easy_setopt(e, CURLOPT_CAPATH, folder);
 }

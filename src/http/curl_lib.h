@@ -38,3 +38,6 @@ typedef struct CurlLib {
 extern CurlLib curl_lib;
 /* ERR_UNSUPPORTED: it is not installed. Any thread. */
 _must_check_ int curl_lib_load(Err *err);
+/* Whose certificates are believed: SSL_CERT_FILE's and SSL_CERT_DIR's, as OpenSSL and most programs have it;
+ * libcurl itself reads neither. Where one is not set, the machine's own. */
+void curl_lib_trust(CURL *e);

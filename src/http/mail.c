@@ -154,6 +154,7 @@ static int perform(const MailServer *server, struct curl_slist *to, Outgoing *o,
         abort();
     curl_lib.curl_easy_setopt(e, CURLOPT_URL, server->url);
     curl_lib.curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "smtp,smtps");
+    curl_lib_trust(e);
     curl_lib.curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
     curl_lib.curl_easy_setopt(e, CURLOPT_TIMEOUT_MS, (long)(timeout_us / US_PER_MS));
     curl_lib.curl_easy_setopt(e, CURLOPT_USE_SSL, (long)(server->user ? CURLUSESSL_ALL : CURLUSESSL_TRY));

@@ -227,6 +227,50 @@ static void a_connection_closed_meanwhile_is_opened_anew(void **state) {
     script_end(&s);
 }
 
+/* As what waits for TLS does. */
+static void who_ends_without_a_word_may_want_tls(void **state) {
+    static const char *const answers[] = {"", "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nx", "", NULL};
+    Script s;
+    HttpClient *c;
+
+    (void)state;
+    script_start(&s, answers);
+    c = client_at(s.base, NULL);
+    for (size_t i = 0; answers[i]; i++) {
+        HttpCall call = {0};
+        Err err = {0};
+
+        assert_int_equal(try_get(c, &call, &err), *answers[i] ? 0 : -ERR_IO);
+        /* one that has answered before does not */
+        assert_int_equal(i == 0, strstr(err.msg, "https://") != NULL);
+        buf_done(&call.answer);
+    }
+    talloc_free(c);
+    script_end(&s);
+}
+
+static void a_ca_file_must_have_a_certificate(void **state) {
+    _cleanup_talloc_ void *mem = talloc_new(NULL);
+    char path[] = "/tmp/pelton-ca-XXXXXX";
+    int fd = mkstemp(path);
+    const char *whole;
+    Err err;
+
+    (void)state;
+    unsetenv("SSL_CERT_FILE"); /* the tester's own */
+    assert_int_equal(http_trust_file(mem, "/nowhere/ca.crt", &whole, &err), -ERR_NOT_FOUND);
+    assert_int_equal(http_trust_file(mem, path, &whole, &err), -ERR_INVALID);
+    assert_non_null(strstr(err.msg, path));
+    assert_null(getenv("SSL_CERT_FILE"));
+    assert_int_equal(write(fd, "x\n-----BEGIN CERTIFICATE-----\n", 30), 30);
+    close(fd);
+    assert_int_equal(http_trust_file(mem, path, &whole, &err), 0);
+    assert_string_equal(whole, path);
+    assert_string_equal(getenv("SSL_CERT_FILE"), path);
+    unsetenv("SSL_CERT_FILE");
+    unlink(path);
+}
+
 static void an_endless_header_is_refused(void **state) {
     _cleanup_buf_ Buf text = BUF_INIT;
     const char *answers[2] = {NULL, NULL};
@@ -561,6 +605,12 @@ static void addresses_are_checked(void **state) {
     talloc_free(c);
 }
 
+static bool allow_none(const void *arg, const struct sockaddr *address) {
+    (void)arg;
+    (void)address;
+    return false;
+}
+
 /* libcurl's way: nobody listens there, and it says so. */
 static void https_is_tried(void **state) {
     HttpClient *c = client_at("https://127.0.0.1:1", "token");
@@ -569,6 +619,10 @@ static void https_is_tried(void **state) {
 
     (void)state;
     assert_int_equal(try_get(c, &call, &err), -ERR_UNAVAILABLE);
+    assert_false(call.untrusted);
+    http_client_guard(c, (HttpGuard){allow_none, NULL});
+    assert_int_equal(try_get(c, &call, &err), -ERR_FORBIDDEN);
+    assert_non_null(strstr(err.msg, "not allowed"));
     http_client_interrupt(c);
     talloc_free(c);
 }
@@ -582,12 +636,14 @@ static void statuses_are_errors(void **state) {
         {404, "{\"error\":\"NotFound\",\"message\":\"no such build\"}", "no such build", ERR_NOT_FOUND},
         {409, "{\"error\":\"stale\"}", "stale", ERR_CONFLICT},
         {400, "oops", "the server answered 400", ERR_INVALID},
+        {400, "Client sent an HTTP request to an HTTPS server.\n",
+         "the server answered 400: is its address https://?", ERR_INVALID},
         {401, "", "the server answered 401", ERR_UNAUTHORIZED},
         {403, "[]", "the server answered 403", ERR_FORBIDDEN},
         {413, "{}", "the server answered 413", ERR_TOO_LARGE},
         {503, "", "the server answered 503", ERR_UNAVAILABLE},
         {500, "", "the server answered 500", ERR_INTERNAL},
-        {302, "", "the server answered 302", ERR_INVALID},
+        {302, "", "the server answered 302: it is elsewhere; is its address https:// there?", ERR_INVALID},
     };
 
     (void)state;
@@ -700,6 +756,8 @@ int main(void) {
         TEST(answers_without_a_body_end_at_the_header),
         TEST(broken_answers_are_errors),
         TEST(a_connection_closed_meanwhile_is_opened_anew),
+        TEST(who_ends_without_a_word_may_want_tls),
+        TEST(a_ca_file_must_have_a_certificate),
         TEST(an_endless_header_is_refused),
         TEST(time_and_size_are_bounded),
         TEST(a_receiver_can_end_a_call),

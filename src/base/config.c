@@ -259,6 +259,11 @@ int config_read_flags(Config *c, int argc, char **argv, const char ***ret_operan
     return 0;
 }
 
+int config_set(Config *c, const char *name, const char *text, const char *from, Err *err) {
+    return set_text(c, (size_t)find(c, name, strlen(name)), text, &(Source){.from = from, .prefix = from},
+                    err);
+}
+
 bool config_is_set(const Config *c, const char *name) {
     ssize_t i = find(c, name, strlen(name));
 

@@ -46,6 +46,8 @@ _must_check_ int config_read_env(Config *c, const char *const *envp, const char 
  * may be mixed. Operands are appended to *ret_operands (talloc array of mem, NULL-terminated). "--" ends the
  * flags. */
 _must_check_ int config_read_flags(Config *c, int argc, char **argv, const char ***ret_operands, Err *err);
+/* Gives a setting the value that follows from another one, "from". */
+_must_check_ int config_set(Config *c, const char *name, const char *text, const char *from, Err *err);
 /* Whether the setting's value is not the default. */
 bool config_is_set(const Config *c, const char *name);
 /* "name: value   # from pelton.yml:3" a line each, in the table's order; valid YAML ("~": not set). */

@@ -1,6 +1,7 @@
 #include "ingress/haconfig.h"
 
 #include "base/str.h"
+#include <arpa/inet.h>
 
 /* No connection to an application is used twice (http-server-close): an application that closes an idle one
  * just when a request comes would lose it, and draining would have to wait for them. Opening one on this
@@ -24,11 +25,8 @@ static const char defaults[] = "defaults\n"
                                "    errorfile 504 page504.http\n"
                                "\n";
 
-/* Who the client is comes from the connection, never from what it says of itself. */
 static const char frontend[] =
     "    http-request set-var(txn.host) req.hdr(host),lower,regsub(:[0-9]*$,),rtrim(.)\n"
-    "    http-request set-header X-Forwarded-For %[src]\n"
-    "    http-request set-header X-Forwarded-Proto http\n"
     "    http-request set-header X-Forwarded-Host %[req.hdr(host)]\n"
     "    http-request disable-l7-retry unless METH_GET or { method OPTIONS }\n"
     "    use_backend %[var(txn.host),map(hosts.map,unknown)]\n"
@@ -51,12 +49,27 @@ static void render_global(const HaConfig *c, int64_t generation, Buf *out) {
     buf_adds(out, "\n");
 }
 
+/* Who the client is comes from the connection, or from a proxy that we were told of, never from what it says
+ * of itself. */
+static void render_client(const HaConfig *c, Buf *out) {
+    bool any = c->proxies && c->proxies[0];
+
+    buf_adds(out, "    http-request set-header X-Forwarded-For %[src]");
+    if (any)
+        buf_adds(out, " unless { req.hdr(x-forwarded-for) -m found } { src");
+    for (size_t i = 0; any && c->proxies[i]; i++)
+        buf_addf(out, " %s", c->proxies[i]);
+    buf_addf(out, "%s\n    http-request set-header X-Forwarded-Proto %s\n", any ? " }" : "",
+             c->tls ? "https" : "http");
+}
+
 static void render_fixed(const HaConfig *c, const Routes *r, int64_t generation, Buf *out) {
     render_global(c, generation, out);
     buf_adds(out, defaults);
     /* idle-close-on-response: at a reload an idle client may send one more request before it is told to close
      */
     buf_addf(out, "frontend web\n    bind %s\n    option idle-close-on-response\n", r->address);
+    render_client(c, out);
     buf_adds(out, frontend);
 }
 
@@ -144,4 +157,15 @@ bool haconfig_domain_valid(const char *domain) {
         if (!c[label])
             return true;
     }
+}
+
+bool haconfig_network_valid(const char *text) {
+    _cleanup_talloc_ char *address = mem_strndup(NULL, text, strcspn(text, "/"));
+    const char *bits = text + strlen(address);
+    bool six = strchr(address, ':') != NULL;
+    unsigned char bytes[16];
+    int64_t n;
+
+    return inet_pton(six ? AF_INET6 : AF_INET, address, bytes) == 1 &&
+           (!*bits || str_to_i64(bits + 1, 0, six ? 128 : 32, &n));
 }

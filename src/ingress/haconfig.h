@@ -6,8 +6,10 @@
 
 typedef struct HaConfig {
     const char *domain;
-    unsigned uid, gid; /* HAProxy becomes this when it is started by root */
-    bool drop;         /* uid and gid hold, and a chroot */
+    unsigned uid, gid;          /* HAProxy becomes this when it is started by root */
+    bool tls;                   /* a proxy before it ends TLS */
+    const char *const *proxies; /* valid networks, NULL-terminated; or NULL */
+    bool drop;                  /* uid and gid hold, and a chroot */
     unsigned threads;
     unsigned max_files; /* two a connection; HAProxy works out how many those are */
 } HaConfig;
@@ -31,3 +33,5 @@ extern const HaPage haconfig_pages[];
 void haconfig_render_page(const HaPage *page, Buf *out);
 /* Host names are compared in lower case: [a-z0-9.-], labels of 1 to 63. */
 bool haconfig_domain_valid(const char *domain);
+/* "10.1.2.3", "10.0.0.0/8", "2001:db8::/32": of numbers only. */
+bool haconfig_network_valid(const char *text);

@@ -19,7 +19,7 @@
 #define BACKOFF_MAX_MS 5000
 
 struct Ingress {
-    char *dir, *routes_path;
+    char *dir, *routes_path, *url;
     unsigned spares;
     bool any_port; /* the setting's port is 0 */
     HaConfig config;
@@ -58,6 +58,25 @@ static void choose_user(HaConfig *c) {
         c->uid = user->pw_uid;
         c->gid = user->pw_gid;
     }
+}
+
+static int choose_proxies(Ingress *in, const IngressOptions *o, Err *err) {
+    const char **copy = NULL;
+    size_t count = 0;
+
+    in->url = mem_strdup(in, o->url);
+    in->config.tls = o->url && str_after(o->url, "https://");
+    for (const char *const *one = o->proxies; one && *one; one++) {
+        if (!haconfig_network_valid(*one))
+            return err_set(err, ERR_INVALID,
+                           "trusted proxy \"%.80s\": expected an address or a network, such as 127.0.0.1 or "
+                           "10.0.0.0/8",
+                           *one);
+        mem_append(in, copy, count, mem_strdup(in, *one));
+    }
+    mem_append(in, copy, count, NULL);
+    in->config.proxies = copy;
+    return 0;
 }
 
 static int choose_address(Ingress *in, const char *listen, bool keep, Err *err) {
@@ -117,6 +136,8 @@ int ingress_new(const void *mem, const IngressOptions *o, Ingress **ret, Err *er
     if (!haconfig_domain_valid(in->config.domain))
         return err_set(err, ERR_INVALID, "ingress domain \"%s\": expected a host name in lower case",
                        in->config.domain);
+    if (choose_proxies(in, o, err) < 0)
+        return -(int)err->code;
     choose_limits(&in->config);
     choose_user(&in->config);
     in->routes = routes_new(in);
@@ -353,8 +374,12 @@ char *ingress_address(Ingress *in, const void *mem) {
 
 char *ingress_url(Ingress *in, const char *slug, const void *mem) {
     _cleanup_talloc_ char *address = ingress_address(in, NULL);
-    const char *port = strrchr(address, ':');
+    const char *port = strrchr(address, ':'), *host;
 
+    if (in->url) {
+        host = strstr(in->url, "://") + 3;
+        return mem_printf(mem, "%.*s%s.%s/", (int)(host - in->url), in->url, slug, host);
+    }
     return mem_printf(mem, "http://%s.%s%s/", slug, in->config.domain, str_eq(port, ":80") ? "" : port);
 }
 

@@ -18,8 +18,10 @@ typedef struct IngressOptions {
     const char *dir;    /* made when it is not there */
     const char *listen; /* "ADDR:PORT" or "[ADDR]:PORT"; port 0: a free one, the same again after a restart */
     const char *domain; /* NULL: "localhost" */
-    const char *program; /* NULL: "haproxy" of PATH or /usr/sbin */
-    unsigned spares;     /* applications that fit before the first reload; 0: 64 */
+    const char *url;    /* "https://DOMAIN[:PORT]", where a proxy is before HAProxy; NULL: there is none */
+    const char *const *proxies; /* whose X-Forwarded-For is believed: addresses and networks; or NULL */
+    const char *program;        /* NULL: "haproxy" of PATH or /usr/sbin */
+    unsigned spares;            /* applications that fit before the first reload; 0: 64 */
 } IngressOptions;
 
 /* Reads what an earlier process left; starts nothing, is quick. A bad option is ERR_INVALID. */
@@ -40,7 +42,7 @@ void ingress_stop(Ingress *in);
 bool ingress_slug_valid(const char *slug);
 /* "127.0.0.1:8081": where HAProxy listens or will listen. */
 char *ingress_address(Ingress *in, const void *mem);
-/* "http://hello.localhost:8081/" (no port when it is 80). */
+/* "http://hello.localhost:8081/" (no port when it is 80); with IngressOptions.url as people reach it. */
 char *ingress_url(Ingress *in, const char *slug, const void *mem);
 
 /* Makes the application known: 503 with a page of ours until a release is live. Starts HAProxy with the first

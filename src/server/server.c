@@ -294,7 +294,12 @@ static int start_deploys(Server *s, Err *err) {
 
 static int open_ingress(Server *s, Err *err) {
     IngressOptions options = {
-        .dir = in_state(s, "ingress"), .listen = s->settings->ingress, .domain = s->settings->domain};
+        .dir = in_state(s, "ingress"),
+        .listen = s->settings->ingress,
+        .domain = s->settings->domain,
+        .url = s->settings->ingress_url,
+        .proxies = s->settings->trusted_proxy,
+    };
 
     return ingress_new(s->mem, &options, &s->ingress, err);
 }

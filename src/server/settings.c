@@ -49,6 +49,18 @@ const Setting server_settings[SERVER_SETTINGS] = {
      .fallback = "localhost",
      .arg = "NAME",
      .help = "an application's host name is its repository's name and this"},
+    {.name = "ingress-url",
+     .type = SETTING_STRING,
+     .offset = AT(ingress_url),
+     .arg = "URL",
+     .help = "how people reach the applications where a proxy is before the ingress: https://DOMAIN, without "
+             "an application's name; without it http://, the domain and the ingress's port"},
+    {.name = "trusted-proxy",
+     .type = SETTING_WORDS,
+     .offset = AT(trusted_proxy),
+     .arg = "ADDRESS",
+     .help = "an address or a network (10.0.0.0/8) of proxies before the ingress: whom they name in "
+             "X-Forwarded-For applications are told; what others say there is dropped"},
     {.name = "url",
      .type = SETTING_STRING,
      .offset = AT(url),
@@ -371,6 +383,32 @@ static int check_url(Settings *settings, const void *mem, Err *err) {
     return 0;
 }
 
+/* Its host is the domain, which need not be told twice. */
+static int check_ingress_url(Config *c, Settings *settings, const void *mem, Err *err) {
+    const char *url = settings->ingress_url, *host, *domain, *rest;
+    size_t len;
+    int64_t port;
+
+    if (!url)
+        return 0;
+    host = str_after(url, "https://") ? str_after(url, "https://") : str_after(url, "http://");
+    len = host ? strcspn(host, ":/") : 0;
+    rest = host ? host + len : "";
+    domain = len ? mem_strndup(mem, host, len) : "";
+    settings->ingress_url = mem_strndup(mem, url, strlen(url) - (size_t)str_ends(url, "/"));
+    rest = mem_strndup(mem, rest, strlen(rest) - (size_t)str_ends(rest, "/"));
+    if (!*domain || (*rest && (*rest != ':' || !str_to_i64(rest + 1, 1, 65535, &port))))
+        return err_set(err, ERR_INVALID,
+                       "setting \"ingress-url\": expected https://DOMAIN or https://DOMAIN:PORT, got \"%s\"",
+                       url);
+    if (config_is_set(c, "domain") && !str_eq(domain, settings->domain))
+        return err_set(
+            err, ERR_INVALID,
+            "setting \"ingress-url\": its host is \"%s\", and the domain is \"%s\": leave one away", domain,
+            settings->domain);
+    return config_set(c, "domain", domain, "ingress-url", err);
+}
+
 int settings_read(int argc, char **argv, const void *mem, Settings *ret, Buf *ret_print, Err *err) {
     Config *c = config_new(mem, server_settings, SERVER_SETTINGS, ret);
     const char **operands;
@@ -386,6 +424,8 @@ int settings_read(int argc, char **argv, const void *mem, Settings *ret, Buf *re
         return err_set(err, ERR_INVALID, "unexpected argument \"%s\"; see: pelton server --help",
                        operands[0]);
     r = check_url(ret, mem, err);
+    if (r >= 0)
+        r = check_ingress_url(c, ret, mem, err);
     if (r < 0)
         return r;
     if (ret->print_config && ret->json)

@@ -8,9 +8,9 @@
 typedef struct Settings {
     const char *config; /* the file that was read */
     const char *state;  /* folder of everything that is kept */
-    const char *listen, *ingress, *domain, *url;
+    const char *listen, *ingress, *domain, *url, *ingress_url;
     const char *log_level, *database_sync;
-    const char **allow_executor, **notify_allow, **runner_label;
+    const char **allow_executor, **notify_allow, **trusted_proxy, **runner_label;
     const char *smtp, *smtp_from, *smtp_user, *smtp_password_file;
     int64_t runners, slots, threads, workers, connections, max_attempts;
     uint64_t cache_project, cache_total;
@@ -21,7 +21,7 @@ typedef struct Settings {
     bool access_log, print_config, json;
 } Settings;
 
-#define SERVER_SETTINGS 38
+#define SERVER_SETTINGS 40
 extern const Setting server_settings[SERVER_SETTINGS];
 
 /* File, environment, flags, in that order, then checks between them. *ret_print (when asked for): what holds,

@@ -33,6 +33,24 @@ def test_a_url_that_is_none_stops_the_start(tmp_path, url):
     assert not (tmp_path / "state").exists()
 
 
+def test_what_is_deployed_is_told_by_the_url_of_the_ingress(tmp_path):
+    with Pelton(tmp_path, "--ingress-url", "https://apps.example.com/", "--trusted-proxy", "127.0.0.1,10.0.0.0/8", "--runners", "0") as server:
+        assert "applications: https://NAME.apps.example.com/" in server.server_log()
+        printed = subprocess.run([BINARY, "server", "--print-config", *server.flags], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
+        assert 'domain: "apps.example.com"   # from ingress-url\n' in printed.stdout
+
+
+@pytest.mark.parametrize("flags, word", [
+    (["--ingress-url", "apps.example.com"], "ingress-url"), (["--ingress-url", "ftp://apps.example.com"], "ingress-url"),
+    (["--ingress-url", "https://apps.example.com/x"], "ingress-url"), (["--ingress-url", "https://apps.example.com:0"], "ingress-url"),
+    (["--ingress-url", "https://Apps_example"], "Apps_example"), (["--ingress-url", "https://a.example.com", "--domain", "b.example.com"], "leave one"),
+    (["--trusted-proxy", "proxy.example.com"], "trusted proxy"), (["--trusted-proxy", "10.0.0.0/33"], "trusted proxy")])
+def test_what_stands_before_the_ingress_must_be_said_right(tmp_path, flags, word):
+    done = subprocess.run([BINARY, "server", "--state", tmp_path / "state", *flags], cwd=tmp_path,
+                          env=base_env(tmp_path), capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2 and word in done.stderr, done.stderr
+
+
 def test_a_runner_that_hangs_does_not_keep_the_server_from_stopping(tmp_path):
     with Pelton(tmp_path) as server:
         runner, = wait_for("its runner", lambda: [pid for pid, command in server.processes().items()

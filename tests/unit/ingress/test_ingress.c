@@ -149,6 +149,48 @@ static void who_asks_is_told_and_not_believed(void **state) {
     app_stop(app);
 }
 
+static void a_proxy_that_is_trusted_says_who_asks(void **state) {
+    static const char *const others[] = {"10.0.0.0/8", "::1", NULL}, *const ours[] = {"10.0.0.0/8",
+                                                                                      "127.0.0.0/8", NULL};
+    Fixture *f = *state;
+    IngressOptions o = {.dir = f->state, .listen = "127.0.0.1:0", .url = "https://localhost:8443"};
+    App *app = deploy(f, "hello", "r1");
+
+    for (int trusted = 0; trusted < 2; trusted++) {
+        int fd;
+
+        ingress_free(f->in);
+        o.proxies = trusted ? ours : others;
+        ok(ingress_new(NULL, &o, &f->in, e));
+        ok(ingress_start(f->in, e));
+        assert_string_equal(ingress_url(f->in, "hello", f->in), "https://hello.localhost:8443/");
+        ok(ingress_switch(f->in, "hello", "r1", e)); /* once it has the new configuration */
+        f->address = ingress_address(f->in, f->in);
+        fd = client_dial(f->address);
+        assert_int_equal(client_ask(fd, "GET", "hello.localhost", "/",
+                                    "X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Proto: gopher\r\n", f->answer,
+                                    sizeof(f->answer)),
+                         200);
+        close(fd);
+        assert_non_null(strcasestr(f->answer, trusted ? "x-forwarded-for: 6.6.6.6\r\n"
+                                                      : "x-forwarded-for: 127.0.0.1\r\n"));
+        assert_non_null(strcasestr(f->answer, "x-forwarded-proto: https\r\n"));
+        /* who says nothing is told apart all the same */
+        assert_int_equal(get(f, "hello.localhost", "/"), 200);
+        assert_non_null(strcasestr(f->answer, "x-forwarded-for: 127.0.0.1\r\n"));
+    }
+    app_stop(app);
+}
+
+static void a_trusted_proxy_must_be_an_address(void **state) {
+    static const char *const names[] = {"proxy.example.com }", NULL};
+    Fixture *f = *state;
+    IngressOptions o = {.dir = f->state, .listen = "127.0.0.1:0", .proxies = names};
+    Ingress *in;
+
+    refused(ERR_INVALID, ingress_new(NULL, &o, &in, e));
+}
+
 static void a_websocket_passes(void **state) {
     Fixture *f = *state;
     App *app = deploy(f, "hello", "r1");
@@ -590,6 +632,8 @@ int main(void) {
         test(an_application_without_a_release_is_503),
         test(the_host_is_matched_without_case_and_port),
         test(who_asks_is_told_and_not_believed),
+        test(a_proxy_that_is_trusted_says_who_asks),
+        test(a_trusted_proxy_must_be_an_address),
         test(a_websocket_passes),
         test(fifty_switches_under_load_lose_no_request),
         test(a_request_under_way_is_waited_for),

@@ -42,6 +42,20 @@ static void hostile_names_are_refused(void **state) {
     assert_false(haconfig_domain_valid("apps.com."));
 }
 
+static void networks_are_numbers_only(void **state) {
+    static const char *const good[] = {"127.0.0.1", "10.0.0.0/8", "0.0.0.0/0", "::1", "2001:db8::/32"};
+    static const char *const bad[] = {"",           "10.0.0.0/33", "10.0.0.0/", "10.0.0.0/8 }", "::/129",
+                                      "proxy.home", "10.0.0",      "/8",        "127.0.0.1:80", "::1\n"};
+
+    (void)state;
+    for (size_t i = 0; i < ELEMENTS(good); i++)
+        if (!haconfig_network_valid(good[i]))
+            fail_msg("%s", good[i]);
+    for (size_t i = 0; i < ELEMENTS(bad); i++)
+        if (haconfig_network_valid(bad[i]))
+            fail_msg("%s", bad[i]);
+}
+
 static Routes *sample(void) {
     Routes *r = routes_new(NULL);
     RouteApp *app;
@@ -161,6 +175,7 @@ static void the_digest_leaves_routes_and_generation_out(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(hostile_names_are_refused),
+        cmocka_unit_test(networks_are_numbers_only),
         cmocka_unit_test(routes_come_back_from_their_file),
         cmocka_unit_test(a_file_with_bad_names_is_refused),
         cmocka_unit_test(a_slot_is_used_again),

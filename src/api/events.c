@@ -4,7 +4,7 @@
 #include "base/clock.h"
 #include "base/str.h"
 
-#define KEEPALIVE_US (30 * US_PER_S)
+#define KEEPALIVE_US (5 * US_PER_S) /* as of logs */
 #define BATCH 64
 
 typedef struct Listener {

@@ -13,7 +13,7 @@
 
 #define SSE "text/event-stream"
 #define CHUNK 32768
-#define KEEPALIVE_US (15 * US_PER_S)
+#define KEEPALIVE_US (5 * US_PER_S) /* proxies cut what is silent for 10 s at the soonest */
 
 typedef enum Format { FORMAT_JSON, FORMAT_TEXT, FORMAT_SSE, FORMAT_WEBSOCKET } Format;
 

@@ -10,18 +10,18 @@
 #include <stdatomic.h>
 #include <sys/eventfd.h>
 
-#define WAIT_S 10
 /* A server that is back counts the leases of all that runs here from then on. */
 #define PAUSE_MAX_US US_PER_S
 #define ANSWER_MAX ((size_t)256 << 20) /* a job's specification may have 64 MiB, before it is escaped */
-#define CALL_TIMEOUT_US ((WAIT_S + 10) * US_PER_S)
+#define CALL_TIMEOUT_US ((LEASE_WAIT_S + 10) * US_PER_S)
 
 struct Lease {
     const RunnerHost *host;
     char *server;
     HttpClient *client;
-    void (*body)(void *arg, Buf *out);
+    void (*body)(void *arg, int64_t wait_s, Buf *out);
     void *arg;
+    int64_t wait_s;
     int event_fd;
     sem_t go_on;
     pthread_t thread;
@@ -61,7 +61,7 @@ static int call_server(Lease *l, Buf *ret_answer, Err *err) {
     };
     int r;
 
-    l->body(l->arg, &body);
+    l->body(l->arg, l->wait_s, &body);
     call.body = body.data;
     call.body_len = body.len;
     r = l->client ? http_client_call(l->client, &call, err) : err_set(err, ERR_UNAVAILABLE, "no server");
@@ -74,13 +74,29 @@ static int call_server(Lease *l, Buf *ret_answer, Err *err) {
     return r;
 }
 
+/* A proxy before the server has less patience than we ask of it (504): that is no failure, and we ask for
+ * less. */
+static bool ask_for_less(Lease *l, int64_t began, const Err *err) {
+    int64_t patience_s = (clock_mono() - began) / US_PER_S;
+
+    if (err->code != ERR_TIMEOUT || err->sys != 504 || l->wait_s <= 1 || patience_s < 1)
+        return false;
+    l->wait_s = MAX(MIN(l->wait_s, patience_s) / 2, INT64_C(1));
+    log_info("runner",
+             "a proxy before the server waits for no more than %lld s: calls are held for %lld s now",
+             (long long)patience_s, (long long)l->wait_s);
+    return true;
+}
+
 static void *lease_main(void *arg) {
     Lease *l = arg;
     Err err;
 
     while (!l->quit) {
+        int64_t began = clock_mono();
+
         if (call_server(l, &l->answer, &err) < 0) {
-            if (!l->quit)
+            if (!l->quit && !ask_for_less(l, began, &err))
                 back_off(l, &err);
             continue;
         }
@@ -105,13 +121,15 @@ static void lease_free(Lease *l) {
     talloc_free(l);
 }
 
-int lease_start(const RunnerHost *host, void (*body)(void *arg, Buf *out), void *arg, Lease **ret, Err *err) {
+int lease_start(const RunnerHost *host, void (*body)(void *arg, int64_t wait_s, Buf *out), void *arg,
+                Lease **ret, Err *err) {
     Lease *l = mem_new(NULL, Lease);
     int r;
 
     l->host = host;
     l->body = body;
     l->arg = arg;
+    l->wait_s = LEASE_WAIT_S;
     l->server = mem_strdup(l, host->o.server);
     l->retry.longest_us = PAUSE_MAX_US;
     sem_init(&l->go_on, 0, 0);

@@ -8,9 +8,11 @@
 
 typedef struct Lease Lease;
 
-/* body: writes the request as it is now (called on the lease thread). */
-_must_check_ int lease_start(const RunnerHost *host, void (*body)(void *arg, Buf *out), void *arg,
-                             Lease **ret, Err *err);
+#define LEASE_WAIT_S 10 /* how long the server may hold a call, where nothing in between minds */
+
+/* body: writes the request as it is now, which waits for so long (called on the lease thread). */
+_must_check_ int lease_start(const RunnerHost *host, void (*body)(void *arg, int64_t wait_s, Buf *out),
+                             void *arg, Lease **ret, Err *err);
 /* Readable when there is an answer. */
 int lease_fd(const Lease *l);
 /* The answer (JSON text), valid until lease_go_on; NULL: there is none. */

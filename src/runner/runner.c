@@ -27,8 +27,7 @@
 #define GRACE_US (10 * US_PER_S)
 #define CLEANUP_US (60 * US_PER_S)
 #define POLL_MAX 1024
-#define WAIT_S 10
-#define REACHABLE_US (3 * WAIT_S * US_PER_S)
+#define REACHABLE_US (3 * LEASE_WAIT_S * US_PER_S)
 #define SETTLE_US (3 * US_PER_S)
 #define GIB (INT64_C(1) << 30)
 
@@ -110,7 +109,6 @@ static const char *make_request(const RunnerOptions *o, const void *mem) {
     jw_int(&w, "memory", o->memory);
     jw_int(&w, "disk", o->disk);
     jw_str(&w, "version", o->version ? o->version : "");
-    jw_int(&w, "wait", WAIT_S);
     return buf_dup(&out, mem);
 }
 
@@ -125,12 +123,13 @@ static int64_t slots_now(Runner *r) {
 }
 
 /* On the lease thread. */
-static void lease_body(void *arg, Buf *out) {
+static void lease_body(void *arg, int64_t wait_s, Buf *out) {
     Runner *r = arg;
     JsonWriter w = {.out = out, .depth = 1}; /* within the object that `request` has begun */
 
     buf_adds(out, r->request);
     buf_addc(out, ',');
+    jw_int(&w, "wait", wait_s);
     jw_int(&w, "slots", slots_now(r));
     jobs_write(r->jobs, &w);
     jw_end_object(&w);

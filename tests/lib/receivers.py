@@ -8,9 +8,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 class Web:
     """`with Web() as web`: web.url, web.calls [(path, headers, body)]. statuses: what the first calls are answered;
-    read: what is made of a body."""
+    read: what is made of a body; tls: the context of an https:// one, which is called localhost."""
 
-    def __init__(self, *statuses, read=json.loads):
+    def __init__(self, *statuses, read=json.loads, tls=None):
         self.statuses, self.calls = list(statuses), []
         outer = self
 
@@ -29,6 +29,9 @@ class Web:
                 pass
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}"
+        if tls:
+            self.server.socket = tls.wrap_socket(self.server.socket, server_side=True)
+            self.url = f"https://localhost:{self.server.server_port}"
 
     def __enter__(self):
         threading.Thread(target=self.server.serve_forever, daemon=True).start()

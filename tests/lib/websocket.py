@@ -10,8 +10,11 @@ TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 
 
 class WebSocket:
-    def __init__(self, address, path, headers=None, timeout=30.0):
+    def __init__(self, address, path, headers=None, timeout=30.0, tls=None):
+        """tls: (ssl context, host name)."""
         self.socket = raw_connection(address, timeout)
+        if tls:
+            self.socket = tls[0].wrap_socket(self.socket, server_hostname=tls[1])
         self.buffer = b""
         lines = [f"GET {path} HTTP/1.1", f"Host: {address}", "Connection: Upgrade", "Upgrade: websocket",
                  "Sec-WebSocket-Version: 13", f"Sec-WebSocket-Key: {base64.b64encode(os.urandom(16)).decode()}"]

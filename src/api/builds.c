@@ -536,16 +536,21 @@ static int stand_for(json_t *body, const void *mem, BuildRequest *request, Err *
     return 0;
 }
 
+/* NULL: the repository's own branch. */
+static int resolve(HttpRequest *req, const char *ref, BuildRequest *request, Err *err) {
+    const char *path = request->project->path;
+    int r = ref ? 0 : git_head(path, http_mem(req), &ref, err);
+
+    return r < 0 ? r : git_resolve(path, ref, http_mem(req), &request->commit, &request->ref, err);
+}
+
 /* The head of a pull request is built as one, by whatever name it is asked for. */
 static int read_ref(HttpRequest *req, json_t *body, BuildRequest *request, Err *err) {
-    const Project *project = request->project;
     const char *ref = NULL;
     int r = json_opt_str(body, "ref", &ref, err);
 
-    if (r >= 0 && !ref)
-        r = git_head(project->path, http_mem(req), &ref, err);
     if (r >= 0)
-        r = git_resolve(project->path, ref, http_mem(req), &request->commit, &request->ref, err);
+        r = resolve(req, ref, request, err);
     if (r >= 0)
         r = stand_for(body, http_mem(req), request, err);
     if (r < 0)
@@ -604,6 +609,46 @@ static int start(HttpRequest *req, Err *err) {
         !json_is_object(json_object_get(body, "pull_request"))) /* who asks by hand has meant a build */
         return err_set(err, ERR_INVALID, "%s", outcome.message);
     reply_outcome(req, &outcome);
+    return 0;
+}
+
+static void render_input(JsonWriter *w, const PlanInput *input) {
+    jw_object(w, NULL);
+    jw_str(w, "name", input->name);
+    jw_str(w, "type", input->type);
+    jw_array(w, "options");
+    for (size_t i = 0; input->options[i]; i++)
+        jw_str(w, NULL, input->options[i]);
+    jw_end_array(w);
+    jw_str(w, "default", input->fallback);
+    jw_bool(w, "required", input->required);
+    jw_str(w, "description", input->description);
+    jw_end_object(w);
+}
+
+static int inputs(HttpRequest *req, Err *err) {
+    _cleanup_buf_ Buf out = BUF_INIT;
+    JsonWriter w = JSON_WRITER(&out);
+    BuildRequest request = {.event = "manual"};
+    PlanInput *all;
+    size_t count;
+    int r = load_repository(req, http_param(req, "name"), (Project **)&request.project, err);
+
+    if (r >= 0)
+        r = resolve(req, http_query(req, "ref"), &request, err);
+    if (r >= 0)
+        r = build_inputs(api_of(req)->builds, &request, http_mem(req), &all, &count, err);
+    if (r < 0)
+        return r;
+    jw_object(&w, NULL);
+    jw_str(&w, "ref", request.ref);
+    jw_str(&w, "commit", request.commit);
+    jw_array(&w, "inputs");
+    for (size_t i = 0; i < count; i++)
+        render_input(&w, &all[i]);
+    jw_end_array(&w);
+    jw_end_object(&w);
+    http_reply_json(req, 200, &out);
     return 0;
 }
 
@@ -669,6 +714,15 @@ const HttpRoute api_builds[] = {
      .tag = "builds",
      .summary = "Cancel: waiting jobs at once, running ones when they have stopped",
      .answer = "Outcome"},
+    {.method = HTTP_GET,
+     .path = "/api/repos/{name}/inputs",
+     .roles = ROLE_READ,
+     .mode = HTTP_THREADED,
+     .handle = inputs,
+     .tag = "builds",
+     .summary = "What a build that is started by hand may be given: the inputs of its pipeline file",
+     .query = "ref: a branch, a tag or a commit, instead of the repository's own branch",
+     .answer = "(ref:text commit:text inputs:[Input])"},
     {.method = HTTP_POST,
      .path = "/api/repos/{name}/builds",
      .family = &family_git_ci,

@@ -43,6 +43,8 @@ const HttpSchema api_schemas[] = {
      "exit_code:int runner:text? started_at:time? finished_at:time? duration_seconds:number? log_size:int "
      "steps:[Step])"},
     {"Outcome", "(id:int? status:text message?:text url?:text)"},
+    {"Input", "(name:text type:=string|number|boolean|choice options:[text] default:text? required:bool "
+              "description:text?)"},
     {"Event", "(type:=created|updated|completed build:Build reason?:text)"},
     {"LogEvent", "(" LOG_TEXT ")/(" LOG_JOB ")/(" LOG_END ")"},
     {"LogFrame", "(event:=log " LOG_TEXT ")/(event:=job " LOG_JOB ")/(event:=end " LOG_END ")"},

@@ -93,6 +93,11 @@ typedef struct BuildOutcome {
  * Strings in mem. Starts git when the commit is new to us: do not call on an epoll thread. */
 _must_check_ int build_create(Builds *b, const BuildRequest *request, const void *mem, BuildOutcome *ret,
                               Err *err);
+/* What may be given to a build of the request's project, commit and ref, in mem: of the pipeline file that
+ * the build would have. ERR_INVALID, naming the place: it cannot be read. Starts git, as build_create does.
+ */
+_must_check_ int build_inputs(Builds *b, const BuildRequest *request, const void *mem, PlanInput **ret,
+                              size_t *ret_count, Err *err);
 /* Whether the project has had the request before, and what came of it, with the build's state of now. kind:
  * of the request, as in Trigger; ERR_CONFLICT when it was one of another kind. */
 _must_check_ int build_delivered(Builds *b, int64_t project_id, const char *delivery, const char *kind,

@@ -91,29 +91,40 @@ static Build build_of(const Draft *d) {
                    .old_rev = request->old_rev ? request->old_rev : ""};
 }
 
+/* As the planner takes them. */
+typedef struct Contents {
+    const char *text[MAX_FILES];
+    size_t len[MAX_FILES];
+    const char *first; /* the name of the first that is there; NULL: none */
+} Contents;
+
+static Contents contents_of(const GitFile *files) {
+    Contents c = {0};
+
+    for (size_t i = 0; plan_files[i]; i++) {
+        assert(i < MAX_FILES);
+        c.text[i] = files[i].content;
+        c.len[i] = files[i].len;
+        if (c.text[i] && !c.first)
+            c.first = plan_files[i];
+    }
+    return c;
+}
+
 static int plan_files_of(Draft *d, const GitFile *files, Err *err) {
-    const char *contents[MAX_FILES];
-    size_t lens[MAX_FILES];
+    Contents contents = contents_of(files);
     Build build = build_of(d);
     CommitContext context = {.build = &build, .project = d->request->project, .pull = &d->pull};
     PlanProblems *problems = NULL;
-    const char *file = NULL;
     int r;
 
     commit_context(&context, d->b, d->commit, d->mem);
     context.plan.no_deploy = d->b->options.no_deploy || d->request->no_deploy;
-    for (size_t i = 0; plan_files[i]; i++) {
-        assert(i < MAX_FILES);
-        contents[i] = files[i].content;
-        lens[i] = files[i].len;
-        if (contents[i] && !file)
-            file = plan_files[i];
-    }
-    r = plan_make(contents, lens, &context.plan, d->mem, &d->plan, &problems, err);
+    r = plan_make(contents.text, contents.len, &context.plan, d->mem, &d->plan, &problems, err);
     if (r >= 0 && d->request->jobs)
         return choose_jobs(d, err);
     if ((r == -ERR_INVALID || r == -ERR_UNSUPPORTED) && problems)
-        d->problem = create_problems(problems, file, err, d->mem);
+        d->problem = create_problems(problems, contents.first, err, d->mem);
     else if (r == -ERR_NOT_FOUND)
         d->nothing = mem_strdup(d->mem, err->msg);
     else if (r < 0)
@@ -203,6 +214,23 @@ void build_refs_ahead(const Project *project, const RefChange *changes, size_t c
     }
     git_commits_ahead(project->path, commits, count, plan_files, COMMIT_FILE_MAX);
     git_tags_ahead(project->path, refs, count);
+}
+
+int build_inputs(Builds *b, const BuildRequest *request, const void *mem, PlanInput **ret, size_t *ret_count,
+                 Err *err) {
+    Draft d = {.b = b, .request = request};
+    Build build = build_of(&d);
+    CommitContext context = {.build = &build, .project = request->project, .pull = &d.pull};
+    Contents contents;
+    GitFile *files;
+    int r = git_commit_read(request->project->path, request->commit, plan_files, COMMIT_FILE_MAX, mem,
+                            &d.commit, &files, err);
+
+    if (r < 0)
+        return r;
+    contents = contents_of(files);
+    commit_context(&context, b, d.commit, mem);
+    return plan_inputs(contents.text, contents.len, &context.plan, mem, ret, ret_count, err);
 }
 
 /* ---- rows ---- */

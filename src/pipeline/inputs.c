@@ -47,6 +47,30 @@ static void check_input(LangReader *r, const PipeInput *input) {
                     problems_show(r->problems, input->fallback->text));
 }
 
+/* ---- what is asked for ---- */
+
+static PlanInput plan_input(const PipeInput *input, const void *mem) {
+    const char **options = mem_array(mem, const char *, input->options.count + 1);
+
+    for (size_t i = 0; i < input->options.count; i++)
+        options[i] = input->options.items[i]->text;
+    options[input->options.count] = NULL;
+    return (PlanInput){.name = input->name->text,
+                       .type = type_of(input),
+                       .options = options,
+                       .fallback = input->fallback ? input->fallback->text : NULL,
+                       .description = input->description ? input->description->text : NULL,
+                       .required = input->required};
+}
+
+PlanInput *lang_inputs_plan(const LangItems *inputs, const void *mem) {
+    PlanInput *all = mem_array(mem, PlanInput, inputs->count);
+
+    for (size_t i = 0; i < inputs->count; i++)
+        all[i] = plan_input(&((const PipeInput *)inputs->items)[i], mem);
+    return all;
+}
+
 /* ---- what was given ---- */
 
 static _printf_(2, 3) void refuse(LangReader *r, const char *fmt, ...) {

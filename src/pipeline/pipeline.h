@@ -147,7 +147,23 @@ extern const char *const plan_files[];
 _must_check_ int plan_make(const char *const *contents, const size_t *lens, const PlanContext *context,
                            const void *mem, Plan **ret, PlanProblems **ret_problems, Err *err);
 
-/* The same, of files that are missing `where` ("here"); always -ERR_NOT_FOUND. */
+/* What the files say that may be given to a build which somebody starts. */
+typedef struct PlanInput {
+    const char *name;
+    const char *type;           /* "string", "number", "boolean", "choice" */
+    const char *const *options; /* of a choice, in the file's order; NULL-terminated */
+    const char *fallback;       /* NULL: none */
+    const char *description;    /* NULL: none */
+    bool required;
+} PlanInput;
+
+/* Those of the files of plan_make, in their order: none where nothing takes any. Only they are read: what
+ * else the file says may hang on what is given for them. Errors as of plan_make, and a commit with nothing to
+ * build is none. */
+_must_check_ int plan_inputs(const char *const *contents, const size_t *lens, const PlanContext *context,
+                             const void *mem, PlanInput **ret, size_t *ret_count, Err *err);
+
+/* plan_make's ERR_NOT_FOUND, of files that are missing `where` ("here"); always -ERR_NOT_FOUND. */
 int plan_nothing(const char *where, Err *err);
 
 typedef struct PlanFile {

@@ -45,32 +45,35 @@ static bool is_part(LangReader *r, const YamlNode *root) {
     return fine;
 }
 
+/* NULL: nothing can be made of it, which is told. */
+static YamlNode *read_root(const char *text, size_t len, Problems *problems) {
+    ProblemSource source = {.text = text, .len = len};
+    YamlNode *root = NULL;
+
+    mem_append(problems->mem, problems->sources, problems->source_count, source);
+    if (len > YAML_MAX_BYTES)
+        problems_add(problems, 0, 0, "the file has %zu bytes; at most %d are read", len, YAML_MAX_BYTES);
+    else
+        root = problems_yaml(problems, text, len, YAML_MAX_BYTES, 0, "");
+    if (problems->count == 0 && (!root || yaml_is_null(root)))
+        problems_add(problems, 0, 0, "the file is empty; expected \"jobs\" or \"deploy\"");
+    return root && yaml_is_null(root) ? NULL : root;
+}
+
 static void read_file(const char *text, size_t len, Changes *changes, PipeFile *file, Problems *problems) {
     const PlanContext *context = changes->context;
     const void *mem = changes->mem;
-    LangReader r = {.mem = mem, .context = context, .problems = problems};
-    ProblemSource source = {.text = text, .len = len};
     LangPlace top = {.level = &lang_file};
+    LangReader r = {.mem = mem,
+                    .context = context,
+                    .problems = problems,
+                    .place = &top,
+                    .scope = {.context = context, .changes = changes}};
+    YamlNode *root = read_root(text, len, problems);
     const YamlNode *whole;
     size_t before;
-    YamlNode *root;
 
-    mem_append(mem, problems->sources, problems->source_count, source);
-    if (len > YAML_MAX_BYTES) {
-        problems_add(problems, 0, 0, "the file has %zu bytes; at most %d are read", len, YAML_MAX_BYTES);
-        return;
-    }
-    root = problems_yaml(problems, text, len, YAML_MAX_BYTES, 0, "");
-    if (!root && problems->count)
-        return;
-    if (!root || yaml_is_null(root)) {
-        problems_add(problems, 0, 0, "the file is empty; expected \"jobs\" or \"deploy\"");
-        return;
-    }
-    r.scope.context = context;
-    r.scope.changes = changes;
-    r.place = &top;
-    if (file->known && !is_part(&r, root))
+    if (!root || (file->known && !is_part(&r, root)))
         return;
     whole = file->known ? include_beneath(&r, root, file->whole) : include_all(&r, root);
     r.scope.lacking = problems->lacking ? EXPR_LACKS_ALL : 0;
@@ -275,6 +278,28 @@ static int plan_pelton(const char *name, const char *text, size_t len, const Pla
     return plan_read(name, &file, &problems, &changes, ret, ret_problems, err);
 }
 
+/* Nothing is given yet, and no build is started in which it could be missing. */
+static int inputs_of(const char *name, const char *text, size_t len, const PlanContext *context,
+                     const void *mem, PlanInput **ret, size_t *ret_count, Err *err) {
+    Problems problems = PROBLEMS(mem);
+    PlanContext asked = {.event = "", .source = context->source};
+    LangPlace top = {.level = &lang_file};
+    LangReader r = {
+        .mem = mem, .context = &asked, .problems = &problems, .place = &top, .scope = {.context = &asked}};
+    YamlNode *root = read_root(text, len, &problems);
+    const YamlNode *whole = root ? include_all(&r, root) : NULL;
+    const YamlNode *node = whole && whole->kind == YAML_MAPPING ? yaml_get(whole, "inputs") : NULL;
+    PipeFile file = {0};
+
+    if (node)
+        lang_value(&r, lang_key(&lang_file, "inputs"), node, &file.inputs);
+    if (problems.count)
+        return fail_first(name, problems_take(&problems), err);
+    *ret = lang_inputs_plan(&file.inputs, mem);
+    *ret_count = file.inputs.count;
+    return 0;
+}
+
 int plan_part(const char *text, size_t len, const PlanFile *whole, const PlanContext *context,
               const char *const *known, size_t known_count, const void *mem, Plan **ret,
               PlanProblems **ret_problems, Err *err) {
@@ -328,17 +353,38 @@ int plan_nothing(const char *where, Err *err) {
                    where);
 }
 
+/* The file of our own language, if there is one. */
+static int find_pelton(const char *const *contents, const void *mem, size_t *ret, PlanProblems **ret_problems,
+                       Err *err) {
+    Problems problems = PROBLEMS(mem);
+
+    *ret = contents[FILE_YML] ? FILE_YML : FILE_YAML;
+    if (!contents[FILE_YML] || !contents[FILE_YAML])
+        return 0;
+    problems_add(&problems, 0, 0, "there is also a .pelton.yaml; keep one of the two");
+    return fail(plan_files[FILE_YML], &problems, ret_problems, err);
+}
+
+int plan_inputs(const char *const *contents, const size_t *lens, const PlanContext *context, const void *mem,
+                PlanInput **ret, size_t *ret_count, Err *err) {
+    PlanProblems *problems;
+    size_t file;
+    int r = find_pelton(contents, mem, &file, &problems, err);
+
+    if (r >= 0 && contents[file])
+        return inputs_of(plan_files[file], contents[file], lens[file], context, mem, ret, ret_count, err);
+    *ret_count = 0;
+    return r;
+}
+
 int plan_make(const char *const *contents, const size_t *lens, const PlanContext *context, const void *mem,
               Plan **ret, PlanProblems **ret_problems, Err *err) {
-    size_t file = contents[FILE_YML] ? FILE_YML : FILE_YAML;
+    size_t file;
     SpecWriter w = {.mem = mem};
+    int r = find_pelton(contents, mem, &file, ret_problems, err);
 
-    if (contents[FILE_YML] && contents[FILE_YAML]) {
-        Problems problems = PROBLEMS(mem);
-
-        problems_add(&problems, 0, 0, "there is also a .pelton.yaml; keep one of the two");
-        return fail(plan_files[FILE_YML], &problems, ret_problems, err);
-    }
+    if (r < 0)
+        return r;
     if (contents[file])
         return plan_pelton(plan_files[file], contents[file], lens[file], context, mem, ret, ret_problems,
                            err);

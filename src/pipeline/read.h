@@ -46,6 +46,8 @@ void lang_zone(LangReader *r, const LangKey *key, const YamlNode *node, void *fi
 void lang_times(LangReader *r, const LangKey *key, const YamlNode *node, void *field);
 /* Checks inputs (of PipeInput) that were read, and what was given for them: from here on they have values. */
 void lang_inputs_take(LangReader *r, const LangItems *inputs);
+/* As who asks for them needs to know them; in mem. */
+PlanInput *lang_inputs_plan(const LangItems *inputs, const void *mem);
 
 typedef struct LangTypeInfo {
     const char *word;     /* for the reference: "duration" */

@@ -164,6 +164,54 @@ static void bad_inputs_of_a_file_are_refused(void **state) {
                     "1:9: \"inputs\": expected a mapping of names to inputs, got a list");
 }
 
+static int asked(const char *text, void *mem, PlanInput **ret, size_t *ret_count, Err *err) {
+    const char *contents[16] = {text};
+    size_t lens[16] = {strlen(text)};
+
+    return plan_inputs(contents, lens, &on_main, mem, ret, ret_count, err);
+}
+
+static void inputs_are_known_before_they_are_given(void **state) {
+    _cleanup_talloc_ void *mem = talloc_new(NULL);
+    PlanInput *all;
+    size_t count;
+    Err err;
+
+    /* without a value for `n` the file cannot be planned */
+    assert_int_equal(
+        asked("inputs:\n  level: {options: [quick, full], default: quick, description: how much}\n"
+              "  n: {type: number, required: true}\n" JOB("    timeout: ${{ inputs.n }}\n"),
+              mem, &all, &count, &err),
+        0);
+    assert_int_equal(count, 2);
+    assert_string_equal(all[0].name, "level");
+    assert_string_equal(all[0].type, "choice");
+    assert_string_equal(all[0].options[1], "full");
+    assert_null(all[0].options[2]);
+    assert_string_equal(all[0].fallback, "quick");
+    assert_string_equal(all[0].description, "how much");
+    assert_false(all[0].required);
+    assert_string_equal(all[1].type, "number");
+    assert_null(all[1].options[0]);
+    assert_null(all[1].fallback);
+    assert_true(all[1].required);
+    assert_int_equal(asked(JOB(""), mem, &all, &count, &err), 0);
+    assert_int_equal(count, 0);
+}
+
+static void inputs_of_a_file_with_mistakes_are_not_known(void **state) {
+    _cleanup_talloc_ void *mem = talloc_new(NULL);
+    PlanInput *all;
+    size_t count;
+    Err err;
+
+    assert_int_equal(asked("inputs: {a: {type: choice}}\n" JOB(""), mem, &all, &count, &err), -ERR_INVALID);
+    assert_string_equal(err.msg,
+                        ".pelton.yml:1:10: input \"a\" is a choice of nothing; expected \"options\"");
+    assert_int_equal(asked("inputs: [\n", mem, &all, &count, &err), -ERR_INVALID);
+    assert_int_equal(asked("", mem, &all, &count, &err), -ERR_INVALID);
+}
+
 /* ---- smaller keys ---- */
 
 static void steps_say_their_shell_and_whether_to_go_on(void **state) {
@@ -196,6 +244,8 @@ int main(void) {
         cmocka_unit_test(a_pipeline_without_inputs_takes_none),
         cmocka_unit_test(a_required_input_must_be_given_by_hand),
         cmocka_unit_test(bad_inputs_of_a_file_are_refused),
+        cmocka_unit_test(inputs_are_known_before_they_are_given),
+        cmocka_unit_test(inputs_of_a_file_with_mistakes_are_not_known),
         cmocka_unit_test(steps_say_their_shell_and_whether_to_go_on),
     };
 

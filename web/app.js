@@ -1,4 +1,5 @@
-// The page: builds as they happen, one build with its jobs, steps, log and artifacts, and what is live.
+// The page: builds as they happen, one build with its jobs, steps, log and artifacts, a build started by hand, and what
+// is live.
 // Whatever comes from elsewhere reaches the document as text nodes only.
 
 /** @typedef {{id:number,repo:string,commit_hash:string,commit_short:string,branch:string,status:string,created_at:string,
@@ -129,6 +130,13 @@ function tell(message) {
 }
 
 class LoginNeeded extends Error {}
+class Away extends Error {} // nobody answers, or nobody who could
+
+/** What became of something that was asked for. @param {unknown} error */
+function failed(error) {
+  if (error instanceof LoginNeeded) show();
+  else tell(/** @type {Error} */ (error).message);
+}
 
 /** A request; an error's message is the server's own. @param {string} path @param {RequestInit} [init] */
 async function api(path, init = {}) {
@@ -136,12 +144,15 @@ async function api(path, init = {}) {
     credentials: "same-origin",
     ...init,
     headers: { Accept: "application/json", ...(init.body ? { "Content-Type": "application/json" } : {}), ...init.headers },
+  }).catch(() => {
+    throw new Away("The server does not answer.");
   });
   if (response.status === 401) throw new LoginNeeded("log in first");
   const body = await response.json().catch(() => ({}));
   if (!response.ok) {
     const hints = Array.isArray(body.suggestions) ? body.suggestions.join(" ") : "";
-    throw new Error(`${body.message ?? body.error ?? `the server answers ${response.status}`} ${hints}`.trim());
+    const Kind = response.status > 501 ? Away : Error;
+    throw new Kind(`${body.message ?? body.error ?? `The server answers ${response.status}.`} ${hints}`.trim());
   }
   return body;
 }
@@ -157,6 +168,7 @@ export function routeOf(at) {
   const build = /^\/builds\/(\d+)\/?$/.exec(path);
   if (build) return { page: "build", id: Number(build[1]) };
   if (/^\/deployments\/?$/.test(path)) return { page: "deployments" };
+  if (/^\/repositories\/?$/.test(path)) return { page: "repositories" };
   const repo = new URLSearchParams(at.search).get("repo");
   return { page: "builds", repo };
 }
@@ -179,14 +191,52 @@ async function show() {
     else link.removeAttribute("aria-current");
   }
   try {
-    const page = { builds: showBuilds, build: showBuild, deployments: showDeployments }[route.page];
+    const page = { builds: showBuilds, build: showBuild, repositories: showRepositories, deployments: showDeployments }[route.page];
     await page(() => mine === turn, route);
     if (mine === turn) logout.hidden = false;
   } catch (error) {
     if (mine !== turn) return;
     if (error instanceof LoginNeeded) showLogin();
-    else tell(/** @type {Error} */ (error).message);
+    else showFailure(/** @type {Error} */ (error));
   }
+}
+
+/** There is nothing to show; what may pass is tried again. @param {Error} error */
+function showFailure(error) {
+  draw("");
+  if (!(error instanceof Away)) return tell(error.message);
+  tell(`${error.message} Trying again …`);
+  const timer = setTimeout(show, RECONNECT);
+  leave = () => clearTimeout(timer);
+}
+
+/** What draws the same again and again: one at a time, and once more where it was asked for meanwhile.
+ * @param {()=>Promise<void>} work */
+export function inTurn(work) {
+  let running = false, again = false;
+  return async () => {
+    again = true;
+    if (running) return;
+    running = true;
+    try {
+      while (again) {
+        again = false;
+        await work();
+      }
+    } finally {
+      running = false;
+    }
+  };
+}
+
+/** Replaces what is in a box; what had the focus has it again, known by an attribute. @param {HTMLElement} box
+ * @param {Node[]} children @param {string} attribute */
+function redraw(box, children, attribute) {
+  const focused = box.contains(document.activeElement) ? document.activeElement?.getAttribute(attribute) : null;
+  box.replaceChildren(...children);
+  if (focused === null || focused === undefined) return;
+  for (const node of box.querySelectorAll(`[${attribute}]`))
+    if (node.getAttribute(attribute) === focused) return /** @type {HTMLElement} */ (node).focus({ preventScroll: true });
 }
 
 /** Replaces the page. @param {string} title @param {...Node} children */
@@ -222,7 +272,7 @@ function showLogin() {
       el("p", { class: "dim" }, "With a token. The server's first one is in the file admin.token of its state directory."),
       el("label", { for: "token" }, "Token"),
       field,
-      el("button", { type: "submit" }, "Log in"),
+      el("button", { type: "submit", class: "main" }, "Log in"),
     ),
   );
   field.focus();
@@ -318,14 +368,15 @@ function listen(url, setUp, onLost) {
 async function showBuilds(current, route) {
   const query = `/api/builds?waiting=1&limit=${LIST_ROWS}${route.repo ? `&repo=${encodeURIComponent(route.repo)}` : ""}`;
   const list = el("div", { class: "card" });
-  const fill = async () => {
+  const fill = inTurn(async () => {
     const { builds } = await api(query);
     if (!current()) return;
-    list.replaceChildren(...builds.map(buildRow));
+    redraw(list, builds.map(buildRow), "data-build");
     if (builds.length === 0) {
-      list.append(el("p", { class: "empty" }, "No builds yet. Make a repository and push to it: ", el("code", {}, "pelton repo create hello")));
+      list.append(el("p", { class: "empty" }, "No builds yet. ", route.repo ? "Push to it, or start one." : "Make a repository and push to it: ",
+        route.repo ? null : el("code", {}, "pelton repo create hello")));
     }
-  };
+  });
   const tellWhy = async () => {
     if (document.hidden || !list.querySelector("[data-waits]")) return;
     const { builds } = await api(query);
@@ -336,7 +387,8 @@ async function showBuilds(current, route) {
   };
   await fill();
   if (!current()) return;
-  draw(route.repo ?? "Builds", el("h1", {}, route.repo ? `Builds of ${route.repo}` : "Builds"), list);
+  if (route.repo) draw(route.repo, ...startByHand(route.repo), list);
+  else draw("Builds", el("h1", {}, "Builds"), list);
   const unwatch = watchBuilds(
     (_type, build) => {
       if (route.repo && build.repo !== route.repo) return;
@@ -360,6 +412,140 @@ async function showBuilds(current, route) {
     unwatch();
     clearInterval(timer);
   };
+}
+
+// ---- a build by hand -----------------------------------------------------------------------------------------------
+
+/** @typedef {{name:string,type:string,options:string[],default:?string,required:boolean,description:?string}} Input */
+
+/** @param {string} repo */
+function repoUrl(repo) {
+  return `/?repo=${encodeURIComponent(repo)}`;
+}
+
+/** What a person fills in for an input. @param {Input} input */
+function inputField(input) {
+  const id = `input-${input.name}`, needed = input.required;
+  const common = { id, name: input.name, "aria-describedby": `${id}-help ${id}-error` };
+  if (input.type === "boolean") return el("input", { ...common, type: "checkbox", checked: input.default === "true" });
+  if (input.type !== "choice")
+    return el("input", { ...common, required: needed, value: input.default, spellcheck: "false", autocomplete: "off",
+      ...(input.type === "number" ? { type: "number", step: "any" } : { type: "text" }) });
+  const none = input.default === null ? [el("option", { value: "" }, needed ? "choose one" : "none")] : [];
+  return el("select", { ...common, required: needed }, ...none,
+    ...input.options.map((option) => el("option", { value: option, selected: option === input.default }, option)));
+}
+
+/** What is given for an input; undefined: nothing, and its default holds. @param {Input} input @param {any} field */
+export function givenFor(input, field) {
+  if (input.type === "boolean") return field.checked;
+  if (field.value !== "") return field.value;
+  return input.type === "string" && input.default && !input.required ? "" : undefined; // a text was emptied
+}
+
+/** The fields of inputs; start gets what is given for them. @param {Input[]} inputs @param {string} ref
+ * @param {(given:Record<string, any>)=>Promise<void>} start @param {()=>void} close */
+function inputsForm(inputs, ref, start, close) {
+  const rows = new Map(inputs.map((input) => {
+    const field = inputField(input);
+    const error = el("p", { class: "failed", id: `input-${input.name}-error`, role: "alert" });
+    const name = el("label", { for: `input-${input.name}` }, input.name, input.required ? el("span", { class: "dim" }, " (required)") : null);
+    const help = el("p", { class: "dim", id: `input-${input.name}-help` }, input.description ?? "");
+    return [input.name, { input, field, error, element: el("div", { class: "field" }, name, field, help, error) }];
+  }));
+  const button = /** @type {HTMLButtonElement} */ (el("button", { type: "submit", class: "main" }, "Start"));
+  const submit = async (/** @type {Event} */ event) => {
+    event.preventDefault();
+    for (const { field, error } of rows.values()) {
+      error.textContent = "";
+      field.removeAttribute("aria-invalid");
+    }
+    button.disabled = true;
+    try {
+      await start(Object.fromEntries([...rows].map(([name, { input, field }]) => [name, givenFor(input, field)])));
+    } catch (error) {
+      button.disabled = false;
+      const row = rows.get(/input "([^"]+)"/.exec(/** @type {Error} */ (error).message)?.[1] ?? "");
+      if (!row) return failed(error);
+      row.error.textContent = /** @type {Error} */ (error).message;
+      row.field.setAttribute("aria-invalid", "true");
+      row.field.focus();
+    }
+  };
+  return el("form", { class: "card inputs", "aria-label": `Inputs of a build of ${ref}`, onsubmit: submit },
+    el("h2", {}, `What a build of ${ref} asks for`), ...[...rows.values()].map((row) => row.element),
+    el("div", { class: "actions" }, button, el("button", { type: "button", onclick: close }, "Close")));
+}
+
+/** The head of a repository's page: starts a build of a ref at once, or asks for its inputs first. @param {string} repo */
+function startByHand(repo) {
+  const path = `/api/repos/${encodeURIComponent(repo)}`;
+  const ref = /** @type {HTMLInputElement} */ (el("input", { id: "ref", size: "16", placeholder: "its own branch", spellcheck: "false",
+    autocomplete: "off", autocapitalize: "off", "aria-label": "Branch, tag or commit", oninput: () => asked.replaceChildren() }));
+  const button = /** @type {HTMLButtonElement} */ (el("button", { type: "submit" }, "Start a build"));
+  const asked = el("div");
+  const wish = `${repo} ${Date.now()} ${Math.random()}`; // a second click is the same wish
+  const start = async (/** @type {Record<string, any>} */ inputs) => {
+    const what = { ...(ref.value.trim() ? { ref: ref.value.trim() } : {}), inputs };
+    const started = await api(`${path}/builds`, { method: "POST", body: JSON.stringify(what),
+      headers: { "Idempotency-Key": `${wish} ${ref.value.trim()}` } });
+    go(`/builds/${started.id}`);
+  };
+  const close = () => {
+    asked.replaceChildren();
+    button.focus();
+  };
+  const submit = async (/** @type {Event} */ event) => {
+    event.preventDefault();
+    button.disabled = true;
+    tell("");
+    try {
+      const of = ref.value.trim() ? `?ref=${encodeURIComponent(ref.value.trim())}` : "";
+      const { ref: full, inputs } = await api(`${path}/inputs${of}`);
+      if (inputs.length === 0) return await start({});
+      asked.replaceChildren(inputsForm(inputs, full.replace(/^refs\/(heads|tags)\//, ""), start, close));
+      /** @type {?HTMLElement} */ (asked.querySelector("input, select"))?.focus();
+    } catch (error) {
+      failed(error);
+    } finally {
+      button.disabled = false;
+    }
+  };
+  return [
+    el("div", { class: "head" }, el("h1", {}, `Builds of ${repo}`), el("form", { class: "actions", onsubmit: submit }, ref, button)),
+    asked,
+  ];
+}
+
+// ---- the repositories ----------------------------------------------------------------------------------------------
+
+/** @param {{name:string,builds_count:number,last_build:?BuildInfo}} repo */
+function repoRow(repo) {
+  const last = repo.last_build;
+  return el(
+    "a",
+    { class: "row", href: repoUrl(repo.name), "data-nav": true },
+    last ? statusElement(last.status) : el("span", { class: "dim" }, "never built"),
+    el("span", {}, repo.name),
+    el("span", { class: "wide" }, last ? el("span", { class: "mono" }, last.commit_short) : null, last ? ` ${last.branch}` : null),
+    el("span", { class: "right dim" }, repo.builds_count === 1 ? "1 build" : `${repo.builds_count} builds`),
+    el("span", { class: "right dim" }, timeElement(last ? last.created_at : null)),
+  );
+}
+
+/** @param {()=>boolean} current */
+async function showRepositories(current) {
+  const list = el("div", { class: "card" });
+  const fill = inTurn(async () => {
+    const repos = await api("/api/repos");
+    if (!current()) return;
+    redraw(list, repos.map(repoRow), "href");
+    if (!repos.length) list.append(el("p", { class: "empty" }, "There is none yet: ", el("code", {}, "pelton repo create hello")));
+  });
+  await fill();
+  if (!current()) return;
+  draw("Repositories", el("h1", {}, "Repositories"), list);
+  leave = watchBuilds(() => fill().catch(() => {}), () => fill().catch(() => {}));
 }
 
 // ---- one build -----------------------------------------------------------------------------------------------------
@@ -433,37 +619,31 @@ async function showBuild(current, route) {
   /** @type {?string} */
   let chosen = null; // the job whose log and steps are shown; null: all
   const head = el("div");
-  const graph = el("div");
+  const columns = el("div", { class: "stages" }), details = el("div");
   const artifacts = el("div");
   const log = new LogView(() => current() && refresh());
 
-  const refresh = async () => {
+  const refresh = inTurn(async () => {
     const fresh = await api(`/api/builds/${route.id}`).catch(() => null);
     if (!fresh || !current()) return;
+    const same = JSON.stringify(fresh) === JSON.stringify(build);
     build = fresh;
+    if (same) return; // what is selected or scrolled to stays
     drawAll();
-    if (ENDED.has(build.status)) await drawArtifacts();
-  };
+    if (ENDED.has(build.status)) await drawArtifacts().catch(() => {});
+  });
   const choose = (/** @type {?string} */ name) => {
     chosen = chosen === name ? null : name;
     drawAll();
     log.open(route.id, chosen);
   };
   const drawAll = () => {
-    const focused = document.activeElement?.getAttribute("data-job");
-    head.replaceChildren(buildHead(build, refresh));
+    redraw(head, [buildHead(build, refresh)], "data-act");
     const stages = stagesOf(build.jobs ?? []).filter(Boolean);
     const job = (build.jobs ?? []).find((/** @type {Job} */ j) => j.name === chosen) ?? (build.jobs?.length === 1 ? build.jobs[0] : null);
-    graph.replaceChildren(
-      el("h2", {}, "Jobs"),
-      el("div", { class: "stages" }, ...stages.map((jobs) =>
-        el("div", { class: "stage" }, ...jobs.map((j) => jobCard(j, j.name === chosen, () => choose(j.name)))))),
-    );
-    if (job) graph.append(stepList(job), outputList(job));
-    if (focused) {
-      for (const card of graph.querySelectorAll("[data-job]"))
-        if (card.getAttribute("data-job") === focused) /** @type {HTMLElement} */ (card).focus();
-    }
+    redraw(columns, stages.map((jobs) =>
+      el("div", { class: "stage" }, ...jobs.map((j) => jobCard(j, j.name === chosen, () => choose(j.name))))), "data-job");
+    details.replaceChildren(...(job ? [stepList(job), outputList(job)] : []));
   };
   const drawArtifacts = async () => {
     const { artifacts: list = [], expired = [] } = await api(`/api/builds/${route.id}/artifacts`);
@@ -474,7 +654,7 @@ async function showBuild(current, route) {
   };
 
   drawAll();
-  draw(`${build.repo} #${build.id}`, head, graph, log.element, artifacts);
+  draw(`${build.repo} #${build.id}`, head, el("h2", {}, "Jobs"), columns, details, log.element, artifacts);
   log.open(route.id, null);
   const unwatch = watchBuilds(
     (_type, info) => {
@@ -505,14 +685,14 @@ export function pullText(build) {
 function buildHead(build, refresh) {
   /** @param {string} label @param {string} verb @param {Record<string, any>} attributes */
   const act = (label, verb, attributes) => {
-    const button = /** @type {HTMLButtonElement} */ (el("button", { type: "button", ...attributes }, label));
+    const button = /** @type {HTMLButtonElement} */ (el("button", { type: "button", "data-act": verb, ...attributes }, label));
     button.addEventListener("click", async () => {
       button.disabled = true;
       try {
         await api(`/api/builds/${build.id}/${verb}`, { method: "POST" });
         tell("");
       } catch (error) {
-        tell(/** @type {Error} */ (error).message);
+        failed(error);
       }
       refresh();
     });
@@ -520,7 +700,7 @@ function buildHead(build, refresh) {
   };
   /** @param {string} label @param {string} jobs */
   const again = (label, jobs) => {
-    const button = /** @type {HTMLButtonElement} */ (el("button", { type: "button" }, label));
+    const button = /** @type {HTMLButtonElement} */ (el("button", { type: "button", "data-act": jobs }, label));
     button.addEventListener("click", async () => {
       button.disabled = true;
       try {
@@ -529,7 +709,7 @@ function buildHead(build, refresh) {
         go(`/builds/${started.id}`);
       } catch (error) {
         button.disabled = false;
-        tell(/** @type {Error} */ (error).message);
+        failed(error);
       }
     });
     return button;
@@ -545,7 +725,7 @@ function buildHead(build, refresh) {
     el(
       "div",
       { class: "head" },
-      el("div", {}, el("h1", {}, `${build.repo} #${build.id} `), statusElement(stateOf(build)), " ",
+      el("div", {}, el("h1", {}, el("a", { href: repoUrl(build.repo), "data-nav": true, "data-act": "repo" }, build.repo), ` #${build.id} `), statusElement(stateOf(build)), " ",
         el("span", { class: "dim", "data-took": running }, took(build))),
       el("div", { class: "actions" }, ended && bad ? again("Run what failed", "failed") : null,
         ended ? again("Run again", "all") : null,
@@ -559,7 +739,7 @@ function buildHead(build, refresh) {
       build.commit_author ? el("span", {}, `by ${build.commit_author}`) : null,
       el("span", {}, build.branch ?? build.ref ?? ""), build.event ? el("span", {}, build.event) : null,
       build.pull_request ? el("span", {}, pullText(build)) : null,
-      build.rerun_of ? el("a", { href: `/builds/${build.rerun_of}`, "data-nav": true }, `again #${build.rerun_of}`) : null,
+      build.rerun_of ? el("a", { href: `/builds/${build.rerun_of}`, "data-nav": true, "data-act": "first" }, `again #${build.rerun_of}`) : null,
       timeElement(build.created_at)),
     why ? el("p", { class: `why ${build.status === "failed" ? "bad" : ""}` }, why) : null,
   );
@@ -845,12 +1025,12 @@ export class LogView {
 /** @param {()=>boolean} current */
 async function showDeployments(current) {
   const list = el("div", { class: "card" });
-  const fill = async () => {
+  const fill = inTurn(async () => {
     const { deployments } = await api("/api/deployments");
     if (!current()) return;
-    list.replaceChildren(...deployments.map(deploymentRow));
+    redraw(list, deployments.map(deploymentRow), "href");
     if (!deployments.length) list.append(el("p", { class: "empty" }, "Nothing is deployed. A deploy: part in .pelton.yml does it."));
-  };
+  });
   await fill();
   if (!current()) return;
   draw("Deployments", el("h1", {}, "Deployments"), list);

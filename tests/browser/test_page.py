@@ -173,3 +173,84 @@ def test_a_build_whose_place_was_taken_is_superseded_in_the_list_as_it_happens(s
     browser.refresh()
     wait(browser, lambda: "superseded" in browser.find_element(By.CSS_SELECTOR, f'[data-build="{number}"]').text,
          "the same in the list")
+
+
+INPUTS = """
+on: manual
+inputs:
+  level: {options: [quick, full], default: quick, description: how much to test}
+  times: {type: number, default: 2}
+  dry: {type: boolean, default: true}
+  who: {required: true, description: "<b>whom</b> to greet"}
+jobs:
+  t: {checkout: false, steps: ["echo ${{ inputs.level }} ${{ inputs.times }} ${{ inputs.dry }} ${{ inputs.who }}."]}
+"""
+
+
+def start_by_hand(browser, pelton, repo, ref=""):
+    browser.get(f"{pelton.url}/?repo={repo}")
+    wait(browser, lambda: browser.find_elements(By.ID, "ref"), "a way to start a build")
+    browser.find_element(By.ID, "ref").send_keys(ref + "\n")
+
+
+def test_a_build_by_hand_asks_for_the_inputs_of_its_branch(pelton, browser):
+    work, _ = pelton.push("asks", {".pelton.yml": "on: manual\njobs: {t: {checkout: false, steps: ['true']}}\n"})
+    work.commit({".pelton.yml": INPUTS})
+    work.push("HEAD:refs/heads/more")
+    log_in(browser, pelton)
+    start_by_hand(browser, pelton, "asks", "more")
+    wait_text(browser, "What a build of more asks for")
+    level, times, dry, who = (browser.find_element(By.ID, f"input-{name}") for name in ("level", "times", "dry", "who"))
+    assert level.tag_name == "select" and level.get_property("value") == "quick" and level == browser.switch_to.active_element
+    assert [option.text for option in level.find_elements(By.TAG_NAME, "option")] == ["quick", "full"]
+    assert times.get_attribute("type") == "number" and times.get_property("value") == "2"
+    assert dry.get_attribute("type") == "checkbox" and dry.is_selected()
+    assert who.get_attribute("required") and "who (required)" in text(browser)
+    assert who.accessible_name == "who (required)"
+    assert "how much to test" in text(browser) and "<b>whom</b> to greet" in text(browser)
+    level.send_keys("full")
+    dry.send_keys(" ")
+    who.send_keys("Ada\n")
+    wait_text(browser, "asks #1")
+    pelton.wait_build(1, "success")
+    assert "full 2 false Ada.\n" in pelton.log(1)
+    assert not complaints(browser)
+
+
+def test_an_input_that_is_refused_says_so_beside_its_field(pelton, browser):
+    work, _ = pelton.push("asks", {".pelton.yml": INPUTS})
+    log_in(browser, pelton)
+    start_by_hand(browser, pelton, "asks")
+    wait_text(browser, "What a build of main asks for")
+    work.commit({".pelton.yml": INPUTS.replace("quick", "short")})
+    work.push()
+    browser.find_element(By.ID, "input-who").send_keys("Ada\n")
+    said = browser.find_element(By.ID, "input-level-error")
+    wait(browser, lambda: 'expected one of short, full, got "quick"' in said.text, "what is wrong")
+    level = browser.find_element(By.ID, "input-level")
+    assert level.get_attribute("aria-invalid") == "true" and level == browser.switch_to.active_element
+    assert browser.find_element(By.ID, "input-who").get_property("value") == "Ada"
+    assert pelton.client.get("/api/builds")["total"] == 0
+    browser.find_element(By.CSS_SELECTOR, "#input-level option[value=full]").click()
+    browser.find_element(By.CSS_SELECTOR, ".inputs button[type=submit]").click()
+    wait_text(browser, "asks #1")
+
+
+def test_a_build_by_hand_without_inputs_starts_at_once(pelton, browser):
+    _, push = pelton.push("plain", {".pelton.yml": "jobs: {t: {checkout: false, steps: ['true']}}\n"})
+    pelton.wait_build(push.build, "success")
+    log_in(browser, pelton)
+    click(browser, '[data-page="repositories"]')
+    click(browser, 'a.row[href="/?repo=plain"]')
+    wait_text(browser, "Builds of plain")
+    click(browser, ".head button")
+    wait_text(browser, f"plain #{push.build + 1}")
+    assert pelton.wait_build(push.build + 1, "success")["event"] == "manual"
+    assert not complaints(browser)
+
+
+def test_a_ref_that_is_not_there_is_told(pelton, browser):
+    pelton.push("plain", {".pelton.yml": "on: manual\njobs: {t: {checkout: false, steps: ['true']}}\n"})
+    log_in(browser, pelton)
+    start_by_hand(browser, pelton, "plain", "nowhere")
+    wait(browser, lambda: "nowhere" in browser.find_element(By.ID, "notice").text, "the refusal")

@@ -129,12 +129,29 @@ function tell(message) {
   notice.hidden = message === "";
 }
 
+/** @param {string} words @param {boolean} [lost] */
+function tellLive(words, lost = false) {
+  live.textContent = words;
+  live.classList.toggle("lost", lost);
+}
+
 class LoginNeeded extends Error {}
 class Away extends Error {} // nobody answers, or nobody who could
 
+/** Asks for the token, once. */
+function loginAgain() {
+  if (!document.getElementById("token")) show();
+}
+
+/** Why something that nobody waits for could not be read; the next change, or the connection's return, reads it again.
+ * @param {unknown} error */
+function missed(error) {
+  if (error instanceof LoginNeeded) loginAgain();
+}
+
 /** What became of something that was asked for. @param {unknown} error */
 function failed(error) {
-  if (error instanceof LoginNeeded) show();
+  if (error instanceof LoginNeeded) loginAgain();
   else tell(/** @type {Error} */ (error).message);
 }
 
@@ -150,9 +167,9 @@ async function api(path, init = {}) {
   if (response.status === 401) throw new LoginNeeded("log in first");
   const body = await response.json().catch(() => ({}));
   if (!response.ok) {
-    const hints = Array.isArray(body.suggestions) ? body.suggestions.join(" ") : "";
+    const hints = Array.isArray(body.suggestions) && body.suggestions.length ? ` (${body.suggestions.join("; ")})` : "";
     const Kind = response.status > 501 ? Away : Error;
-    throw new Kind(`${body.message ?? body.error ?? `The server answers ${response.status}.`} ${hints}`.trim());
+    throw new Kind(`${body.message ?? body.error ?? `The server answers ${response.status}.`}${hints}`);
   }
   return body;
 }
@@ -184,7 +201,7 @@ async function show() {
   const route = routeOf(location);
   leave();
   leave = () => {};
-  live.textContent = "";
+  tellLive("");
   tell("");
   for (const link of document.querySelectorAll("[data-page]")) {
     if (link.getAttribute("data-page") === route.page) link.setAttribute("aria-current", "page");
@@ -204,6 +221,7 @@ async function show() {
 /** There is nothing to show; what may pass is tried again. @param {Error} error */
 function showFailure(error) {
   draw("");
+  logout.hidden = error instanceof Away;
   if (!(error instanceof Away)) return tell(error.message);
   tell(`${error.message} Trying again …`);
   const timer = setTimeout(show, RECONNECT);
@@ -262,6 +280,7 @@ function showLogin() {
       field.select();
     }
   };
+  if (!logout.hidden) tell("The session has ended.");
   logout.hidden = true;
   draw(
     "Log in",
@@ -287,10 +306,17 @@ logout.addEventListener("click", async () => {
   turn++;
   leave();
   leave = () => {};
+  tellLive("");
+  logout.hidden = true;
   showLogin();
 });
 
 // ---- the list of builds --------------------------------------------------------------------------------------------
+
+/** A name that gives way to the number behind it. @param {string} name @param {Node} number */
+function named(name, number) {
+  return el("span", { class: "named" }, el("span", { title: name }, name), number);
+}
 
 /** @param {BuildInfo} build */
 function buildRow(build) {
@@ -298,7 +324,7 @@ function buildRow(build) {
     "a",
     { class: "row", href: `/builds/${build.id}`, "data-nav": true, "data-build": build.id },
     statusElement(stateOf(build)),
-    el("span", {}, `${build.repo} `, el("span", { class: "dim" }, `#${build.id}`)),
+    named(build.repo, el("span", { class: "dim" }, `#${build.id}`)),
     el("span", { class: "wide" }, el("span", { class: "mono" }, build.commit_short ?? ""), ` ${build.branch ?? ""} `,
       build.status === "queued" ? el("span", { class: "dim", "data-waits": build.id }, build.waiting ?? "") : null),
     el("span", { class: "right dim", "data-took": build.started_at && !build.finished_at ? build.started_at : null }, took(build)),
@@ -311,7 +337,7 @@ function watchBuilds(onBuild, onBack) {
   let lost = false;
   return listen("/api/events", (source) => {
     source.onopen = () => {
-      live.textContent = "live";
+      tellLive("live");
       if (lost) onBack(); // what happened meanwhile is in the list, not in the stream
       lost = false;
     };
@@ -325,7 +351,7 @@ function watchBuilds(onBuild, onBack) {
     };
   }, () => {
     lost = true;
-    live.textContent = "reconnecting …";
+    tellLive("no connection, trying again …", true);
   });
 }
 
@@ -405,9 +431,9 @@ async function showBuilds(current, route) {
       }
       if (focused) row.focus();
     },
-    () => fill().catch(() => {}),
+    () => fill().catch(missed),
   );
-  const timer = setInterval(() => tellWhy().catch(() => {}), WHY_AGAIN);
+  const timer = setInterval(() => tellWhy().catch(missed), WHY_AGAIN);
   leave = () => {
     unwatch();
     clearInterval(timer);
@@ -480,7 +506,7 @@ function inputsForm(inputs, ref, start, close) {
 /** The head of a repository's page: starts a build of a ref at once, or asks for its inputs first. @param {string} repo */
 function startByHand(repo) {
   const path = `/api/repos/${encodeURIComponent(repo)}`;
-  const ref = /** @type {HTMLInputElement} */ (el("input", { id: "ref", size: "16", placeholder: "its own branch", spellcheck: "false",
+  const ref = /** @type {HTMLInputElement} */ (el("input", { id: "ref", size: "16", placeholder: "default branch", spellcheck: "false",
     autocomplete: "off", autocapitalize: "off", "aria-label": "Branch, tag or commit", oninput: () => asked.replaceChildren() }));
   const button = /** @type {HTMLButtonElement} */ (el("button", { type: "submit" }, "Start a build"));
   const asked = el("div");
@@ -545,7 +571,7 @@ async function showRepositories(current) {
   await fill();
   if (!current()) return;
   draw("Repositories", el("h1", {}, "Repositories"), list);
-  leave = watchBuilds(() => fill().catch(() => {}), () => fill().catch(() => {}));
+  leave = watchBuilds(() => fill().catch(missed), () => fill().catch(missed));
 }
 
 // ---- one build -----------------------------------------------------------------------------------------------------
@@ -567,6 +593,13 @@ export function stagesOf(jobs) {
   const stages = [];
   for (const job of jobs) (stages[depth(job)] ??= []).push(job);
   return stages;
+}
+
+/** "2 failed · 58 success", where there are more than one looks through. @param {Job[]} jobs */
+export function countStates(jobs) {
+  const counts = new Map();
+  for (const job of jobs) counts.set(stateOf(job), (counts.get(stateOf(job)) ?? 0) + 1);
+  return jobs.length > 4 ? [...counts].sort().map(([state, count]) => `${count} ${state}`).join(" · ") : "";
 }
 
 /** @param {Job} job */
@@ -619,7 +652,7 @@ async function showBuild(current, route) {
   /** @type {?string} */
   let chosen = null; // the job whose log and steps are shown; null: all
   const head = el("div");
-  const columns = el("div", { class: "stages" }), details = el("div");
+  const title = el("h2", {}), columns = el("div", { class: "stages" }), details = el("div");
   const artifacts = el("div");
   const log = new LogView(() => current() && refresh());
 
@@ -630,15 +663,17 @@ async function showBuild(current, route) {
     build = fresh;
     if (same) return; // what is selected or scrolled to stays
     drawAll();
-    if (ENDED.has(build.status)) await drawArtifacts().catch(() => {});
+    if (ENDED.has(build.status)) await drawArtifacts().catch(missed);
   });
   const choose = (/** @type {?string} */ name) => {
     chosen = chosen === name ? null : name;
     drawAll();
-    log.open(route.id, chosen);
+    log.open(route.id, chosen, chosen === null);
   };
   const drawAll = () => {
     redraw(head, [buildHead(build, refresh)], "data-act");
+    title.replaceChildren("Jobs ", el("span", { class: "dim" }, countStates(build.jobs ?? [])));
+    for (const part of [title, columns, log.element]) part.hidden = !build.jobs?.length; // of a file with mistakes
     const stages = stagesOf(build.jobs ?? []).filter(Boolean);
     const job = (build.jobs ?? []).find((/** @type {Job} */ j) => j.name === chosen) ?? (build.jobs?.length === 1 ? build.jobs[0] : null);
     redraw(columns, stages.map((jobs) =>
@@ -654,8 +689,8 @@ async function showBuild(current, route) {
   };
 
   drawAll();
-  draw(`${build.repo} #${build.id}`, head, el("h2", {}, "Jobs"), columns, details, log.element, artifacts);
-  log.open(route.id, null);
+  draw(`${build.repo} #${build.id}`, head, title, columns, details, log.element, artifacts);
+  log.open(route.id, null, build.jobs?.length > 1);
   const unwatch = watchBuilds(
     (_type, info) => {
       if (info.id === route.id) refresh();
@@ -670,7 +705,7 @@ async function showBuild(current, route) {
     clearInterval(timer);
     log.close();
   };
-  drawArtifacts().catch(() => {});
+  drawArtifacts().catch(missed);
 }
 
 /** "pull request 7 into main: Faster start, by ann; from a fork, not approved" @param {any} build */
@@ -737,7 +772,7 @@ function buildHead(build, refresh) {
     el("p", { class: "facts" }, el("span", { class: "mono" }, build.commit_short ?? ""),
       build.commit_message ? el("span", {}, build.commit_message) : null,
       build.commit_author ? el("span", {}, `by ${build.commit_author}`) : null,
-      el("span", {}, build.branch ?? build.ref ?? ""), build.event ? el("span", {}, build.event) : null,
+      el("span", {}, build.branch ?? build.ref ?? ""), build.event ? el("span", {}, build.event.replace("_", " ")) : null,
       build.pull_request ? el("span", {}, pullText(build)) : null,
       build.rerun_of ? el("a", { href: `/builds/${build.rerun_of}`, "data-nav": true, "data-act": "first" }, `again #${build.rerun_of}`) : null,
       timeElement(build.created_at)),
@@ -756,7 +791,7 @@ function artifactRow(id, artifact) {
     "a",
     { class: "row", href: `/api/builds/${id}/artifacts/${path}?${which}`, download: artifact.path.split("/").pop(), title: `sha256 ${artifact.sha256}` },
     el("span", { class: "dim" }, artifact.job ?? ""),
-    el("span", { class: "mono" }, artifact.path),
+    el("span", { class: "mono whole" }, artifact.path),
     el("span", { class: "wide dim mono" }, said.filter(Boolean).join(" · ")),
     el("span", { class: "right" }, size(artifact.size)),
     el("span", { class: "right dim" }, timeElement(artifact.created_at)),
@@ -882,6 +917,7 @@ export class LogView {
     this.positions = new Map(); // job and attempt → offset behind what was shown
     this.streams = new Map(); // job and attempt → its colours and its unfinished line
     this.last = null;
+    this.several = false;
     this.cut = false;
     this.box.replaceChildren();
     this.atEnd = true;
@@ -901,19 +937,20 @@ export class LogView {
     if (this.pending.length) this.paint();
   }
 
-  /** @param {number} build @param {?string} job */
-  open(build, job) {
+  /** @param {number} build @param {?string} job @param {boolean} [several] the first job's lines are headed too */
+  open(build, job, several = false) {
     this.close();
     cancelAnimationFrame(this.frame);
     this.frame = 0;
     this.reset();
+    this.several = several;
     const query = job ? `job=${encodeURIComponent(job)}&` : "";
     this.title.textContent = job ? `Log of ${job}` : "Log";
     this.raw.setAttribute("href", `/api/builds/${build}/logs?${query}offset=0`);
     this.state.textContent = "";
     const end = () => {
       this.close();
-      this.state.textContent = "";
+      this.state.textContent = this.box.childElementCount ? "" : "no output";
       this.onChange();
     };
     this.stop = listen(`/api/builds/${build}/logs?${query}follow=true`, (source) => {
@@ -924,7 +961,7 @@ export class LogView {
         this.state.textContent = "";
       };
     }, () => {
-      this.state.textContent = "reconnecting …";
+      this.state.textContent = "no connection, trying again …";
     });
   }
 
@@ -993,7 +1030,7 @@ export class LogView {
       this.streams.set(key, stream);
     }
     if (this.last !== key) {
-      if (this.last !== null || attempt > 1)
+      if (this.last !== null || this.several || attempt > 1)
         fresh.append(this.mark(attempt > 1 ? `── ${job}, attempt ${attempt} ──` : `── ${job} ──`, "h"));
       stream.open = null;
       this.last = key;
@@ -1034,7 +1071,7 @@ async function showDeployments(current) {
   await fill();
   if (!current()) return;
   draw("Deployments", el("h1", {}, "Deployments"), list);
-  leave = watchBuilds((type) => type === "completed" && fill().catch(() => {}), () => fill().catch(() => {}));
+  leave = watchBuilds((type) => type === "completed" && fill().catch(missed), () => fill().catch(missed));
 }
 
 /** @param {any} d */
@@ -1044,10 +1081,10 @@ function deploymentRow(d) {
     "div",
     { class: "row" },
     statusElement(d.status),
-    el("span", {}, `${d.project} `,
-      d.build_id ? el("a", { href: `/builds/${Number(d.build_id)}`, "data-nav": true }, `#${d.build_id}`) : null),
-    el("span", { class: "wide" }, d.error_message ? el("span", { class: "failed" }, d.error_message)
-      : url && d.url ? el("a", { href: url, rel: "noopener", target: "_blank" }, d.url) : ""),
+    named(d.project, el("a", { href: `/builds/${Number(d.build_id)}`, "data-nav": true }, `#${d.build_id}`)),
+    el("span", { class: "wide whole" }, d.error_message ? el("span", { class: "failed" }, d.error_message)
+      : d.status === "live" && url ? el("a", { href: url, rel: "noopener", target: "_blank" }, d.url)
+      : el("span", { class: "dim" }, d.commit_message ?? "")),
     el("span", { class: "right mono dim" }, (d.commit_sha ?? "").slice(0, 8)),
     el("span", { class: "right dim" }, timeElement(d.created_at)),
   );

@@ -9,7 +9,7 @@ class Element {
     this.tag = tag;
     this.children = [];
     this.attributes = {};
-    this.classList = { contains: (name) => (this.attributes.class ?? "").split(" ").includes(name) };
+    this.classList = { contains: (name) => (this.attributes.class ?? "").split(" ").includes(name), toggle() {} };
     this.scrollHeight = this.scrollTop = this.clientHeight = 0;
   }
   setAttribute(name, value) { this.attributes[name] = value; }

@@ -1,5 +1,7 @@
 """The page in Chromium, in front of a real server."""
 
+import re
+
 import pytest
 from selenium import webdriver
 from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
@@ -254,3 +256,110 @@ def test_a_ref_that_is_not_there_is_told(pelton, browser):
     log_in(browser, pelton)
     start_by_hand(browser, pelton, "plain", "nowhere")
     wait(browser, lambda: "nowhere" in browser.find_element(By.ID, "notice").text, "the refusal")
+
+
+LONG = "a-name-that-goes-on-and-on-and-does-not-want-to-end-anywhere-soon"
+TICKS = "jobs:\n  slow:\n    checkout: false\n    steps: ['i=0; while sleep 0.1; do i=$((i+1)); echo tick $i.; done']\n"
+
+
+def ticks(browser):
+    shown = browser.find_element(By.CSS_SELECTOR, "[role=log]").get_property("textContent")
+    return [int(number) for number in re.findall(r"tick (\d+)\.", shown)]
+
+
+def test_the_page_says_that_the_server_is_away_and_goes_on_when_it_is_back(pelton, browser):
+    _, push = pelton.push("ticking", {".pelton.yml": TICKS})
+    address = pelton.address
+    log_in(browser, pelton)
+    browser.get(f"{pelton.url}/builds/{push.build}")
+    wait(browser, lambda: ticks(browser), "the log")
+    pelton.stop()
+    wait(browser, lambda: "no connection" in browser.find_element(By.ID, "live").text, "that the server is away")
+    assert "no connection" in browser.find_element(By.CSS_SELECTOR, ".log-head").text
+    before = ticks(browser)[-1]
+    pelton.start("--listen", address)
+    wait(browser, lambda: browser.find_element(By.ID, "live").text == "live", "the server")
+    wait(browser, lambda: ticks(browser)[-1] > before + 20, "the rest of the log")
+    seen = ticks(browser)
+    assert seen == list(range(1, len(seen) + 1))
+
+
+def test_a_view_that_the_server_does_not_answer_for_comes_when_it_is_back(pelton, browser):
+    pelton.push("hello", {".pelton.yml": PIPELINE})
+    address = pelton.address
+    log_in(browser, pelton)
+    wait_text(browser, "hello")
+    pelton.stop()
+    click(browser, '[data-page="repositories"]')
+    wait(browser, lambda: "does not answer" in browser.find_element(By.ID, "notice").text, "that the server is away")
+    pelton.start("--listen", address)
+    wait_text(browser, "Repositories")
+    assert browser.find_element(By.ID, "notice").text == "" and "hello" in text(browser)
+
+
+def test_a_session_that_ends_asks_for_the_token_and_goes_on_where_it_was(pelton, browser):
+    _, push = pelton.push("hello", {".pelton.yml": PIPELINE})
+    token = pelton.client.post("/api/tokens", {"name": "short", "role": "read", "ttl": "1h"})
+    browser.get(f"{pelton.url}/builds/{push.build}")
+    wait(browser, lambda: browser.find_elements(By.ID, "token"), "a field for the token")
+    browser.find_element(By.ID, "token").send_keys(token["token"] + "\n")
+    wait_text(browser, "hello #1")
+    pelton.api("DELETE", f"/api/tokens/{token['id']}")
+    wait(browser, lambda: browser.find_elements(By.ID, "token"), "a field for the token")
+    assert "session has ended" in browser.find_element(By.ID, "notice").text
+    browser.find_element(By.ID, "token").send_keys(pelton.token + "\n")
+    wait_text(browser, "hello #1")
+    assert browser.find_element(By.ID, "notice").text == ""
+
+
+def test_long_names_push_nothing_out_of_a_narrow_page(pelton, browser):
+    _, push = pelton.push(LONG, {".pelton.yml": "jobs:\n  " + LONG + ":\n    checkout: false\n    steps: [exit 3]\n"})
+    pelton.wait_build(push.build, "failed")
+    browser.set_window_size(500, 900)
+    log_in(browser, pelton)
+    for page in ("/", "/#/repositories", f"/builds/{push.build}"):
+        browser.get("about:blank")
+        browser.get(pelton.url + page)
+        wait_text(browser, "failed")
+        assert browser.execute_script("return document.documentElement.scrollWidth <= innerWidth"), page
+        status = browser.find_element(By.CSS_SELECTOR, ".status")
+        assert status.rect["x"] >= 0 and status.rect["width"] > 50, page
+    browser.get(pelton.url)
+    wait(browser, lambda: f"#{push.build}" in text(browser), "the build's number")
+    number = browser.find_element(By.CSS_SELECTOR, ".named .dim").rect
+    assert number["width"] > 10 and number["x"] + number["width"] < browser.execute_script("return innerWidth")
+
+
+def test_the_log_of_many_jobs_is_within_reach(pelton, browser):
+    _, push = pelton.push("many", {".pelton.yml": "jobs:\n  t:\n    checkout: false\n    matrix: {n: [" + ",".join(
+        map(str, range(60))) + "]}\n    steps: ['test ${{ matrix.n }} -ne 7']\n"})
+    pelton.wait_build(push.build, "failed")
+    log_in(browser, pelton)
+    browser.get(f"{pelton.url}/builds/{push.build}")
+    wait_text(browser, "1 failed · 59 success")
+    assert browser.find_element(By.CSS_SELECTOR, "[role=log]").rect["y"] < 1200
+    last = browser.find_element(By.CSS_SELECTOR, '[data-job="t (59)"]')
+    browser.execute_script("arguments[0].focus()", last)
+    assert browser.execute_script("return document.querySelector('.stages').scrollTop") > 1000
+
+
+def test_what_is_drawn_anew_keeps_the_focus(start_pelton, browser):
+    pelton = start_pelton("--runners", "0")
+    _, push = pelton.push("patient", {".pelton.yml": PIPELINE})
+    log_in(browser, pelton)
+    browser.get(f"{pelton.url}/builds/{push.build}")
+    wait_text(browser, "there is no runner")
+    browser.execute_script("document.querySelector('button.danger').focus()")
+    pelton.client.post("/api/queue/pause", {"reason": "a new disk"}, expect=200)
+    wait_text(browser, "a new disk")
+    assert browser.switch_to.active_element.text == "Cancel"
+
+
+def test_a_build_without_jobs_shows_its_mistakes_and_no_empty_log(pelton, browser):
+    _, push = pelton.push("broken", {".pelton.yml": "jobs: {t: {stesp: [x]}}\n"})
+    log_in(browser, pelton)
+    browser.get(f"{pelton.url}/builds/{push.build}")
+    wait_text(browser, 'did you mean "steps"?')
+    assert not browser.find_element(By.CSS_SELECTOR, "[role=log]").is_displayed()
+    browser.get(f"{pelton.url}/builds/999")
+    wait(browser, lambda: "Build not found: 999 (" in browser.find_element(By.ID, "notice").text, "what is wrong")

@@ -1012,6 +1012,7 @@ export class LogView {
     }
     for (const [job, attempt, all] of kept) this.append(fresh, job, attempt, all);
     this.box.append(fresh);
+    const height = this.atEnd ? 0 : this.box.scrollHeight;
     while (this.box.childElementCount > LOG_LINES) {
       this.box.firstElementChild?.remove();
       this.cut = true;
@@ -1019,6 +1020,7 @@ export class LogView {
     if (this.cut && !this.box.firstElementChild?.classList.contains("cut"))
       this.box.prepend(this.mark("… earlier lines are in the plain text", "cut"));
     if (this.atEnd) this.box.scrollTop = this.box.scrollHeight;
+    else this.box.scrollTop -= height - this.box.scrollHeight; // what is read stays where it is
   }
 
   /** @param {DocumentFragment} fresh @param {string} job @param {number} attempt @param {string[]} lines */

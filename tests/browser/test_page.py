@@ -363,3 +363,18 @@ def test_a_build_without_jobs_shows_its_mistakes_and_no_empty_log(pelton, browse
     assert not browser.find_element(By.CSS_SELECTOR, "[role=log]").is_displayed()
     browser.get(f"{pelton.url}/builds/999")
     wait(browser, lambda: "Build not found: 999 (" in browser.find_element(By.ID, "notice").text, "what is wrong")
+
+
+def test_what_is_read_of_a_long_log_stays_where_it_is(pelton, browser):
+    _, push = pelton.push("long", {".pelton.yml": TICKS.replace("i=0;", "seq -f \"line %g.\" 6000; i=0;")})
+    log_in(browser, pelton)
+    browser.get(f"{pelton.url}/builds/{push.build}")
+    wait(browser, lambda: ticks(browser), "the log's end")
+    first = ("const box = document.querySelector('[role=log]'), top = box.getBoundingClientRect().top;"
+             "return [...box.children].find((line) => line.getBoundingClientRect().top >= top).textContent")
+    browser.execute_script("document.querySelector('[role=log]').scrollTop = 40000")
+    wait(browser, lambda: browser.find_element(By.XPATH, "//button[text()='Follow']").is_displayed(), "that it follows no more")
+    before, seen = browser.execute_script(first), ticks(browser)[-1]
+    assert before.startswith("line ")
+    wait(browser, lambda: ticks(browser)[-1] > seen + 20, "more of it")
+    assert browser.execute_script(first) == before

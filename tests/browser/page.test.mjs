@@ -62,6 +62,7 @@ test("an address leads to its page", () => {
   assert.deepEqual(route("/#/builds/3"), { page: "build", id: 3 });
   assert.deepEqual(route("/builds/5#/builds/3"), { page: "build", id: 3 });
   assert.deepEqual(route("/#/deployments"), { page: "deployments" });
+  assert.deepEqual(route("/#/repositories"), { page: "repositories" });
   assert.deepEqual(route("/?repo=hello"), { page: "builds", repo: "hello" });
 });
 
@@ -172,4 +173,42 @@ test("a pull request says what it is for, whose it is, and whether it is trusted
     "pull request 7 into main; from a fork, not approved");
   assert.equal(page.pullText({ pull_request: fork, untrusted: false, approved_by: "bob" }),
     "pull request 7 into main; from a fork, approved by bob");
+});
+
+test("what is left empty is not given, so that its default holds", () => {
+  const given = (input, value) => page.givenFor({ type: "string", default: null, required: false, ...input }, { value });
+  assert.equal(given({}, "x"), "x");
+  assert.equal(given({}, ""), undefined);
+  assert.equal(given({ required: true }, ""), undefined);
+  assert.equal(given({ type: "number", default: "2" }, ""), undefined);
+  assert.equal(given({ type: "choice" }, ""), undefined);
+  assert.equal(given({ default: "x" }, ""), ""); // a text that somebody has emptied
+  assert.equal(page.givenFor({ type: "boolean" }, { checked: false, value: "on" }), false);
+});
+
+test("what is asked for while it is done is done once more, and not beside itself", async () => {
+  let runs = 0, together = 0;
+  const ends = [];
+  const run = page.inTurn(async () => {
+    runs++;
+    assert.equal(++together, 1);
+    await new Promise((resolve) => ends.push(resolve));
+    together--;
+  });
+  const all = run();
+  run();
+  run();
+  assert.equal(runs, 1);
+  ends.shift()();
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(runs, 2);
+  ends.shift()();
+  await all;
+  assert.equal(runs, 2);
+});
+
+test("many jobs are counted by their state", () => {
+  const jobs = (...states) => states.map((status) => ({ status }));
+  assert.equal(page.countStates(jobs("success", "failed")), "");
+  assert.equal(page.countStates(jobs("success", "failed", "success", "skipped", "success")), "1 failed · 1 skipped · 3 success");
 });

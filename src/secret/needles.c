@@ -2,6 +2,7 @@
 
 #include "base/str.h"
 #include "secret/forms.h"
+#include "secret/readings.h"
 #include <ctype.h>
 
 static int order(const void *a, const void *b) {
@@ -27,7 +28,7 @@ void needles_put(Needles *n, const void *bytes, size_t len) {
 
     if (len < NEEDLE_MIN)
         return;
-    needle.bytes = (const unsigned char *)mem_strndup(n->mem, bytes, len);
+    needle.bytes = memcpy(mem_array(n->mem, unsigned char, len), bytes, len);
     mem_append(n->mem, n->items, n->count, needle);
 }
 
@@ -106,7 +107,7 @@ bool needles_skip_lines(const char *value, size_t len) {
     return false;
 }
 
-void needles_add(Needles *n, const char *value, size_t len) {
+static void add_value(Needles *n, const char *value, size_t len) {
     trim(&value, &len);
     if (len < NEEDLE_MIN)
         return;
@@ -114,4 +115,36 @@ void needles_add(Needles *n, const char *value, size_t len) {
     needles_add_base64(n, value, len);
     if (memchr(value, '\n', len))
         add_lines(n, value, len);
+}
+
+/* Whether an earlier program makes the same of it, or there is nothing to make. */
+static bool was_read(const Reading *reading, const Buf *as, const char *value, size_t len) {
+    _cleanup_buf_ Buf other = BUF_INIT;
+
+    if (as->len == len && memcmp(buf_str(as), value, len) == 0)
+        return true;
+    for (const Reading *r = readings; r < reading; r++) {
+        buf_clear(&other);
+        reading_of(r, value, len, &other);
+        if (other.len == as->len && memcmp(buf_str(&other), buf_str(as), as->len) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void add_readings(Needles *n, const char *value, size_t len) {
+    _cleanup_buf_ Buf as = BUF_INIT;
+
+    for (const Reading *r = readings; r->letters; r++) {
+        buf_clear(&as);
+        reading_of(r, value, len, &as);
+        if (!was_read(r, &as, value, len))
+            add_value(n, buf_str(&as), as.len);
+    }
+}
+
+void needles_add(Needles *n, const char *value, size_t len) {
+    add_value(n, value, len);
+    if (memchr(value, '\\', len))
+        add_readings(n, value, len);
 }

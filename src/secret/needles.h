@@ -22,7 +22,8 @@ typedef struct Needles {
 } Needles;
 
 /* Adds the value in all its forms: whole (without white space at its ends) and each of its lines; both as
- * they are and as JSON, URLs, XML and shells write them; base64 at the three alignments. Copies.
+ * they are and as JSON, URLs, XML and shells write them; base64 at the three alignments. What backslashes in
+ * it stand for to `echo` of sh, to printf and in JSON is hidden likewise (readings.h). Copies.
  *
  * Of lines under NEEDLE_LINE bytes those with a digit or a '=' are taken (the last one of a key, NAME=VALUE),
  * the others are words and brackets of a file's format mostly (`true,`, `user:`), which all output has. */

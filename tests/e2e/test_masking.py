@@ -101,6 +101,21 @@ def test_an_artifact_that_is_called_like_a_secret_is_left_out(pelton):
     assert "d/*** is named after a secret of the job: left out" in pelton.log(number)
 
 
+def test_what_echo_makes_of_a_secret_with_backslashes_is_hidden(pelton):
+    work = pelton.work("slashes", {".pelton.yml": """jobs:
+  t:
+    checkout: false
+    secrets: [PASSWORD, ACCOUNT]
+    steps: ['echo "$PASSWORD"; echo "$ACCOUNT"', {run: 'echo -e "$PASSWORD"', shell: bash}]
+"""})
+    pelton.run("secret", "set", "PASSWORD", "--repo", "slashes", input=r"dr0w\tssap\new\\01")
+    pelton.run("secret", "set", "ACCOUNT", "--repo", "slashes", input=json.dumps({"id": "me", "key": KEY}))
+    number = work.push().build
+    pelton.wait_build(number, "success")
+    log = pelton.log(number)
+    assert "dr0w" not in log and "ssap" not in log and "MIIEvQIBADANBgk" not in log and log.count("***") == 3
+
+
 def test_who_sets_a_secret_with_short_lines_is_told(pelton):
     pelton.create_repo("lines")
     said = pelton.run("secret", "set", "LINES", "--repo", "lines", input="user: me\nhunter\n")

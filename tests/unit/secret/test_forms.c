@@ -134,11 +134,51 @@ static void test_base64_in_lines_of_any_length_shows_only_scraps(void **state) {
     talloc_free(m);
 }
 
+/* In which a backslash means something to those who write it out. */
+static const char *const escaped[] = {
+    "pass\\nw0rd\\tand\\\\more\\0101\\101\\0x\\q\\",
+    "gr\\u00fcn-\\ud83d\\ude00-\\x41\\e[1m",
+    "{\"id\": \"me\", \"key\": "
+    "\"-----\\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC\\nAgEAAoIBAQC7VJTUt9Us8cKj\\/M\\ud83d\\ude00=\\n-----\"}",
+};
+
+static const Writer readers[] = {
+    {"dash -c 'echo \"$S\"'", 0},   {"dash -c 'printf %b \"$S\"'", 0},
+    {"dash -c 'printf \"$S\"'", 0}, {"dash -c 'echo \"$S\"' | base64 -w 0", 0},
+    {"echo -e \"$S\"", 0},          {"printf %b \"$S\"", 0},
+    {"printf \"$S\"", 0},
+};
+
+static void test_what_shells_read_of_backslashes_is_hidden(void **state) {
+    for (size_t i = 0; i < ELEMENTS(escaped); i++) {
+        Masker *m = mask_new(NULL, &escaped[i], 1);
+
+        for (size_t k = 0; k < ELEMENTS(readers); k++)
+            assert_hidden(m, readers[k].command, escaped[i], readers[k].around);
+        talloc_free(m);
+    }
+}
+
+static void test_lines_of_a_text_in_json_are_hidden(void **state) {
+    Masker *m = mask_new(NULL, &escaped[2], 1);
+    char *text = mask_text(
+        m, NULL, "MIIEvQIBADANBgkqhkiG9w0BAQEFAASC\nAgEAAoIBAQC7VJTUt9Us8cKj/M\xf0\x9f\x98\x80=\n-----\n");
+
+    assert_string_equal(text, "***\n***\n-----\n");
+    talloc_free(text);
+    text = mask_text(m, NULL, "\"MIIEvQIBADANBgkqhkiG9w0BAQEFAASC\\\\nAgEA");
+    assert_string_equal(text, "\"***\\\\nAgEA");
+    talloc_free(text);
+    talloc_free(m);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_shells_write_is_hidden),
         cmocka_unit_test(test_what_encoders_write_is_hidden),
         cmocka_unit_test(test_base64_in_lines_of_any_length_shows_only_scraps),
+        cmocka_unit_test(test_what_shells_read_of_backslashes_is_hidden),
+        cmocka_unit_test(test_lines_of_a_text_in_json_are_hidden),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

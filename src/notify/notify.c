@@ -12,12 +12,25 @@
 #include <stdatomic.h>
 
 #define BATCH 50
+#define LANES_MAX 16 /* threads, each only as long as something is due */
 #define TIMEOUT_US (10 * US_PER_S)
 #define ANSWER_MAX ((size_t)64 * 1024)
 
 /* Between attempts; after the last one it has failed. */
 static const int64_t pauses[] = {2 * US_PER_S, 15 * US_PER_S, 120 * US_PER_S, 900 * US_PER_S,
                                  3600 * US_PER_S};
+
+/* What is due in one, by a thread of its own: a receiver that hangs holds up what its own project says in
+ * that way, and nobody else's. */
+typedef struct Lane Lane;
+struct Lane {
+    Notify *n;
+    Lane *next;
+    NoticeLane of;
+    pthread_t thread;
+    HttpClient *client; /* of the call that runs */
+    bool through;       /* to be joined */
+};
 
 struct Notify {
     Builds *b;
@@ -26,12 +39,14 @@ struct Notify {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     bool stop, look;
-    HttpClient *client; /* of the call that runs */
+    Lane *lanes;
+    size_t lane_count;
     BusSubscription *on_notice;
 };
 
 typedef struct Call {
     Notify *n;
+    Lane *lane;
     const void *mem;
     const Notice *notice;
     json_t *config;
@@ -86,10 +101,12 @@ static bool is_final(const HttpCall *call) {
     return call->status >= 400 && call->status < 500 && call->status != 408 && call->status != 429;
 }
 
-static void note_client(Notify *n, HttpClient *client) {
-    pthread_mutex_lock(&n->lock);
-    n->client = client;
-    pthread_mutex_unlock(&n->lock);
+static void note_client(Lane *lane, HttpClient *client) {
+    pthread_mutex_lock(&lane->n->lock);
+    lane->client = client;
+    if (client && lane->n->stop)
+        http_client_interrupt(client);
+    pthread_mutex_unlock(&lane->n->lock);
 }
 
 /* *ret_final: it need not be tried again. */
@@ -114,9 +131,9 @@ static int post(Call *c, const char *url, const char *token, const Buf *body, Bu
         return r;
     }
     http_client_guard(client, (HttpGuard){allow, c->n});
-    note_client(c->n, client);
+    note_client(c->lane, client);
     r = http_client_call(client, &call, err);
-    note_client(c->n, NULL);
+    note_client(c->lane, NULL);
     if (r >= 0)
         r = http_call_check(&call, err);
     *ret_final = r == -ERR_FORBIDDEN || is_final(&call);
@@ -272,9 +289,10 @@ static int settle(Notify *n, const Notice *notice, const char *state, const char
     return r;
 }
 
-static int work_off(Notify *n, const Notice *notice, Err *err) {
+static int work_off(Lane *lane, const Notice *notice, Err *err) {
     _cleanup_talloc_ void *mem = talloc_new(NULL);
-    Call call = {.n = n, .mem = mem, .notice = notice};
+    Notify *n = lane->n;
+    Call call = {.n = n, .lane = lane, .mem = mem, .notice = notice};
     bool final = false;
     Err why;
     int r = try(&call, &final, &why);
@@ -299,19 +317,129 @@ static bool stopping(Notify *n) {
     return stop;
 }
 
-/* The wall clock time of the next look; 0: when somebody wakes us. */
-static int64_t look(Notify *n) {
+/* *ret_more: there may be more that is due. */
+static int work_off_some(Lane *lane, bool *ret_more, Err *err) {
     _cleanup_talloc_ void *mem = talloc_new(NULL);
     size_t count = 0;
     Notice *due;
-    int64_t next = 0;
-    Err err;
-    int r = store_notices_due(n->b->db, clock_now(), BATCH, mem, &due, &count, &err);
+    int r = store_notices_due(lane->n->b->db, &lane->of, clock_now(), BATCH, mem, &due, &count, err);
 
-    for (size_t i = 0; r >= 0 && i < count && !stopping(n); i++)
-        r = work_off(n, &due[i], &err);
+    for (size_t i = 0; r >= 0 && i < count && !stopping(lane->n); i++)
+        r = work_off(lane, &due[i], err);
+    *ret_more = count > 0;
+    return r;
+}
+
+/* Under the lock: until `until` of the wall clock (0: for ever), or until somebody has something for us. */
+static void rest(Notify *n, int64_t until) {
+    struct timespec time = {.tv_sec = until / US_PER_S, .tv_nsec = until % US_PER_S * 1000};
+
+    if (until)
+        pthread_cond_timedwait(&n->changed, &n->lock, &time);
+    else
+        pthread_cond_wait(&n->changed, &n->lock);
+}
+
+static void log_and_pause(Notify *n, const Err *err) {
+    int64_t until = clock_now() + US_PER_S;
+
+    log_err("notify", "the outbox", err);
+    pthread_mutex_lock(&n->lock);
+    while (!n->stop && clock_now() < until)
+        rest(n, until);
+    pthread_mutex_unlock(&n->lock);
+}
+
+static void wake(void *arg, int64_t key) {
+    Notify *n = arg;
+
+    pthread_mutex_lock(&n->lock);
+    n->look = true;
+    pthread_cond_broadcast(&n->changed);
+    pthread_mutex_unlock(&n->lock);
+}
+
+static void *run_lane(void *arg) {
+    Lane *lane = arg;
+    bool more = true;
+    Err err;
+
+    while (more && !stopping(lane->n))
+        if (work_off_some(lane, &more, &err) < 0)
+            log_and_pause(lane->n, &err);
+    pthread_mutex_lock(&lane->n->lock);
+    lane->through = true;
+    pthread_mutex_unlock(&lane->n->lock);
+    wake(lane->n, 0);
+    return NULL;
+}
+
+/* ---- the thread that sees to it that each lane with something due has one ---- */
+
+static bool is_open(const Notify *n, const NoticeLane *lane) {
+    for (const Lane *l = n->lanes; l; l = l->next)
+        if (l->of.project_id == lane->project_id && str_eq(l->of.kind, lane->kind))
+            return true;
+    return false;
+}
+
+static int open_lane(Notify *n, const NoticeLane *of, Err *err) {
+    Lane *lane = mem_new(n, Lane);
+    int r;
+
+    *lane = (Lane){.n = n, .of = {of->project_id, mem_strdup(lane, of->kind)}};
+    r = pthread_create(&lane->thread, NULL, run_lane, lane);
+    if (r != 0) {
+        talloc_free(lane);
+        return err_set(err, ERR_UNAVAILABLE, "start a thread that notifies: error %d", r);
+    }
+    pthread_mutex_lock(&n->lock);
+    lane->next = n->lanes;
+    n->lanes = lane;
+    n->lane_count++;
+    pthread_mutex_unlock(&n->lock);
+    return 0;
+}
+
+/* The first one whose thread is through, or any when all are asked for; out of the list. */
+static Lane *take_lane(Notify *n, bool any) {
+    Lane *lane, **at;
+
+    pthread_mutex_lock(&n->lock);
+    for (at = &n->lanes; *at && !any && !(*at)->through; at = &(*at)->next)
+        ;
+    lane = *at;
+    if (lane) {
+        *at = lane->next;
+        n->lane_count--;
+    }
+    pthread_mutex_unlock(&n->lock);
+    return lane;
+}
+
+static void close_lanes(Notify *n, bool all) {
+    Lane *lane;
+
+    while ((lane = take_lane(n, all))) {
+        pthread_join(lane->thread, NULL);
+        talloc_free(lane);
+    }
+}
+
+/* The wall clock time of the next look; 0: when somebody wakes us, as a lane does that is through. */
+static int64_t look(Notify *n) {
+    _cleanup_talloc_ void *mem = talloc_new(NULL);
+    int64_t now = clock_now(), next = 0;
+    size_t count = 0;
+    NoticeLane *lanes;
+    Err err;
+    int r = store_notice_lanes(n->b->db, now, mem, &lanes, &count, &err);
+
+    for (size_t i = 0; r >= 0 && i < count && n->lane_count < LANES_MAX; i++)
+        if (!is_open(n, &lanes[i]))
+            r = open_lane(n, &lanes[i], &err);
     if (r >= 0)
-        r = store_notices_next(n->b->db, &next, &err);
+        r = store_notices_next(n->b->db, now, &next, &err);
     if (r < 0) {
         log_err("notify", "the outbox", &err);
         return clock_now() + US_PER_S;
@@ -328,28 +456,15 @@ static void *run(void *arg) {
 
         n->look = false;
         pthread_mutex_unlock(&n->lock);
+        close_lanes(n, false);
         next = look(n);
         pthread_mutex_lock(&n->lock);
-        while (!n->stop && !n->look && (next == 0 || next > clock_now())) {
-            struct timespec until = {.tv_sec = next / US_PER_S, .tv_nsec = next % US_PER_S * 1000};
-
-            if (next)
-                pthread_cond_timedwait(&n->changed, &n->lock, &until);
-            else
-                pthread_cond_wait(&n->changed, &n->lock);
-        }
+        while (!n->stop && !n->look && (next == 0 || next > clock_now()))
+            rest(n, next);
     }
     pthread_mutex_unlock(&n->lock);
+    close_lanes(n, true);
     return NULL;
-}
-
-static void wake(void *arg, int64_t key) {
-    Notify *n = arg;
-
-    pthread_mutex_lock(&n->lock);
-    n->look = true;
-    pthread_cond_signal(&n->changed);
-    pthread_mutex_unlock(&n->lock);
 }
 
 int notify_start(Builds *b, const NotifyOptions *options, Notify **ret, Err *err) {
@@ -376,9 +491,10 @@ void notify_stop(Notify *n) {
         return;
     pthread_mutex_lock(&n->lock);
     n->stop = true;
-    if (n->client)
-        http_client_interrupt(n->client);
-    pthread_cond_signal(&n->changed);
+    for (Lane *lane = n->lanes; lane; lane = lane->next)
+        if (lane->client)
+            http_client_interrupt(lane->client);
+    pthread_cond_broadcast(&n->changed);
     pthread_mutex_unlock(&n->lock);
     pthread_join(n->thread, NULL);
     bus_unsubscribe(n->on_notice);

@@ -54,15 +54,30 @@ int store_notices_of_build(Db *db, int64_t build_id, const void *mem, Notice **r
                     SELECT " WHERE build_id = ?1 ORDER BY id", "i", build_id);
 }
 
-int store_notices_due(Db *db, int64_t now, int64_t limit, const void *mem, Notice **ret, size_t *ret_count,
-                      Err *err) {
-    return rows_all(db, mem, sizeof(Notice), fill, ret, ret_count, err,
-                    SELECT " WHERE state = 'due' AND due_at <= ?1 ORDER BY due_at, id LIMIT ?2", "ii", now,
-                    limit);
+static void fill_lane(DbStmt *st, const void *mem, void *row) {
+    *(NoticeLane *)row = (NoticeLane){.project_id = db_int(st, 0), .kind = row_text(st, 1, mem)};
 }
 
-int store_notices_next(Db *db, int64_t *ret, Err *err) {
-    return db_query_int(db, ret, err, "SELECT COALESCE(MIN(due_at), 0) FROM notice WHERE state = 'due'", "");
+int store_notice_lanes(Db *db, int64_t now, const void *mem, NoticeLane **ret, size_t *ret_count, Err *err) {
+    return rows_all(db, mem, sizeof(NoticeLane), fill_lane, ret, ret_count, err,
+                    "SELECT build.project_id, kind FROM notice JOIN build ON build.id = build_id"
+                    " WHERE notice.state = 'due' AND due_at <= ?1 GROUP BY 1, 2 ORDER BY MIN(due_at)",
+                    "i", now);
+}
+
+int store_notices_due(Db *db, const NoticeLane *lane, int64_t now, int64_t limit, const void *mem,
+                      Notice **ret, size_t *ret_count, Err *err) {
+    return rows_all(db, mem, sizeof(Notice), fill, ret, ret_count, err,
+                    SELECT " WHERE state = 'due' AND due_at <= ?1 AND kind = ?2"
+                           " AND EXISTS (SELECT 1 FROM build WHERE build.id = build_id AND project_id = ?3)"
+                           " ORDER BY due_at, id LIMIT ?4",
+                    "isii", now, lane->kind, lane->project_id, limit);
+}
+
+int store_notices_next(Db *db, int64_t now, int64_t *ret, Err *err) {
+    return db_query_int(db, ret, err,
+                        "SELECT COALESCE(MIN(due_at), 0) FROM notice WHERE state = 'due' AND due_at > ?1",
+                        "i", now);
 }
 
 int store_notices_shift(Db *db, int64_t by, Err *err) {

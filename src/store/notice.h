@@ -23,10 +23,19 @@ _must_check_ int store_notices_ended(Db *db, int64_t build_id, const char *momen
                                      int64_t end_at, int64_t *ret_count, Err *err);
 _must_check_ int store_notices_of_build(Db *db, int64_t build_id, const void *mem, Notice **ret,
                                         size_t *ret_count, Err *err);
-/* Due before `now`, the oldest first. */
-_must_check_ int store_notices_due(Db *db, int64_t now, int64_t limit, const void *mem, Notice **ret,
-                                   size_t *ret_count, Err *err);
-_must_check_ int store_notices_next(Db *db, int64_t *ret, Err *err); /* when the next is due; 0: none */
+/* What is worked off one after the other; lanes do not wait for each other. */
+typedef struct NoticeLane {
+    int64_t project_id;
+    const char *kind;
+} NoticeLane;
+/* Those in which something is due by `now`, the one that has waited longest first. */
+_must_check_ int store_notice_lanes(Db *db, int64_t now, const void *mem, NoticeLane **ret, size_t *ret_count,
+                                    Err *err);
+/* What is due by `now` in a lane, the oldest first. */
+_must_check_ int store_notices_due(Db *db, const NoticeLane *lane, int64_t now, int64_t limit,
+                                   const void *mem, Notice **ret, size_t *ret_count, Err *err);
+/* When the next becomes due after `now`; 0: none does. */
+_must_check_ int store_notices_next(Db *db, int64_t now, int64_t *ret, Err *err);
 /* The clock was set by so much. */
 _must_check_ int store_notices_shift(Db *db, int64_t by, Err *err);
 /* state "due": to be tried again at due_at. */

@@ -1,5 +1,7 @@
 """Notifications: mail, Slack's form, plain webhooks, commit statuses; the outbox; what they may not reach."""
 
+import threading
+
 import pytest
 
 from lib.pipelines import Pipelines, simple
@@ -61,6 +63,25 @@ def test_a_webhook_hears_of_start_and_success(ci):
             "success", "success", execution, pipeline["id"])
         assert good["branch"] == "main" and good["url"].endswith("/builds/1") and good["name"] == "simple"
         assert calls["/start"]["event"] == "start"
+
+
+def test_a_receiver_that_does_not_answer_holds_up_nobody_else(ci, mail):
+    others = threading.Event()
+
+    def read(body):  # answers once the others have what is for them
+        others.wait(60)
+        return body
+
+    with Web(read=read) as stuck, Web() as web:
+        first = ci.trigger(ci.create(simple("echo 1", "first", told(
+            success=[("webhook", {"webhook_url": stuck.url}), ("email", {"email": "ops@example.com"})]))))
+        ci.wait(first, "success")
+        wait_for("the mail", lambda: mail.messages)
+        second = ci.trigger(ci.create(simple("echo 2", "second", told(success=[("webhook", {"webhook_url": web.url})]))))
+        settled(ci, second, "success")
+        assert [n["attempts"] for n in ci.execution(first)["notifications"]] == [0, 1]
+        others.set()
+        settled(ci, first, "success")
 
 
 def test_a_failure_is_told_with_its_reason(ci, mail):

@@ -30,7 +30,8 @@ const ExprWord expr_operators[] = {
                "`branch == \"main\" && \"live\" || \"try\"` chooses"},
     {"!a", "not"},
     {"( )", "grouping"},
-    {"a == b", "the same; numbers by their value, everything else as text"},
+    {"a == b", "the same; numbers by their value, everything else as text; a word that `event` or "
+               "`needs.JOB.result` never is, as `'failure'`, is a mistake"},
     {"a != b", "not the same"},
     {"a < b", "less: numbers by their value, everything else as text in byte order"},
     {"a in [b, c]", "one of the list"},
@@ -379,6 +380,7 @@ static bool parse_quoted(Parser *p, Value *ret) {
         doubled++;
     }
     *ret = value_text(p->text + start + 1, p->at - start - 1);
+    ret->literal = true;
     p->at++;
     if (doubled == 0)
         return true;
@@ -388,7 +390,8 @@ static bool parse_quoted(Parser *p, Value *ret) {
         from += ret->text[from] == quote ? 2 : 1;
     }
     text[ret->len - doubled] = '\0';
-    *ret = value_text(text, ret->len - doubled);
+    ret->text = text;
+    ret->len -= doubled;
     return true;
 }
 
@@ -486,13 +489,41 @@ static bool parse_pattern(Parser *p, size_t start, const Value *v) {
     return !fault || mistake(p, start, "\"%.40s\" %s", pattern, fault);
 }
 
+static bool has_word(const Value *v, const Value *text) {
+    const char *const *word = v->words;
+
+    while (*word && (strlen(*word) != text->len || memcmp(*word, text->text, text->len) != 0))
+        word++;
+    return *word || text->len == 0;
+}
+
+/* A word that a name never has makes a condition that never holds, or always: nobody means that. */
+static bool check_word(Parser *p, size_t at, const Value *v, const Value *text) {
+    _cleanup_buf_ Buf words = BUF_INIT;
+
+    if (p->scope->late || !v->words || !text->literal || has_word(v, text))
+        return true;
+    for (const char *const *word = v->words; *word; word++)
+        buf_addf(&words, "%s\"%s\"", word == v->words ? "" : word[1] ? ", " : " or ", *word);
+    return mistake(p, at, "it is never \"%.*s\"; expected %s", (int)MIN(text->len, (size_t)40), text->text,
+                   buf_str(&words));
+}
+
+static bool check_words(Parser *p, size_t left_at, const Value *left, size_t right_at, const Value *right) {
+    bool fine = true;
+
+    for (size_t i = 0; right->kind == VALUE_LIST && fine && i < right->len; i++)
+        fine = check_word(p, right_at, left, &p->items[right->first + i]);
+    return fine && check_word(p, right_at, left, right) && check_word(p, left_at, right, left);
+}
+
 static bool parse_compare(Parser *p, Value *ret) {
     Value left = {0}, right = {0};
-    size_t start;
+    size_t left_at, start;
     Compare how;
 
     skip_blanks(p);
-    start = p->at;
+    start = left_at = p->at;
     if (!parse_unary(p, &left))
         return false;
     how = take_compare(p);
@@ -512,12 +543,23 @@ static bool parse_compare(Parser *p, Value *ret) {
         return mistake(p, start, "a list cannot be compared: write value in [\"a\", \"b\"]");
     if (how == COMPARE_MATCHES && !parse_pattern(p, start, &right))
         return false;
+    if (how != COMPARE_MATCHES && how != COMPARE_LESS && !check_words(p, left_at, &left, start, &right))
+        return false;
     *ret = value_bool(compare(p, how, &left, &right));
     skip_blanks(p);
     start = p->at;
     if (take_compare(p) != COMPARE_NONE)
         return mistake(p, start, "comparisons do not follow each other: use && or ( )");
     return true;
+}
+
+/* What && and || give may be either side: which words it can be is not known. */
+static Value value_chosen(const Value *v) {
+    Value chosen = *v;
+
+    chosen.words = NULL;
+    chosen.literal = false;
+    return chosen;
 }
 
 static bool parse_and(Parser *p, Value *ret) {
@@ -530,6 +572,7 @@ static bool parse_and(Parser *p, Value *ret) {
             return false;
         if (ret->truth)
             *ret = right;
+        *ret = value_chosen(ret);
     }
     return true;
 }
@@ -547,6 +590,7 @@ static bool parse_or(Parser *p, Value *ret) {
             return false;
         if (!ret->truth)
             *ret = right;
+        *ret = value_chosen(ret);
     }
     p->depth--;
     return true;

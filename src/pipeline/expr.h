@@ -48,9 +48,11 @@ typedef struct Value {
     ValueKind kind;
     bool truth;
     double number;
-    const char *text; /* of all but lists: how it is written, for comparisons between kinds */
-    size_t len;       /* of text; of a list: its items */
-    size_t first;     /* of a list, in the parser's items */
+    const char *text;         /* of all but lists: how it is written, for comparisons between kinds */
+    size_t len;               /* of text; of a list: its items */
+    size_t first;             /* of a list, in the parser's items */
+    bool literal;             /* as it stands in the expression */
+    const char *const *words; /* what it can be, "" apart; NULL: anything */
 } Value;
 
 typedef struct ExprResult {

@@ -56,6 +56,10 @@ static const char *const near_names[] = {
     "changed",       "hash",     "true",    "false",     "commit.short", "commit.message",
     "commit.author", "schedule", "target",  NULL};
 
+/* Names that have one of a few words: compared with any other they mislead. */
+static const char *const events[] = {"push", "tag", "manual", "pull_request", "schedule", NULL};
+static const char *const results[] = {"success", "failed", "skipped", "cancelled", NULL};
+
 static Value text_value(const char *text) {
     return value_text(text ? text : "", text ? strlen(text) : 0);
 }
@@ -214,6 +218,7 @@ static int need_value(const char *rest, const ExprScope *scope, NameValue *ret, 
     *ret = (NameValue){.late = true,
                        .value = text_value(output ? need_output(scope->context, rest, len, output)
                                                   : result_of(scope->context, rest, len))};
+    ret->value.words = output ? NULL : results;
     return 0;
 }
 
@@ -266,6 +271,7 @@ int expr_name(const char *name, bool call, const ExprScope *scope, NameValue *re
     for (size_t i = 0; i < ELEMENTS(names); i++)
         if (str_eq(name, names[i].name)) {
             *ret = (NameValue){.value = plain_value(&names[i], scope->context), .fold = names[i].fold};
+            ret->value.words = str_eq(name, "event") ? events : NULL;
             return 0;
         }
     if ((rest = str_after(name, "matrix.")))

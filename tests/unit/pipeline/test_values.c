@@ -189,6 +189,26 @@ static void needs_are_known_once_they_have_ended(void **state) {
     assert_true(result);
 }
 
+#define NEEDY(condition) JOB("    needs: b\n    if: " condition "\n  b: {steps: [x]}\n")
+
+static void a_word_that_a_name_never_has_is_a_mistake(void **state) {
+    expect_problems(NEEDY("always() && needs.b.result == 'failure'"),
+                    "5:39: condition of job \"test\": it is never \"failure\"; expected \"success\", "
+                    "\"failed\", \"skipped\" or \"cancelled\"");
+    expect_problems(NEEDY("event in ['push', 'pr']"),
+                    "5:18: condition of job \"test\": it is never \"pr\"; expected \"push\", \"tag\", "
+                    "\"manual\", \"pull_request\" or \"schedule\"");
+    expect_problems(NEEDY("(('cron') != event)"),
+                    "5:10: condition of job \"test\": it is never \"cron\"; expected \"push\", \"tag\", "
+                    "\"manual\", \"pull_request\" or \"schedule\"");
+    {
+        _cleanup_case_ Case c = plan_fine(
+            NEEDY("needs.b.result != '' && (schedule || event) == 'nightly' && "
+                  "event in ['push', branch] && event matches 'pull*' && needs.b.outputs.x == 'y'"));
+        assert_int_equal(c.plan->count, 2);
+    }
+}
+
 static void needs_are_for_conditions_and_steps(void **state) {
     _cleanup_case_ Case c =
         plan_fine("jobs:\n  a-b: {steps: [x]}\n  b: {steps: [x], needs: a-b, if: needs.a-b.result "
@@ -297,6 +317,7 @@ int main(void) {
         cmocka_unit_test(mistakes_in_values_have_their_place),
         cmocka_unit_test(what_only_the_plan_knows_is_folded_into_conditions),
         cmocka_unit_test(needs_are_known_once_they_have_ended),
+        cmocka_unit_test(a_word_that_a_name_never_has_is_a_mistake),
         cmocka_unit_test(needs_are_for_conditions_and_steps),
         cmocka_unit_test(what_only_the_job_knows_is_left_to_it),
         cmocka_unit_test(a_value_is_never_taken_for_an_expression),

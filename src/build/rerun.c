@@ -4,6 +4,7 @@
 
 #include "base/id.h"
 #include "base/str.h"
+#include "pipeline/pipeline.h"
 #include "store/notice.h"
 #include "store/pipeline.h"
 #include <inttypes.h>
@@ -52,7 +53,7 @@ static int choose_named(Tx *tx, Rerun *r, Err *err) {
         bool found = false;
 
         for (size_t i = 0; i < r->count; i++)
-            if (str_eq(r->jobs[i].name, *name))
+            if (plan_name_means(*name, r->jobs[i].name))
                 r->again[i] = found = true;
         if (!found)
             return no_such_job(tx, r, *name, err);

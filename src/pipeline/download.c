@@ -80,12 +80,9 @@ static bool may_be_of_build(const Downloads *d, const PipeDownload *download) {
 
     if (!download->job)
         return file->known != NULL;
-    for (size_t i = 0; file->known && i < file->known_count; i++) {
-        const char *rest = str_after(file->known[i], download->job->text);
-
-        if (rest && (*rest == '\0' || str_after(rest, " (")))
+    for (size_t i = 0; file->known && i < file->known_count; i++)
+        if (plan_name_means(download->job->text, file->known[i]))
             return true;
-    }
     return false;
 }
 

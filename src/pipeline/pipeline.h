@@ -214,6 +214,9 @@ const PlanProblem *plan_problems_first(const PlanProblems *problems);
 _must_check_ int stages_plan(const char *text, size_t len, const PlanContext *context, const void *mem,
                              Plan **ret, StagesInfo **ret_info, PlanProblems **ret_problems, Err *err);
 
+/* Whether a name means this job: it is its own, or that of the `matrix` that it is of, as "test" is of
+ * "test (18, pg)". */
+bool plan_name_means(const char *name, const char *job);
 /* Leaves the named jobs (NULL-terminated) and all that they need. ERR_INVALID: there is no such job. */
 _must_check_ int plan_select(Plan *plan, const char *const *names, Err *err);
 /* file:line:column, the message, the line itself and a caret, for a terminal. */

@@ -3,12 +3,10 @@
 
 #include "base/str.h"
 
-static size_t index_of(const Plan *plan, const char *name) {
-    size_t i = 0;
+bool plan_name_means(const char *name, const char *job) {
+    const char *rest = str_after(job, name);
 
-    while (i < plan->count && !str_eq(plan->jobs[i].name, name))
-        i++;
-    return i;
+    return rest && (!*rest || str_after(rest, " ("));
 }
 
 static int no_such_job(const Plan *plan, const char *name, Err *err) {
@@ -60,13 +58,17 @@ int plan_select(Plan *plan, const char *const *names, Err *err) {
     size_t *list = mem_array(mem, size_t, plan->count), count = 0;
 
     for (size_t i = 0; names[i]; i++) {
-        size_t job = index_of(plan, names[i]);
+        bool found = false;
 
-        if (job == plan->count)
+        for (size_t job = 0; job < plan->count; job++) {
+            if (!plan_name_means(names[i], plan->jobs[job].name))
+                continue;
+            if (!wanted[job])
+                list[count++] = job;
+            wanted[job] = found = true;
+        }
+        if (!found)
             return no_such_job(plan, names[i], err);
-        if (!wanted[job])
-            list[count++] = job;
-        wanted[job] = true;
     }
     want_needs(plan, wanted, list, count);
     keep_wanted(plan, wanted, list);

@@ -287,6 +287,18 @@ def test_failed_jobs_run_once_more_with_what_the_others_made(server, tmp_path):
     assert server.build(old)["status"] == "failed"
 
 
+def test_a_matrix_runs_again_whole_by_its_name(server):
+    text = ("jobs:\n  m:\n    matrix: {n: [1, 2]}\n    checkout: false\n    steps: ['true']\n"
+            "  more:\n    checkout: false\n    steps: ['true']\n")
+    old = server.push("whole", {".pelton.yml": text})[1].build
+    server.wait_build(old, "success")
+    server.run("rerun", old, "--job", "m", "--follow")
+    server.run("build", "start", "whole", "--job", "m", "--follow")
+    again, started = (server.build(build["id"]) for build in reversed(server.client.get("/api/builds?limit=2")["builds"]))
+    assert [(job["name"], job["copied"]) for job in again["jobs"]] == [("m (1)", False), ("m (2)", False), ("more", True)]
+    assert [job["name"] for job in started["jobs"]] == ["m (1)", "m (2)"]
+
+
 def test_an_old_build_that_runs_again_does_not_take_back_what_is_live(server):
     page = "jobs: {test: {steps: ['true']}}\ndeploy: {branch: main, start: 'exec python3 -m http.server $PORT', files: ['*']}\n"
     work, push = server.push("site", {".pelton.yml": page, "index.html": "one"})

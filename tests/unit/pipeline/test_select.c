@@ -44,6 +44,21 @@ static void a_deploy_is_left_out_unless_it_is_named(void **state) {
     assert_int_equal(d.plan->count, 5);
 }
 
+static void a_matrix_is_all_of_it(void **state) {
+    static const char *const all[] = {"m", NULL}, *const one[] = {"m (2)", NULL};
+    static const char file[] = "jobs:\n"
+                               "  m: {matrix: {n: [1, 2]}, needs: mm, steps: [x]}\n"
+                               "  mm: {steps: [x]}\n"
+                               "  b: {needs: m, steps: [x]}\n";
+    _cleanup_case_ Case c = plan_fine(file), d = plan_fine(file);
+    Err err = {0};
+
+    assert_int_equal(plan_select(c.plan, all, &err), 0);
+    assert_int_equal(c.plan->count, 3);
+    assert_int_equal(plan_select(d.plan, one, &err), 0);
+    assert_int_equal(d.plan->count, 2);
+}
+
 static void a_wrong_name_is_told_with_the_right_ones(void **state) {
     static const char *const names[] = {"e", NULL};
     _cleanup_case_ Case c = plan_fine(diamond);
@@ -58,6 +73,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_job_comes_with_what_it_needs),
         cmocka_unit_test(needs_are_counted_anew),
+        cmocka_unit_test(a_matrix_is_all_of_it),
         cmocka_unit_test(a_deploy_is_left_out_unless_it_is_named),
         cmocka_unit_test(a_wrong_name_is_told_with_the_right_ones),
     };

@@ -2,6 +2,7 @@
 #include "api/pipelines.h"
 
 #include "base/str.h"
+#include "git/git.h"
 #include <string.h>
 
 #define PAYLOAD_MAX (5 * 1024 * 1024)
@@ -134,7 +135,7 @@ static void read_push(const json_t *body, PipelineRun *run, Delivery *d) {
         d->ignore = "the ref was deleted";
     else if (str_after(ref, "refs/") && !tag && !branch)
         d->ignore = "what was pushed is no branch and no tag";
-    else if (strstr(message, "[skip ci]") || strstr(message, "[ci skip]"))
+    else if (git_skip_asked(message))
         d->ignore = "the commit message asks to skip it";
 }
 

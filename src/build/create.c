@@ -61,10 +61,6 @@ const char *create_problems(const PlanProblems *problems, const char *file, cons
     return buf_dup(&text, mem);
 }
 
-static bool skip_asked(const GitCommit *commit) {
-    return commit->message && (strstr(commit->message, "[skip ci]") || strstr(commit->message, "[ci skip]"));
-}
-
 /* A person who names jobs hears of a wrong name at once; no build comes of it. */
 static int choose_jobs(Draft *d, Err *err) {
     int r = plan_select(d->plan, d->request->jobs, err);
@@ -197,7 +193,7 @@ static int draft(Draft *d, Err *err) {
     }
     if (r < 0)
         return r;
-    skip = (str_eq(request->event, "push") || request->pull) && skip_asked(d->commit);
+    skip = (str_eq(request->event, "push") || request->pull) && git_skip_asked(d->commit->message);
     if (!skip || d->sets)
         r = plan_files_of(d, files, err);
     if (skip)

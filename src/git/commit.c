@@ -21,6 +21,16 @@ typedef struct Object {
     bool blob, commit;
 } Object;
 
+bool git_skip_asked(const char *message) {
+    static const char *const words[] = {"[skip ci]", "[ci skip]", "[no ci]", "[skip actions]",
+                                        "[actions skip]"};
+
+    for (size_t i = 0; message && i < ELEMENTS(words); i++)
+        if (strcasestr(message, words[i]))
+            return true;
+    return false;
+}
+
 /* The line behind *at, which it goes past; NULL at the end of what there is. */
 static char *next_line(const Buf *out, size_t *at, const void *mem) {
     const char *start = out->data + *at;

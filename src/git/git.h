@@ -23,6 +23,9 @@ typedef struct GitCommit {
     const char *message;
 } GitCommit;
 
+/* Whether the message (NULL: none) has words by which any of the usual systems leaves a commit unbuilt. */
+bool git_skip_asked(const char *message);
+
 /* A bare repository (initial branch main, http.receivepack on, transfer.fsckObjects on) with our hook in it.
  * Deletes and forced pushes are allowed, git's refusal to delete the default branch stands. pelton: absolute
  * path of this program, for the hook. group: owner group of the files, so that jobs can borrow objects: all

@@ -116,6 +116,7 @@ def test_a_secret_survives_a_restart(pelton, ci):
     (push("refs/notes/commits"), {}, "no branch and no tag"),
     ({**push(), "head_commit": None, "commits": [{"message": "x"}, {"message": "y [ci skip]"}]}, {}, "asks to skip"),
     (push(message="x [skip ci]"), {}, "asks to skip"),
+    (push(message="x [CI SKIP]"), {}, "asks to skip"),
     (push("refs/heads/dev"), {}, "no trigger of the pipeline wants a push of dev"),
     (push(repository="user/other"), {}, "no trigger of the pipeline wants"),
 ])

@@ -159,6 +159,16 @@ def test_a_push_that_changes_nothing_is_no_build(bench):
     assert push.builds == [] and len(builds(bench, work)) == 1
 
 
+@pytest.mark.parametrize("words", ["[skip ci]", "[CI SKIP]", "[no ci]", "[Skip Actions]", "[actions skip]"])
+def test_a_commit_that_asks_to_be_skipped_is_no_build(bench, words):
+    work, _ = bench.push(bench.name(), MAKE)
+    work.commit({}, f"a subject\n\nand {words} below it")
+    push = work.push()
+    assert not push.builds and "the commit message asks to skip the build" in push.text
+    work.commit({}, f"not {words[1:-1]}")
+    assert work.push().builds
+
+
 def test_a_push_of_hundreds_of_refs_is_told_whole(bench):
     work = bench.work(bench.name(), MAKE)
     for i in range(200):

@@ -86,7 +86,7 @@ static void describe(Cli *cli, const char *const *envp, const char *repo, HookRe
 }
 
 /* `git push -o`, as git hands it over (githooks(5)). What is wrong with one is said; the push is there all
- * the same. */
+ * the same. pull NULL: none is pushed to. */
 static void read_options(Cli *cli, HookPull *pull) {
     const char *text = getenv("GIT_PUSH_OPTION_COUNT");
     int64_t count = 0;
@@ -109,12 +109,11 @@ static void describe_pulls(Cli *cli, HookRef *refs, size_t count) {
     for (size_t i = 0; i < count; i++) {
         if (!git_pull_number(refs[i].ref) || refs[i].deleted)
             continue;
-        if (!pull) {
+        if (!pull)
             pull = mem_new(cli->mem, HookPull);
-            read_options(cli, pull);
-        }
         refs[i].pull = pull;
     }
+    read_options(cli, pull);
 }
 
 /* Of the commits that are signed, which costs a gpg each: the pusher waits, so not of many. */

@@ -186,6 +186,10 @@ const char *hook_option(const char *option, const void *mem, HookPull *pull) {
     const char *equals = strchrnul(option, '=');
     size_t len = (size_t)(equals - option);
 
+    if (str_eq(option, "ci.skip"))
+        return "a commit whose message has [skip ci] is not built";
+    if (!pull)
+        return "options are for pushes to refs/pull/N/head";
     for (size_t i = 0; i < ELEMENTS(options); i++)
         if (strlen(options[i].name) == len && strncmp(options[i].name, option, len) == 0)
             return options[i].read(*equals ? equals + 1 : "", mem,

@@ -37,8 +37,8 @@ void hook_parse_commit(const char *text, size_t len, const void *mem, HookRef *r
  * not). */
 void hook_parse_batch(const char *text, size_t len, const void *mem, HookRef *refs, size_t count);
 
-/* An option of a push ("target=main") into what is said of its pull requests. Gives NULL, or what is wrong
- * with it, in mem. */
+/* An option of a push ("target=main") into what is said of its pull requests; pull NULL: it has none. Gives
+ * NULL, or what is wrong with it, in mem. */
 const char *hook_option(const char *option, const void *mem, HookPull *pull);
 
 /* The output of `git log` in HOOK_SIGNATURES for signed commits, into the refs that are at one of them. What

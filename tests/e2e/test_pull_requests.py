@@ -71,6 +71,14 @@ def test_an_option_that_it_does_not_know_is_said_and_costs_nothing(pelton):
     assert build["pull_request"]["target"] == "main" and build["pull_request"]["title"] == "x"
 
 
+def test_options_of_a_push_that_is_of_no_pull_request_are_said_to_do_nothing(pelton):
+    work = start(pelton)
+    work.commit({"x": "1"})
+    push = work.push("-o", "ci.skip", "-o", "target=main", "feature")
+    assert 'option "ci.skip" of the push is left out: a commit whose message has [skip ci] is not built' in push.text
+    assert 'option "target=main" of the push is left out: options are for pushes to refs/pull/N/head' in push.text
+
+
 def test_a_repository_that_is_older_than_push_options_takes_them(pelton):
     work = start(pelton)
     bare = pelton.state / "repos" / "hello.git"

@@ -528,7 +528,10 @@ static int stand_for(json_t *body, const void *mem, BuildRequest *request, Err *
     if (r < 0 || !branch)
         return r;
     if (!str_empty(request->ref))
-        return err_set(err, ERR_INVALID, "field \"branch\": \"ref\" is not a commit's hash");
+        return err_set(
+            err, ERR_INVALID,
+            "field \"branch\": it is what a commit in \"ref\" is built as; a branch to be built is "
+            "itself the \"ref\"");
     request->ref = mem_printf(mem, "refs/heads/%s", branch);
     request->no_deploy = true;
     if (!git_ref_valid(request->ref))

@@ -270,6 +270,13 @@ def test_every_answer_forbids_sniffing_and_has_a_request_id(bench):
 # ---- fields that there are not
 
 
+def test_who_asks_for_a_branch_in_the_wrong_field_is_told_the_right_one(bench):
+    name = bench.name()
+    bench.push(name, {"Makefile": "all:\n"})
+    reply = bench.client.call("POST", f"/api/repos/{name}/builds", {"branch": "main"}, expect=400)
+    assert 'a branch to be built is itself the "ref"' in reply.json["message"]
+
+
 @pytest.mark.parametrize("method, path, body, said", [
     ("POST", "/api/tokens", {"name": "x", "role": "read", "tll": "1h"}, 'field "tll": unknown; did you mean "ttl"?'),
     ("POST", "/api/queue/pause", {"because": "x"}, 'field "because": unknown; expected "reason"'),

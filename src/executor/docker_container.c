@@ -151,6 +151,8 @@ static int look_up(HttpClient *c, const ExecutorJob *job, const char *file, cons
 
     if (r == 0)
         r = http_call_check(&call, err);
+    if (r == -ERR_NOT_FOUND)
+        r = err_set(err, ERR_INVALID, "user \"%s\" is not in the image: it has no %s", name, file);
     if (r == 0) {
         text = first_of_tar(&call.answer);
         if (!text || !find_entry(text, name, field, ret))

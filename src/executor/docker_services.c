@@ -294,17 +294,38 @@ int services_start(HttpClient *c, const ExecutorJob *job, int out, Err *err) {
     return r;
 }
 
+/* "said last", or how it has ended; NULL: there is none, it was never made. */
+static const char *how_it_is(HttpClient *c, const char *container, const void *mem) {
+    _cleanup_json_ json_t *seen = NULL;
+    EngineCall call = {.method = "GET",
+                       .path = mem_printf(mem, "/containers/%s/json", container),
+                       .timeout_us = ENGINE_SHORT_US};
+    const json_t *state;
+    Err err;
+
+    if (engine_call(c, &call, &seen, &err) < 0)
+        return err.code == ERR_NOT_FOUND ? NULL : "said last";
+    state = json_object_get(seen, "State");
+    if (!str_eq(json_string_value(json_object_get(state, "Status")), "exited"))
+        return "said last";
+    return mem_printf(mem, "has ended with exit status %lld, and said last",
+                      (long long)json_integer_value(json_object_get(state, "ExitCode")));
+}
+
 void services_show(HttpClient *c, const ExecutorJob *job, int out) {
     _cleanup_talloc_ void *mem = talloc_new(NULL);
     Err err;
 
     for (size_t i = 0; i < job->container.service_count; i++) {
-        EngineCall call = {.method = "GET",
-                           .path = mem_printf(mem, "/containers/%s/logs?stdout=1&stderr=1&tail=" SHOWN_LINES,
-                                              service_name(mem, job, i)),
-                           .timeout_us = ENGINE_SHORT_US};
+        const char *container = service_name(mem, job, i), *how = how_it_is(c, container, mem);
+        EngineCall call = {
+            .method = "GET",
+            .path = mem_printf(mem, "/containers/%s/logs?stdout=1&stderr=1&tail=" SHOWN_LINES, container),
+            .timeout_us = ENGINE_SHORT_US};
 
-        dprintf(out, "==> service %s said last:\n", job->container.services[i].name);
+        if (!how)
+            continue;
+        dprintf(out, "==> service %s %s:\n", job->container.services[i].name, how);
         if (engine_attach(c, &call, out, NULL, NULL, &err) < 0)
             dprintf(out, "%s\n", err.msg);
     }

@@ -70,6 +70,13 @@ def test_a_failing_container_fails_the_build(server):
     assert build["jobs"][0]["exit_code"] == 7
 
 
+def test_a_user_of_an_image_that_has_no_users_is_told_to_be_none(server):
+    pipeline = f"jobs: {{t: {{image: {{name: '{IMAGE}', user: builder}}, steps: [id]}}}}\n"
+    _, push = server.push("hello", {".pelton.yml": pipeline})
+    [job] = server.wait_build(push.build, "failed")["jobs"]
+    assert (job["reason"], job["message"]) == ("invalid", 'user "builder" is not in the image: it has no /etc/passwd')
+
+
 EATS = "tail /dev/zero"
 
 

@@ -185,6 +185,17 @@ static void a_service_that_ends_fails_the_job_at_once(void **state) {
               IMAGE ",\"services\":[{\"name\":\"db\",\"image\":\"" ENGINE_IMAGE
                     "\",\"command\":[\"sh\",\"-c\",\"exit 9\"],\"ready\":\"false\",\"timeout\":600000000}]");
     reported(job, "exit status 9");
+    logged(job, "==> service db has ended with exit status 9, and said last:\n");
+}
+
+static void a_service_that_was_never_there_has_said_nothing(void **state) {
+    FakeJob *job;
+
+    engine_need();
+    job = run("[{\"name\":\"ask\",\"run\":\"echo no\"}]",
+              IMAGE ",\"pull\":\"never\",\"services\":[{\"name\":\"db\",\"image\":\"none:1\"}]");
+    reported(job, "service db: image none:1 is not on this machine");
+    assert_null(strstr(buf_str(&job->log), "said last"));
 }
 
 static void a_failing_step_shows_what_services_said(void **state) {
@@ -394,6 +405,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test_setup_teardown(services_are_found_by_their_names, setup, teardown),
         cmocka_unit_test_setup_teardown(a_service_that_is_not_ready_fails_the_job_and_its_log_is_shown, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(a_service_that_was_never_there_has_said_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(a_service_that_ends_fails_the_job_at_once, setup, teardown),
         cmocka_unit_test_setup_teardown(a_failing_step_shows_what_services_said, setup, teardown),
         cmocka_unit_test_setup_teardown(an_image_s_own_health_check_is_waited_for, setup, teardown),

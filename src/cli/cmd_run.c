@@ -64,10 +64,16 @@ static const Setting run_flags[] = {
      .help = "keep artifacts, logs and caches here for the next time; without it they are gone afterwards"},
 };
 
-/* The folder's name as a repository's. */
+/* The name of the working tree's folder as a repository's. */
 static const char *name_of(Cli *cli, const char *folder) {
-    const char *slash = strrchr(folder, '/');
-    char *name = mem_strdup(cli->mem, slash && slash[1] ? slash + 1 : "folder");
+    const char *top = folder, *slash;
+    char *name;
+    Err none;
+
+    if (git_top(folder, cli->mem, &top, &none) < 0)
+        top = folder; /* in no repository: it is taken as it is */
+    slash = strrchr(top, '/');
+    name = mem_strdup(cli->mem, slash && slash[1] ? slash + 1 : "folder");
 
     for (char *c = name; *c; c++)
         if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_", *c))

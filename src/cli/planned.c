@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include "base/yaml.h"
 #include "cli/table.h"
+#include "git/git.h"
 
 #include <libgen.h>
 
@@ -73,10 +74,23 @@ static int file_here(void *data, const char *path, const void *mem, const char *
 
 static const PlanSource source_here = {.file = file_here};
 
+/* Those of the working tree that we are in, and on its root: a folder of it that has none of its own is no
+ * other project. */
+static int read_files_of_tree(Cli *cli, Files *files, Err *err) {
+    const char *top;
+    Err none;
+
+    if (git_top(".", cli->mem, &top, &none) < 0 || chdir(top) < 0)
+        return plan_nothing("here", err);
+    return read_files(cli, NULL, files, err);
+}
+
 int planned_read(Cli *cli, const char *path, PlanContext *context, Planned *ret, Err *err) {
     Planned p = {0};
     int r = read_files(cli, path, &p.files, err);
 
+    if (r >= 0 && p.files.first == plan_file_count())
+        r = read_files_of_tree(cli, &p.files, err);
     if (r >= 0 && p.files.first == plan_file_count())
         r = plan_nothing("here", err);
     if (r < 0)

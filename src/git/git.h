@@ -95,6 +95,8 @@ _must_check_ int git_serve_http(HttpRequest *req, const char *repo, const char *
                                 const char *const *env, Err *err);
 
 /* ---- somebody's working tree ---- */
+/* The folder of the working tree that the folder is in, in mem. ERR_IO: it is in none. */
+_must_check_ int git_top(const char *folder, const void *mem, const char **ret, Err *err);
 #define GIT_SNAPSHOT_REF "refs/pelton/run"
 typedef struct GitSnapshot {
     const char *commit;

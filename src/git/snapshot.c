@@ -41,14 +41,20 @@ static int ask(const char *const *argv, GitEnv *env, const char *in, const void 
     return r;
 }
 
+int git_top(const char *folder, const void *mem, const char **ret, Err *err) {
+    _cleanup_talloc_ void *own = talloc_new(NULL);
+    const char *argv[] = {"git", "-C", folder, "rev-parse", "--show-toplevel", NULL};
+
+    return ask(argv, git_env_new(own), NULL, mem, ret, err);
+}
+
 static int find_repository(Snapshot *s, const char *folder, Err *err) {
-    const char *top[] = {"git", "-C", folder, "rev-parse", "--show-toplevel", NULL};
     const char *dir[] = {"git", "-C", folder, "rev-parse", "--absolute-git-dir", NULL};
     const char *objects[] = {"git",        "-C",      folder, "rev-parse", "--path-format=absolute",
                              "--git-path", "objects", NULL};
     const char *index[] = {"git",        "-C",    folder, "rev-parse", "--path-format=absolute",
                            "--git-path", "index", NULL};
-    int r = ask(top, git_env_new(s->mem), NULL, s->mem, &s->top, err);
+    int r = git_top(folder, s->mem, &s->top, err);
 
     if (r >= 0)
         r = ask(dir, git_env_new(s->mem), NULL, s->mem, &s->git_dir, err);

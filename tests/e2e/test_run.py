@@ -72,6 +72,24 @@ def assert_nothing_left(scratch):
     assert processes.processes_of(scratch) == []
 
 
+@pytest.mark.parametrize("verb", ["lint", "plan"])
+def test_a_folder_of_the_tree_is_of_its_pipeline(tree, scratch, verb):
+    (tree / "sub" / "deep").mkdir(parents=True)
+    (tree / "ci").mkdir()
+    (tree / "ci" / "more.yml").write_text("jobs: {more: {steps: ['true']}}\n")
+    (tree / ".pelton.yml").write_text("include: [{file: ci/more.yml}]\njobs: {one: {steps: ['true']}}\n")
+    out = subprocess.run([BINARY, verb], cwd=tree / "sub" / "deep", env=environment(scratch), capture_output=True, text=True,
+                         timeout=60)
+    assert out.returncode == 0 and "one" in out.stdout and "more" in out.stdout, out
+
+
+def test_a_run_from_a_folder_of_the_tree_is_called_like_the_tree(tree, scratch):
+    (tree / "sub").mkdir()
+    (tree / ".pelton.yml").write_text("jobs: {one: {steps: ['echo \"in $PELTON_PROJECT\"']}}\n")
+    out = run(tree / "sub", scratch)
+    assert out.returncode == 0 and "in tree\n" in out.stdout, out
+
+
 def test_a_run_takes_the_files_as_they_are_and_leaves_no_trace(tree, scratch):
     (tree / "note").write_text("changed\n")
     (tree / "new").write_text("not known to git")

@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "base/str.h"
+#include <limits.h>
 #include <string.h>
 
 #define MAX_OUT ((size_t)65536)
@@ -14,6 +15,7 @@ typedef struct Snapshot {
     const void *mem;
     const char *scratch;
     const char *top, *git_dir, *objects, *index;
+    const char *borrowed; /* ":" and a folder of objects for each that submodules have */
 } Snapshot;
 
 /* The environment of a git that works in the tree; own: on the index and objects that are ours. */
@@ -25,7 +27,7 @@ static GitEnv *tree_env(const Snapshot *s, const void *mem, bool own) {
     if (own) {
         git_env_add(env, "GIT_INDEX_FILE=%s/index", s->scratch);
         git_env_add(env, "GIT_OBJECT_DIRECTORY=%s/objects", s->scratch);
-        git_env_add(env, "GIT_ALTERNATE_OBJECT_DIRECTORIES=%s", s->objects);
+        git_env_add(env, "GIT_ALTERNATE_OBJECT_DIRECTORIES=%s%s", s->objects, s->borrowed ? s->borrowed : "");
     }
     return env;
 }
@@ -86,7 +88,59 @@ static int copy_index(const Snapshot *s, Err *err) {
                                      err);
 }
 
-static int write_tree(const Snapshot *s, const char **ret, Err *err) {
+static int write_tree(Snapshot *s, const char **ret, Err *err);
+
+/* The files of a submodule as they are, where its commit stood: that may be nowhere but here, and what is not
+ * committed is in no commit. One that is not checked out stays a commit. */
+static int take_submodule(Snapshot *s, const char *path, size_t number, Err *err) {
+    Snapshot sub = {.mem = s->mem, .scratch = mem_printf(s->mem, "%s/module-%zu", s->scratch, number)};
+    const char *where = mem_printf(s->mem, ":(top,literal)%s", path), *entry, *tree;
+    const char *list[] = {"git", "ls-files", "-s", "--", where, NULL};
+    const char *remove[] = {"git", "-C", s->top, "update-index", "-z", "--index-info", NULL};
+    const char *put[] = {"git", "-C", s->top, "read-tree", mem_printf(s->mem, "--prefix=%s/", path),
+                         NULL,  NULL};
+    char gone[PATH_MAX + 64];
+    Err none;
+    int len = snprintf(gone, sizeof(gone), "0 %040d\t%s", 0, path) + 1, r;
+
+    if (ask(list, tree_env(s, s->mem, true), NULL, s->mem, &entry, &none) < 0 ||
+        !str_after(entry, "160000 ") || len > (int)sizeof(gone))
+        return 0;
+    if (access(mem_printf(s->mem, "%s/%s/.git", s->top, path), F_OK) < 0 ||
+        find_repository(&sub, mem_printf(s->mem, "%s/%s", s->top, path), &none) < 0)
+        return 0;
+    r = write_tree(&sub, &tree, err);
+    s->borrowed = mem_printf(s->mem, "%s:%s/objects:%s%s", s->borrowed ? s->borrowed : "", sub.scratch,
+                             sub.objects, sub.borrowed ? sub.borrowed : "");
+    if (r >= 0)
+        r = git_run(remove, tree_env(s, s->mem, true), gone, (size_t)len, MAX_OUT, NULL, err);
+    put[5] = tree;
+    return r < 0 ? r : git_run(put, tree_env(s, s->mem, true), NULL, 0, MAX_OUT, NULL, err);
+}
+
+static int take_submodules(Snapshot *s, Err *err) {
+    const char *file = mem_printf(s->mem, "%s/.gitmodules", s->top);
+    const char *argv[] = {"git", "config", "-z", "--file", file, "--get-regexp", "^submodule\\..*\\.path$",
+                          NULL};
+    _cleanup_buf_ Buf out = BUF_INIT;
+    const char *text;
+    size_t number = 0;
+    Err none;
+    int r = 0;
+
+    if (access(file, F_OK) < 0 || git_run(argv, git_env_new(s->mem), NULL, 0, MAX_OUT, &out, &none) < 0)
+        return 0;
+    text = buf_str(&out);
+    for (size_t at = 0; r >= 0 && at < out.len; at += strlen(text + at) + 1) {
+        const char *path = strchr(text + at, '\n');
+
+        if (path)
+            r = take_submodule(s, path + 1, number++, err);
+    }
+    return r;
+}
+
+static int write_tree(Snapshot *s, const char **ret, Err *err) {
     const char *add[] = {"git", "add", "-A", "--", ":/", NULL};
     const char *write[] = {"git", "write-tree", NULL};
     int r = file_mkdirs(mem_printf(s->mem, "%s/objects", s->scratch), 0700, err);
@@ -95,6 +149,8 @@ static int write_tree(const Snapshot *s, const char **ret, Err *err) {
         r = copy_index(s, err);
     if (r >= 0)
         r = git_run(add, tree_env(s, s->mem, true), NULL, 0, MAX_OUT, NULL, err);
+    if (r >= 0)
+        r = take_submodules(s, err);
     return r < 0 ? r : ask(write, tree_env(s, s->mem, true), NULL, s->mem, ret, err);
 }
 
@@ -111,7 +167,7 @@ static int commit_tree(const Snapshot *s, const char *tree, const char *head, co
 }
 
 /* HEAD itself when nothing has changed since. */
-static int make_commit(const Snapshot *s, GitSnapshot *snap, Err *err) {
+static int make_commit(Snapshot *s, GitSnapshot *snap, Err *err) {
     const char *head_argv[] = {"git", "rev-parse", "-q", "--verify", "HEAD^{commit}", NULL};
     const char *tree_argv[] = {"git", "rev-parse", "-q", "--verify", "HEAD^{tree}", NULL};
     const char *tree, *head = NULL, *head_tree = "";

@@ -90,6 +90,30 @@ def test_a_run_from_a_folder_of_the_tree_is_called_like_the_tree(tree, scratch):
     assert out.returncode == 0 and "in tree\n" in out.stdout, out
 
 
+def test_submodules_are_as_they_are_here(tree, scratch, tmp_path):
+    for name in ("lib", "inner"):
+        git(tmp_path, "init", "-q", "-b", "main", name)
+        (tmp_path / name / "own file").write_text(f"of {name}\n")
+        git(tmp_path / name, "add", "-A")
+        git(tmp_path / name, "commit", "-q", "-m", "first")
+    add = ("-c", "protocol.file.allow=always", "submodule", "--quiet", "add")
+    git(tmp_path / "lib", *add, "../inner", "deep/inner")
+    git(tmp_path / "lib", "commit", "-q", "-m", "inner")
+    git(tree, *add, "../lib", "libs/a lib")
+    git(tree, "-c", "protocol.file.allow=always", "submodule", "--quiet", "update", "--init", "--recursive")
+    (tree / ".pelton.yml").write_text("jobs: {t: {steps: ['cd libs/a*; cat own* new; cat deep/inner/own*']}}\n")
+    git(tree, "add", "-A")
+    git(tree, "commit", "-q", "-m", "lib")
+    (tree / "libs" / "a lib" / "own file").write_text("changed\n")
+    (tree / "libs" / "a lib" / "new").write_text("new\n")
+    before = git(tree, "status", "--porcelain"), git(tree, "submodule", "status", "--recursive")
+    (tree / "sub").mkdir()
+    out = run(tree / "sub", scratch)
+    assert out.returncode == 0 and "changed\nnew\nof inner\n" in out.stdout, out
+    assert (git(tree, "status", "--porcelain"), git(tree, "submodule", "status", "--recursive")) == before
+    assert_nothing_left(scratch)
+
+
 def test_a_run_takes_the_files_as_they_are_and_leaves_no_trace(tree, scratch):
     (tree / "note").write_text("changed\n")
     (tree / "new").write_text("not known to git")

@@ -92,6 +92,21 @@ static bool is_inside(const char *folder) {
     return true;
 }
 
+/* "./a//b/" is "a/b", and "." nothing: how a specification has it. */
+static const char *plain_path(const StagesReader *r, const char *path) {
+    _cleanup_buf_ Buf out = BUF_INIT;
+    size_t len;
+
+    for (const char *at = path; *at; at += len + (at[len] == '/')) {
+        len = strcspn(at, "/");
+        if (len == 0 || (len == 1 && *at == '.'))
+            continue;
+        buf_adds(&out, out.len ? "/" : "");
+        buf_add(&out, at, len);
+    }
+    return buf_dup(&out, r->mem);
+}
+
 /* Folders are of the workspace; /workspace is how a container sees it. */
 static void read_folder(StagesReader *r, StagesStep *step) {
     const char *folder = stages_text(step->config, "working_directory");
@@ -104,7 +119,7 @@ static void read_folder(StagesReader *r, StagesStep *step) {
                             "\"working_directory\": expected a folder of the workspace, got \"%s\"",
                             problems_show(&r->problems, folder));
     else
-        step->folder = folder;
+        step->folder = plain_path(r, folder);
 }
 
 static void add_var(StagesReader *r, StagesStep *step, const char *name, const char *value) {
@@ -189,15 +204,13 @@ static void check_shell(StagesReader *r, StagesStep *step) {
 static void read_build(StagesReader *r, StagesStep *step) {
     const char *context = stages_text(step->config, "build_context"), *inside;
     const char *file = stages_text(step->config, "dockerfile");
-    size_t len;
 
+    if (!is_inside(context) || !is_inside(file))
+        stages_step_problem(r, step, step->config,
+                            "\"dockerfile\" and \"build_context\": expected paths inside the workspace");
+    context = plain_path(r, context);
     context = *context ? context : ".";
-    while (context[0] == '.' && context[1] == '/')
-        context += 2;
-    len = strlen(context) - (str_ends(context, "/") && context[1] ? 1 : 0);
-    context = mem_strndup(r->mem, context, len);
-    while (file[0] == '.' && file[1] == '/')
-        file += 2;
+    file = plain_path(r, file);
     file = *file ? file : "Dockerfile";
     inside = str_after(file, context);
     if (inside && *inside == '/')
@@ -205,9 +218,6 @@ static void read_build(StagesReader *r, StagesStep *step) {
     else if (!str_eq(context, ".") && strchr(file, '/'))
         stages_step_problem(r, step, yaml_get(step->config, "dockerfile"),
                             "\"dockerfile\": expected a file below \"build_context\"");
-    if (!is_inside(context) || !is_inside(file))
-        stages_step_problem(r, step, step->config,
-                            "\"dockerfile\" and \"build_context\": expected paths inside the workspace");
     step->builds = true;
     step->context = context;
     step->file = file;

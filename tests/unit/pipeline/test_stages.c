@@ -245,6 +245,23 @@ static void values_that_grow_without_end_are_left_alone(void **state) {
     json_decref(spec);
 }
 
+static void folders_may_be_written_as_people_do(void **state) {
+    _cleanup_stages_ Stages s =
+        fine("name: P\nstages:\n- name: S\n  steps:\n"
+             "  - {name: a, config: {command: one, working_directory: .}}\n"
+             "  - {name: b, config: {command: two, working_directory: ./sub//deep/./}}\n"
+             "- {name: T, steps: [{name: c, step_type: docker, config: {dockerfile: ./Dockerfile, "
+             "build_context: ./, image: x}}]}\n");
+    json_t *spec = job_spec(&s, 0), *image = job_spec(&s, 1);
+
+    expect_json(spec, "steps/0/working_directory", "\"\"");
+    expect_json(spec, "steps/1/working_directory", "\"sub/deep\"");
+    expect_json(image, "steps/0/with/build", "\".\"");
+    expect_json(image, "steps/0/with/file", "\"Dockerfile\"");
+    json_decref(spec);
+    json_decref(image);
+}
+
 static void steps_of_another_container_are_another_job_of_the_stage(void **state) {
     _cleanup_stages_ Stages s = fine(
         "name: P\nenvironment: {V: \"18\"}\nstages:\n- name: S\n  steps:\n"
@@ -819,6 +836,7 @@ int main(void) {
         cmocka_unit_test(what_was_given_by_hand_wins_everywhere),
         cmocka_unit_test(a_variable_that_is_only_an_unknown_name_is_left_to_others),
         cmocka_unit_test(values_that_grow_without_end_are_left_alone),
+        cmocka_unit_test(folders_may_be_written_as_people_do),
         cmocka_unit_test(steps_of_another_container_are_another_job_of_the_stage),
         cmocka_unit_test(an_image_is_built_and_run),
         cmocka_unit_test(what_containers_cannot_do_is_told),

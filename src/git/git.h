@@ -106,9 +106,9 @@ typedef struct GitSnapshot {
 } GitSnapshot;
 /* Puts what `git add -A` and a commit would make of the working tree that folder is in into the bare
  * repository, below GIT_SNAPSHOT_REF, which nothing builds by itself. The working tree, its index and its
- * repository stay as they are; what is new is made in scratch, an empty folder. Submodules that are checked out
- * become folders of it, with what they have that is not committed. A folder without a repository is taken as
- * it is. */
+ * repository stay as they are; what is new is made in scratch, an empty folder. Submodules that are checked
+ * out become folders of it, with what they have that is not committed. A folder without a repository is taken
+ * as it is. */
 _must_check_ int git_snapshot(const char *folder, const char *scratch, const char *repo, const void *mem,
                               GitSnapshot *ret, Err *err);
 

@@ -12,6 +12,7 @@
 #define TIMEOUT_US (INT64_C(600) * 1000000)
 #define PIPE_SIZE (1 << 20)
 #define FIRST 4096
+#define TRIES 5 /* of which each was cut off half-way */
 
 typedef struct Work {
     JobProcess *j;
@@ -203,6 +204,7 @@ static int put_packed(Keeping *k, Err *err) {
                      .body_read = read_packed,
                      .trailer = hash_packed,
                      .arg = k,
+                     .stream = true, /* how long the packing takes is not the server's matter */
                      .timeout_us = TIMEOUT_US};
     int r = uploader_call(k->j->uploader, &call, rewind_packed, err);
 
@@ -326,14 +328,14 @@ static void save_one(JobProcess *j, JobCache *cache) {
     const char *path =
         mem_printf(mem, "/api/runner/jobs/%" PRId64 "/cache?attempt=%" PRId64 "&key=%s&replaces=%" PRId64,
                    j->id, j->attempt, str_url_encode(mem, cache->name, false), cache->damaged);
-    Keeping k;
+    Keeping k = {.again = true};
     Err err;
-    int r;
+    int r = 0;
 
-    do {
+    for (int i = 0; i < TRIES && k.again && goes_on(j); i++) {
         k = (Keeping){.j = j, .path = path};
         r = pack_and_keep(&k, cache, &err);
-    } while (k.again && goes_on(j));
+    }
     if (r == 0 && k.status == 201)
         job_say(j, "cache: %s kept, %" PRId64 " bytes", cache->name, k.came);
     else if (r == 0)

@@ -12,7 +12,7 @@
 #include <stdatomic.h>
 
 #define BATCH 50
-#define LANES_MAX 16 /* threads, each only as long as something is due */
+#define LANES_MAX 16 /* threads, each only as long as something is due; of more lanes each has its turn */
 #define TIMEOUT_US (10 * US_PER_S)
 #define ANSWER_MAX ((size_t)64 * 1024)
 
@@ -41,6 +41,8 @@ struct Notify {
     bool stop, look;
     Lane *lanes;
     size_t lane_count;
+    int64_t turn_project; /* the lane that was opened last */
+    char turn_kind[32];
     BusSubscription *on_notice;
 };
 
@@ -317,16 +319,28 @@ static bool stopping(Notify *n) {
     return stop;
 }
 
-/* *ret_more: there may be more that is due. */
+/* Whether others may wait for a thread. */
+static bool is_crowded(Notify *n) {
+    bool crowded;
+
+    pthread_mutex_lock(&n->lock);
+    crowded = n->lane_count >= LANES_MAX;
+    pthread_mutex_unlock(&n->lock);
+    return crowded;
+}
+
+/* *ret_more: there may be more that is due, and nobody waits for this thread. */
 static int work_off_some(Lane *lane, bool *ret_more, Err *err) {
     _cleanup_talloc_ void *mem = talloc_new(NULL);
     size_t count = 0;
     Notice *due;
     int r = store_notices_due(lane->n->b->db, &lane->of, clock_now(), BATCH, mem, &due, &count, err);
 
-    for (size_t i = 0; r >= 0 && i < count && !stopping(lane->n); i++)
-        r = work_off(lane, &due[i], err);
     *ret_more = count > 0;
+    for (size_t i = 0; r >= 0 && i < count && *ret_more && !stopping(lane->n); i++) {
+        r = work_off(lane, &due[i], err);
+        *ret_more = !is_crowded(lane->n);
+    }
     return r;
 }
 
@@ -426,6 +440,31 @@ static void close_lanes(Notify *n, bool all) {
     }
 }
 
+/* In the order of store_notice_lanes. */
+static bool comes_after_turn(const Notify *n, const NoticeLane *lane) {
+    return lane->project_id != n->turn_project ? lane->project_id > n->turn_project
+                                               : strcmp(lane->kind, n->turn_kind) > 0;
+}
+
+/* From the one behind that which was opened last, so that none is opened again and again before others. */
+static int open_lanes(Notify *n, const NoticeLane *lanes, size_t count, Err *err) {
+    size_t begin = 0;
+    int r = 0;
+
+    while (begin < count && !comes_after_turn(n, &lanes[begin]))
+        begin++;
+    for (size_t i = 0; r >= 0 && i < count && n->lane_count < LANES_MAX; i++) {
+        const NoticeLane *lane = &lanes[(begin + i) % count];
+
+        if (is_open(n, lane))
+            continue;
+        r = open_lane(n, lane, err);
+        n->turn_project = lane->project_id;
+        snprintf(n->turn_kind, sizeof(n->turn_kind), "%s", lane->kind);
+    }
+    return r;
+}
+
 /* The wall clock time of the next look; 0: when somebody wakes us, as a lane does that is through. */
 static int64_t look(Notify *n) {
     _cleanup_talloc_ void *mem = talloc_new(NULL);
@@ -435,9 +474,8 @@ static int64_t look(Notify *n) {
     Err err;
     int r = store_notice_lanes(n->b->db, now, mem, &lanes, &count, &err);
 
-    for (size_t i = 0; r >= 0 && i < count && n->lane_count < LANES_MAX; i++)
-        if (!is_open(n, &lanes[i]))
-            r = open_lane(n, &lanes[i], &err);
+    if (r >= 0)
+        r = open_lanes(n, lanes, count, &err);
     if (r >= 0)
         r = store_notices_next(n->b->db, now, &next, &err);
     if (r < 0) {

@@ -61,7 +61,7 @@ static void fill_lane(DbStmt *st, const void *mem, void *row) {
 int store_notice_lanes(Db *db, int64_t now, const void *mem, NoticeLane **ret, size_t *ret_count, Err *err) {
     return rows_all(db, mem, sizeof(NoticeLane), fill_lane, ret, ret_count, err,
                     "SELECT build.project_id, kind FROM notice JOIN build ON build.id = build_id"
-                    " WHERE notice.state = 'due' AND due_at <= ?1 GROUP BY 1, 2 ORDER BY MIN(due_at)",
+                    " WHERE notice.state = 'due' AND due_at <= ?1 GROUP BY 1, 2 ORDER BY 1, 2",
                     "i", now);
 }
 

@@ -28,7 +28,7 @@ typedef struct NoticeLane {
     int64_t project_id;
     const char *kind;
 } NoticeLane;
-/* Those in which something is due by `now`, the one that has waited longest first. */
+/* Those in which something is due by `now`, by project and kind. */
 _must_check_ int store_notice_lanes(Db *db, int64_t now, const void *mem, NoticeLane **ret, size_t *ret_count,
                                     Err *err);
 /* What is due by `now` in a lane, the oldest first. */

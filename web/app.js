@@ -454,6 +454,7 @@ function inputField(input) {
   const id = `input-${input.name}`, needed = input.required;
   const common = { id, name: input.name, "aria-describedby": `${id}-help ${id}-error` };
   if (input.type === "boolean") return el("input", { ...common, type: "checkbox", checked: input.default === "true" });
+  if (input.default?.includes("\n")) return el("textarea", { ...common, required: needed, rows: "4", spellcheck: "false" }, input.default);
   if (input.type !== "choice")
     return el("input", { ...common, required: needed, value: input.default, spellcheck: "false", autocomplete: "off",
       ...(input.type === "number" ? { type: "number", step: "any" } : { type: "text" }) });
@@ -510,11 +511,12 @@ function startByHand(repo) {
     autocomplete: "off", autocapitalize: "off", "aria-label": "Branch, tag or commit", oninput: () => asked.replaceChildren() }));
   const button = /** @type {HTMLButtonElement} */ (el("button", { type: "submit" }, "Start a build"));
   const asked = el("div");
-  const wish = `${repo} ${Date.now()} ${Math.random()}`; // a second click is the same wish
+  let wish = { body: "", key: "" };
   const start = async (/** @type {Record<string, any>} */ inputs) => {
     const what = { ...(ref.value.trim() ? { ref: ref.value.trim() } : {}), inputs };
-    const started = await api(`${path}/builds`, { method: "POST", body: JSON.stringify(what),
-      headers: { "Idempotency-Key": `${wish} ${ref.value.trim()}` } });
+    const body = JSON.stringify(what);
+    if (body !== wish.body) wish = { body, key: `${Date.now()} ${Math.random()}` }; // a second click is the same wish
+    const started = await api(`${path}/builds`, { method: "POST", body, headers: { "Idempotency-Key": wish.key } });
     go(`/builds/${started.id}`);
   };
   const close = () => {

@@ -79,7 +79,8 @@ static int call_server(Lease *l, Buf *ret_answer, Err *err) {
 static bool ask_for_less(Lease *l, int64_t began, const Err *err) {
     int64_t patience_s = (clock_mono() - began) / US_PER_S;
 
-    if (err->code != ERR_TIMEOUT || err->sys != 504 || l->wait_s <= 1 || patience_s < 1)
+    if (err->code != ERR_TIMEOUT || err->sys != 504 || l->wait_s <= 1 || patience_s < 1 ||
+        patience_s > l->wait_s)
         return false;
     l->wait_s = MAX(MIN(l->wait_s, patience_s) / 2, INT64_C(1));
     log_info("runner",

@@ -53,7 +53,7 @@ static int choose_named(Tx *tx, Rerun *r, Err *err) {
         bool found = false;
 
         for (size_t i = 0; i < r->count; i++)
-            if (plan_name_means(*name, r->jobs[i].name))
+            if (plan_name_means(*name, strlen(*name), r->jobs[i].name))
                 r->again[i] = found = true;
         if (!found)
             return no_such_job(tx, r, *name, err);

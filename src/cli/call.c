@@ -110,7 +110,7 @@ int cli_connect(Cli *cli, Err *err) {
     cli->token = env("PELTON_TOKEN");
     if (!url || !cli->token || (!cli->ca_file && str_after(url, "https://"))) {
         r = cli_config_read(cli, &config, err);
-        if (r < 0)
+        if (r < 0 && (!url || !cli->token))
             return r;
     }
     if (!url)

@@ -9,6 +9,8 @@
 #include "git/git.h"
 
 #include <libgen.h>
+#include <limits.h>
+#include <unistd.h>
 
 static size_t plan_file_count(void) {
     size_t count = 0;
@@ -74,14 +76,17 @@ static int file_here(void *data, const char *path, const void *mem, const char *
 
 static const PlanSource source_here = {.file = file_here};
 
-/* Those of the working tree that we are in, and on its root: a folder of it that has none of its own is no
- * other project. */
+/* Those of the working tree that we are in, and on its root: a folder of it that has no pipeline of its own
+ * is no other project, also with a Makefile. */
 static int read_files_of_tree(Cli *cli, Files *files, Err *err) {
+    char here[PATH_MAX];
     const char *top;
     Err none;
 
-    if (git_top(".", cli->mem, &top, &none) < 0 || chdir(top) < 0)
-        return plan_nothing("here", err);
+    if (git_top(".", cli->mem, &top, &none) < 0 || !getcwd(here, sizeof(here)) || str_eq(top, here))
+        return 0;
+    if (chdir(top) < 0)
+        return err_errno(err, "enter %s", top);
     return read_files(cli, NULL, files, err);
 }
 
@@ -89,7 +94,7 @@ int planned_read(Cli *cli, const char *path, PlanContext *context, Planned *ret,
     Planned p = {0};
     int r = read_files(cli, path, &p.files, err);
 
-    if (r >= 0 && p.files.first == plan_file_count())
+    if (r >= 0 && !path && !plan_file_tells(p.files.first))
         r = read_files_of_tree(cli, &p.files, err);
     if (r >= 0 && p.files.first == plan_file_count())
         r = plan_nothing("here", err);

@@ -81,7 +81,7 @@ static bool may_be_of_build(const Downloads *d, const PipeDownload *download) {
     if (!download->job)
         return file->known != NULL;
     for (size_t i = 0; file->known && i < file->known_count; i++)
-        if (plan_name_means(download->job->text, file->known[i]))
+        if (plan_name_means(download->job->text, download->job->len, file->known[i]))
             return true;
     return false;
 }

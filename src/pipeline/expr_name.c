@@ -123,27 +123,19 @@ static const char *need_name(const YamlNode *node) {
     return job && job->kind == YAML_SCALAR ? job->text : "";
 }
 
-/* What is behind the job's name when it is that job, or one of its matrix: "test" and "test (18, pg)". */
-static bool is_all_or_one(const char *rest) {
-    return !*rest || str_after(rest, " (");
-}
-
 static bool is_needed(const YamlNode *needs, const char *job, size_t len) {
     const YamlNode *const *items =
         needs->kind == YAML_SEQUENCE ? (const YamlNode *const *)needs->items : &needs;
     size_t count = needs->kind == YAML_SEQUENCE ? needs->count : 1;
 
-    for (size_t i = 0; i < count; i++) {
-        const char *name = need_name(items[i]);
-
-        if (strncmp(name, job, len) == 0 && is_all_or_one(name + len))
+    for (size_t i = 0; i < count; i++)
+        if (plan_name_means(job, len, need_name(items[i])))
             return true;
-    }
     return false;
 }
 
 static bool is_of(const PlanNeed *need, const char *job, size_t len) {
-    return strncmp(need->job, job, len) == 0 && is_all_or_one(need->job + len);
+    return plan_name_means(job, len, need->job);
 }
 
 static size_t rank_of(const char *state) {

@@ -139,6 +139,8 @@ typedef struct PlanProblems {
 /* The files that planners want to see of a commit, NULL-terminated: ".pelton.yml", ".pelton.yaml",
  * "Makefile", … */
 extern const char *const plan_files[];
+/* Whether plan_files[file] says what is to be done: of others it is guessed. */
+bool plan_file_tells(size_t file);
 
 /* What was given for inputs and is wrong is no fault of the file: ERR_INVALID without problems.
  * contents[i] (NULL: absent) belongs to plan_files[i]. All problems are found at once: ERR_INVALID, err
@@ -214,9 +216,9 @@ const PlanProblem *plan_problems_first(const PlanProblems *problems);
 _must_check_ int stages_plan(const char *text, size_t len, const PlanContext *context, const void *mem,
                              Plan **ret, StagesInfo **ret_info, PlanProblems **ret_problems, Err *err);
 
-/* Whether a name means this job: it is its own, or that of the `matrix` that it is of, as "test" is of
- * "test (18, pg)". */
-bool plan_name_means(const char *name, const char *job);
+/* Whether a name (of len bytes) means this job: it is its own, or that of the `matrix` that it is of, as
+ * "test" is of "test (18, pg)". */
+bool plan_name_means(const char *name, size_t len, const char *job);
 /* Leaves the named jobs (NULL-terminated) and all that they need. ERR_INVALID: there is no such job. */
 _must_check_ int plan_select(Plan *plan, const char *const *names, Err *err);
 /* file:line:column, the message, the line itself and a caret, for a terminal. */

@@ -14,6 +14,10 @@ enum { FILE_YML, FILE_YAML, FILE_STAGES, FILE_MAKE_FIRST, FILE_MAKE_LAST = FILE_
 const char *const plan_files[] = {".pelton.yml", ".pelton.yaml", STAGES_FILE, "GNUmakefile",
                                   "makefile",    "Makefile",     "flake.nix", NULL};
 
+bool plan_file_tells(size_t file) {
+    return file < FILE_MAKE_FIRST;
+}
+
 /* ---- reading ---- */
 
 static void check_executors(const PipeFile *file, const PlanContext *context, Problems *problems) {

@@ -3,10 +3,8 @@
 
 #include "base/str.h"
 
-bool plan_name_means(const char *name, const char *job) {
-    const char *rest = str_after(job, name);
-
-    return rest && (!*rest || str_after(rest, " ("));
+bool plan_name_means(const char *name, size_t len, const char *job) {
+    return strncmp(job, name, len) == 0 && (!job[len] || str_after(job + len, " ("));
 }
 
 static int no_such_job(const Plan *plan, const char *name, Err *err) {
@@ -61,7 +59,7 @@ int plan_select(Plan *plan, const char *const *names, Err *err) {
         bool found = false;
 
         for (size_t job = 0; job < plan->count; job++) {
-            if (!plan_name_means(names[i], plan->jobs[job].name))
+            if (!plan_name_means(names[i], strlen(names[i]), plan->jobs[job].name))
                 continue;
             if (!wanted[job])
                 list[count++] = job;

@@ -72,9 +72,12 @@ def assert_nothing_left(scratch):
     assert processes.processes_of(scratch) == []
 
 
+@pytest.mark.parametrize("makefile", [False, True])
 @pytest.mark.parametrize("verb", ["lint", "plan"])
-def test_a_folder_of_the_tree_is_of_its_pipeline(tree, scratch, verb):
+def test_a_folder_of_the_tree_is_of_its_pipeline(tree, scratch, verb, makefile):
     (tree / "sub" / "deep").mkdir(parents=True)
+    if makefile:
+        (tree / "sub" / "deep" / "Makefile").write_text("all:\n")
     (tree / "ci").mkdir()
     (tree / "ci" / "more.yml").write_text("jobs: {more: {steps: ['true']}}\n")
     (tree / ".pelton.yml").write_text("include: [{file: ci/more.yml}]\njobs: {one: {steps: ['true']}}\n")

@@ -54,12 +54,12 @@ static void render_global(const HaConfig *c, int64_t generation, Buf *out) {
 static void render_client(const HaConfig *c, Buf *out) {
     bool any = c->proxies && c->proxies[0];
 
-    buf_adds(out, "    http-request set-header X-Forwarded-For %[src]");
-    if (any)
-        buf_adds(out, " unless { req.hdr(x-forwarded-for) -m found } { src");
-    for (size_t i = 0; any && c->proxies[i]; i++)
-        buf_addf(out, " %s", c->proxies[i]);
-    buf_addf(out, "%s\n    http-request set-header X-Forwarded-Proto %s\n", any ? " }" : "",
+    for (size_t i = 0; any && c->proxies[i]; i++) /* HAProxy takes 64 words a line */
+        buf_addf(out, "    acl from_proxy src %s\n", c->proxies[i]);
+    buf_addf(out,
+             "    http-request set-header X-Forwarded-For %%[src]%s\n"
+             "    http-request set-header X-Forwarded-Proto %s\n",
+             any ? " unless { req.hdr(x-forwarded-for) -m found } from_proxy" : "",
              c->tls ? "https" : "http");
 }
 

@@ -1,5 +1,6 @@
 #include "git/env.h"
 
+#include "base/str.h"
 #include <stdarg.h>
 
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -72,6 +73,14 @@ GitEnv *git_env_new(const void *mem) {
     return env;
 }
 
+/* Whom the machine's other programs believe; a git with GnuTLS does not read what says so. */
+static void trust(GitEnv *env, const char *name, const char *from) {
+    const char *value = getenv(from);
+
+    if (str_empty(getenv(name)) && !str_empty(value))
+        git_env_add(env, "%s=%s", name, value);
+}
+
 void git_env_network(GitEnv *env) {
     for (size_t i = 0; i < ELEMENTS(passed_on); i++) {
         const char *value = getenv(passed_on[i]);
@@ -79,8 +88,8 @@ void git_env_network(GitEnv *env) {
         if (value)
             git_env_add(env, "%s=%s", passed_on[i], value);
     }
-    if (!getenv("GIT_SSL_CAINFO") && getenv("SSL_CERT_FILE")) /* which a git with GnuTLS does not read */
-        git_env_add(env, "GIT_SSL_CAINFO=%s", getenv("SSL_CERT_FILE"));
+    trust(env, "GIT_SSL_CAINFO", "SSL_CERT_FILE");
+    trust(env, "GIT_SSL_CAPATH", "SSL_CERT_DIR");
     git_env_config(env, "http.lowSpeedLimit", "1");
     git_env_config(env, "http.lowSpeedTime", "60");
 }

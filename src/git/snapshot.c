@@ -94,7 +94,8 @@ static int write_tree(Snapshot *s, const char **ret, Err *err);
  * committed is in no commit. One that is not checked out stays a commit. */
 static int take_submodule(Snapshot *s, const char *path, size_t number, Err *err) {
     Snapshot sub = {.mem = s->mem, .scratch = mem_printf(s->mem, "%s/module-%zu", s->scratch, number)};
-    const char *where = mem_printf(s->mem, ":(top,literal)%s", path), *entry, *tree;
+    const char *where = mem_printf(s->mem, ":(top,literal)%s", path), *entry, *tree = NULL;
+    const char *folder = mem_printf(s->mem, "%s/%s", s->top, path);
     const char *list[] = {"git", "ls-files", "-s", "--", where, NULL};
     const char *remove[] = {"git", "-C", s->top, "update-index", "-z", "--index-info", NULL};
     const char *put[] = {"git", "-C", s->top, "read-tree", mem_printf(s->mem, "--prefix=%s/", path),
@@ -106,8 +107,8 @@ static int take_submodule(Snapshot *s, const char *path, size_t number, Err *err
     if (ask(list, tree_env(s, s->mem, true), NULL, s->mem, &entry, &none) < 0 ||
         !str_after(entry, "160000 ") || len > (int)sizeof(gone))
         return 0;
-    if (access(mem_printf(s->mem, "%s/%s/.git", s->top, path), F_OK) < 0 ||
-        find_repository(&sub, mem_printf(s->mem, "%s/%s", s->top, path), &none) < 0)
+    if (access(mem_printf(s->mem, "%s/.git", folder), F_OK) < 0 || find_repository(&sub, folder, &none) < 0 ||
+        !str_eq(sub.top, folder)) /* a .git that is none: it would be the tree around it */
         return 0;
     r = write_tree(&sub, &tree, err);
     s->borrowed = mem_printf(s->mem, "%s:%s/objects:%s%s", s->borrowed ? s->borrowed : "", sub.scratch,
@@ -120,24 +121,23 @@ static int take_submodule(Snapshot *s, const char *path, size_t number, Err *err
 
 static int take_submodules(Snapshot *s, Err *err) {
     const char *file = mem_printf(s->mem, "%s/.gitmodules", s->top);
-    const char *argv[] = {"git", "config", "-z", "--file", file, "--get-regexp", "^submodule\\..*\\.path$",
-                          NULL};
+    const char *argv[] = {"git", "config", "-z", "--file", file, "--list", NULL};
     _cleanup_buf_ Buf out = BUF_INIT;
     const char *text;
     size_t number = 0;
-    Err none;
-    int r = 0;
+    int r;
 
-    if (access(file, F_OK) < 0 || git_run(argv, git_env_new(s->mem), NULL, 0, MAX_OUT, &out, &none) < 0)
+    if (access(file, F_OK) < 0)
         return 0;
+    r = git_run(argv, git_env_new(s->mem), NULL, 0, MAX_OUT, &out, err);
     text = buf_str(&out);
     for (size_t at = 0; r >= 0 && at < out.len; at += strlen(text + at) + 1) {
-        const char *path = strchr(text + at, '\n');
+        const char *path = strstr(text + at, ".path\n");
 
-        if (path)
-            r = take_submodule(s, path + 1, number++, err);
+        if (path && str_after(text + at, "submodule."))
+            r = take_submodule(s, path + strlen(".path\n"), number++, err);
     }
-    return r;
+    return r < 0 ? err_wrap(err, "the submodules") : 0;
 }
 
 static int write_tree(Snapshot *s, const char **ret, Err *err) {

@@ -401,13 +401,17 @@ static int plain_call(HttpClient *c, HttpCall *call, Err *err) {
     r = attempt(&x, &reused, err);
     if (r == -ERR_IO && reused && !x.heard && !x.started)
         r = attempt(&x, &reused, err);
-    if (r == -ERR_IO && !x.heard && !c->answered && c->host)
-        return err_set(err, ERR_IO, "it ended without a word: is its address https://?");
-    c->answered = c->answered || r >= 0;
+    if (r == -ERR_IO && !x.heard && !x.started && !c->answered && c->host) {
+        Err what = *err;
+
+        return err_set(err, ERR_IO, "%s; is its address https://?", what.msg);
+    }
     return r;
 }
 
 int http_client_call(HttpClient *c, HttpCall *call, Err *err) {
+    int r;
+
     call->status = 0;
     call->untrusted = false;
     client_set_type(c, call, NULL);
@@ -418,7 +422,9 @@ int http_client_call(HttpClient *c, HttpCall *call, Err *err) {
     for (size_t i = 0; call->headers && call->headers[i]; i++)
         if (strpbrk(call->headers[i], "\r\n"))
             return err_set(err, ERR_INVALID, "a header field has a line end in it");
-    return c->url ? curl_call(c, call, err) : plain_call(c, call, err);
+    r = c->url ? curl_call(c, call, err) : plain_call(c, call, err);
+    c->answered = c->answered || r >= 0;
+    return r;
 }
 
 /* ---- statuses as errors ---- */

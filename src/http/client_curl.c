@@ -18,6 +18,7 @@ typedef struct CurlExchange {
     size_t sent;
     int64_t deadline;
     int64_t idle_at; /* when on_idle is due, if nothing comes until then */
+    bool allowed;    /* an address that may be spoken with was tried */
     int r;           /* a callback's failure, with *err */
     Err *err;
 } CurlExchange;
@@ -113,9 +114,11 @@ static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_so
     const HttpGuard *guard = &x->client->wire.guard;
 
     if (guard->allow && !guard->allow(guard->arg, &address->addr)) {
-        x->r = err_set(x->err, ERR_FORBIDDEN, "this address is not allowed");
+        if (!x->allowed) /* else that one's failure is what there is to tell */
+            x->r = err_set(x->err, ERR_FORBIDDEN, "this address is not allowed");
         return CURL_SOCKET_BAD;
     }
+    x->allowed = true;
     x->r = 0; /* this one may be spoken with, whatever another of the name's addresses is */
     return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
@@ -190,7 +193,7 @@ static int no_tls(CurlExchange *x, const char *why, Err *err) {
     x->call->untrusted = true;
     return err_set_(err, ERR_HERE, ERR_UNAVAILABLE, CURLE_SSL_CONNECT_ERROR,
                     "no TLS with what answers there, and nothing was sent: %s%s", why,
-                    strstr(why, "alert") ? "" : ". Is its address http://?");
+                    strstr(why, "alert") || x->client->answered ? "" : ". Is its address http://?");
 }
 
 static int curl_failure(CurlExchange *x, CURLcode code, Err *err) {

@@ -125,7 +125,7 @@ static bool was_read(const Reading *reading, const Buf *as, const char *value, s
         return true;
     for (const Reading *r = readings; r < reading; r++) {
         buf_clear(&other);
-        reading_of(r, value, len, &other);
+        (void)reading_of(r, value, len, &other);
         if (other.len == as->len && memcmp(buf_str(&other), buf_str(as), as->len) == 0)
             return true;
     }
@@ -136,9 +136,12 @@ static void add_readings(Needles *n, const char *value, size_t len) {
     _cleanup_buf_ Buf as = BUF_INIT;
 
     for (const Reading *r = readings; r->letters; r++) {
+        bool whole;
+
         buf_clear(&as);
-        reading_of(r, value, len, &as);
-        if (!was_read(r, &as, value, len))
+        whole = reading_of(r, value, len, &as);
+        /* what a part may be a word of other lines is taken as a line's would be */
+        if ((whole || line_counts(buf_str(&as), as.len)) && !was_read(r, &as, value, len))
             add_value(n, buf_str(&as), as.len);
     }
 }

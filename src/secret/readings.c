@@ -96,8 +96,6 @@ static size_t read_escape(const Reading *r, const char *text, size_t len, Buf *o
     char letter = len ? letter_of(r, *text) : '\0';
     size_t read = 1;
 
-    if (len && *text == 'c' && r->flags & STOP)
-        return len;
     if (letter)
         buf_addc(out, letter);
     else if (len == 0 || (read = read_number(r, text, len, out)) == 0)
@@ -105,7 +103,7 @@ static size_t read_escape(const Reading *r, const char *text, size_t len, Buf *o
     return len ? read : 0;
 }
 
-void reading_of(const Reading *r, const char *text, size_t len, Buf *out) {
+bool reading_of(const Reading *r, const char *text, size_t len, Buf *out) {
     const char *end = text + len;
 
     while (text < end) {
@@ -113,10 +111,13 @@ void reading_of(const Reading *r, const char *text, size_t len, Buf *out) {
 
         buf_add(out, text, (size_t)((backslash ? backslash : end) - text));
         if (!backslash)
-            return;
+            return true;
         text = backslash + 1;
+        if (text < end && *text == 'c' && r->flags & STOP)
+            return false;
         text += read_escape(r, text, (size_t)(end - text), out);
     }
+    return true;
 }
 
 #define SHELL "a\ab\be\033f\fn\nr\rt\tv\v\\\\"

@@ -11,5 +11,6 @@ typedef struct Reading {
 
 extern const Reading readings[];
 
-/* Adds the text as this program gives it out: bytes, which need be no text. */
-void reading_of(const Reading *r, const char *text, size_t len, Buf *out);
+/* Adds the text as this program gives it out: bytes, which need be no text. False: as far as a \c, which ends
+ * it. */
+bool reading_of(const Reading *r, const char *text, size_t len, Buf *out);

@@ -159,6 +159,23 @@ static void test_what_shells_read_of_backslashes_is_hidden(void **state) {
     }
 }
 
+/* sh's echo says CORP, and stops: a word that much else has in it. */
+static void test_a_short_beginning_of_a_secret_is_not_hidden(void **state) {
+    const char *secret = "CORP\\carol-of-accounting";
+    Masker *m = mask_new(NULL, &secret, 1);
+    char *text = mask_text(m, NULL, "built by CORP for CORP\\carol-of-accounting\n");
+
+    assert_string_equal(text, "built by CORP for ***\n");
+    talloc_free(text);
+    talloc_free(m);
+    secret = "a-long-beginning\\cut";
+    m = mask_new(NULL, &secret, 1);
+    text = mask_text(m, NULL, "a-long-beginning\n");
+    assert_string_equal(text, "***\n");
+    talloc_free(text);
+    talloc_free(m);
+}
+
 static void test_lines_of_a_text_in_json_are_hidden(void **state) {
     Masker *m = mask_new(NULL, &escaped[2], 1);
     char *text = mask_text(
@@ -178,6 +195,7 @@ int main(void) {
         cmocka_unit_test(test_what_encoders_write_is_hidden),
         cmocka_unit_test(test_base64_in_lines_of_any_length_shows_only_scraps),
         cmocka_unit_test(test_what_shells_read_of_backslashes_is_hidden),
+        cmocka_unit_test(test_a_short_beginning_of_a_secret_is_not_hidden),
         cmocka_unit_test(test_lines_of_a_text_in_json_are_hidden),
     };
 

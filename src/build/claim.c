@@ -43,15 +43,16 @@ static bool goes_before(const LaneHead *a, const LaneHead *b) {
                                           : a->job_id < b->job_id;
 }
 
-/* Whether the job has waited so long that it is time to keep slots for it. One that is queued in the future
- * is from before the clock was set back while no server ran: nobody knows how long it has waited. */
+/* Whether the job has waited so long that it is time to keep slots for it. One that is queued well
+ * in the future is from before the clock was set back while no server ran: nobody knows how long it has
+ * waited. */
 static int is_overdue(const Look *look, int64_t job_id, bool *ret, Err *err) {
     Job *job;
     int r = store_job_load(look->b->db, job_id, NULL, &job, err);
 
     if (r < 0)
         return r;
-    *ret = look->now < job->queued_at || look->now - job->queued_at >= PATIENCE_US;
+    *ret = job->queued_at - look->now >= PATIENCE_US || look->now - job->queued_at >= PATIENCE_US;
     talloc_free(job);
     return 0;
 }

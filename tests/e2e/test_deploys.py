@@ -3,12 +3,12 @@
 import http.client
 import os
 import signal
-import socket
 import sqlite3
 import threading
 
 from lib import processes
 from lib.client import wait_page
+from lib.ports import free_port
 from lib.wait import wait_for
 
 SERVE = 'exec python3 -u -m http.server "$PORT" --bind 127.0.0.1 --directory site'
@@ -202,11 +202,6 @@ def test_what_a_stopped_server_leaves_can_be_ended_as_the_documents_say(pelton):
     for pid in release_pids(pelton):
         os.kill(pid, signal.SIGTERM)
     wait_for("nothing to be left", lambda: not pelton.processes())
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return free.getsockname()[1]
 
 
 def test_what_is_live_is_told_where_it_is_served_now(pelton):

@@ -6,16 +6,11 @@ import ssl
 import subprocess
 from pathlib import Path
 
+from .ports import free_port
 from .server import ROOT, base_env
 from .wait import wait_for
 
 PAGE = ROOT / "docs" / "proxy.md"
-
-
-def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
 
 
 def openssl(folder, *arguments):

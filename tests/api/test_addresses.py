@@ -36,7 +36,8 @@ def test_a_url_that_is_none_stops_the_start(tmp_path, url):
 def test_what_is_deployed_is_told_by_the_url_of_the_ingress(tmp_path):
     with Pelton(tmp_path, "--ingress-url", "https://apps.example.com/", "--trusted-proxy", "127.0.0.1,10.0.0.0/8", "--runners", "0") as server:
         assert "applications: https://NAME.apps.example.com/" in server.server_log()
-        printed = subprocess.run([BINARY, "server", "--print-config", *server.flags], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
+        printed = subprocess.run([BINARY, "server", "--print-config", *server.flags], cwd=tmp_path, env=base_env(tmp_path), capture_output=True,
+                                 text=True, timeout=60, check=True)
         assert 'domain: "apps.example.com"   # from ingress-url\n' in printed.stdout
 
 

@@ -3,7 +3,7 @@
 import re
 
 from . import py_tests
-from .tally import ROOT, output_of, say, tracked
+from .tally import JOBS, ROOT, output_of, say, tracked
 
 
 def node(tally, match):
@@ -24,4 +24,4 @@ def node(tally, match):
 
 def browser(tally, match):
     node(tally, match)
-    py_tests.release(tally, "browser", ["tests/browser"], match)
+    py_tests.release(tally, "browser", ["tests/browser"], match, workers=JOBS)

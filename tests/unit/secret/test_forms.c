@@ -138,8 +138,8 @@ static void test_base64_in_lines_of_any_length_shows_only_scraps(void **state) {
 static const char *const escaped[] = {
     "pass\\nw0rd\\tand\\\\more\\0101\\101\\0x\\q\\",
     "gr\\u00fcn-\\ud83d\\ude00-\\x41\\e[1m",
-    "{\"id\": \"me\", \"key\": "
-    "\"-----\\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC\\nAgEAAoIBAQC7VJTUt9Us8cKj\\/M\\ud83d\\ude00=\\n-----\"}",
+    ("{\"id\": \"me\", \"key\": "
+     "\"-----\\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC\\nAgEAAoIBAQC7VJTUt9Us8cKj\\/M\\ud83d\\ude00=\\n-----\"}"),
 };
 
 static const Writer readers[] = {

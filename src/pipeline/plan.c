@@ -375,10 +375,13 @@ int plan_inputs(const char *const *contents, const size_t *lens, const PlanConte
     size_t file;
     int r = find_pelton(contents, mem, &file, &problems, err);
 
-    if (r >= 0 && contents[file])
+    if (r < 0)
+        return r;
+    if (contents[file])
         return inputs_of(plan_files[file], contents[file], lens[file], context, mem, ret, ret_count, err);
+    *ret = NULL;
     *ret_count = 0;
-    return r;
+    return 0;
 }
 
 int plan_make(const char *const *contents, const size_t *lens, const PlanContext *context, const void *mem,

@@ -19,6 +19,7 @@ from lib.server import BINARY, base_env
 from lib.tls import CA, Proxy
 from lib.wait import SLOWER, wait_for
 from lib.websocket import WebSocket
+from lib.writes import WRITES
 
 MIB = 1 << 20
 
@@ -349,16 +350,6 @@ def test_the_wrong_scheme_is_named(site):
 
 
 # ---- a proxy that dies
-
-WRITES = """jobs:
-  writes:
-    checkout: false
-    runs-on: {{executor: shell}}
-    steps:
-      - touch {folder}/begun; while [ ! -e {folder}/go ]; do sleep 0.02; done
-      - seq -f '%.0f the line of a log, which is of some length' 1 {lines} | tee {folder}/written
-"""
-
 
 def test_a_log_goes_on_where_it_was_when_the_proxy_is_back_for_the_runner_and_who_follows(site, tmp_path):
     site.runner()

@@ -13,19 +13,10 @@ from lib import processes
 from lib.machine import small_disk
 from lib.server import base_env
 from lib.wait import wait_for
+from lib.writes import WRITES
 
 MIB = 1 << 20
 LINES = 400_000  # some 20 MiB: far more than a job process keeps in memory
-
-# writes its lines, and what they were to a file of its own; a mark when it is through
-WRITES = """jobs:
-  writes:
-    checkout: false
-    runs-on: {{executor: shell}}
-    steps:
-      - touch {folder}/begun; while [ ! -e {folder}/go ]; do sleep 0.02; done
-      - seq -f '%.0f the line of a log, which is of some length' 1 {lines} | tee {folder}/written; touch {folder}/through
-"""
 
 
 class Elsewhere:

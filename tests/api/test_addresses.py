@@ -8,7 +8,6 @@ import subprocess
 import pytest
 
 from lib.server import BINARY, Pelton, base_env
-from lib.wait import wait_for
 
 
 def test_a_server_that_listens_everywhere_is_told_by_addresses_that_work(tmp_path):
@@ -54,8 +53,7 @@ def test_what_stands_before_the_ingress_must_be_said_right(tmp_path, flags, word
 
 def test_a_runner_that_hangs_does_not_keep_the_server_from_stopping(tmp_path):
     with Pelton(tmp_path) as server:
-        runner, = wait_for("its runner", lambda: [pid for pid, command in server.processes().items()
-                                                  if " runner --server " in f"{command} "])
+        runner = server.process_of("pelton runner")
         os.kill(runner, signal.SIGSTOP)
         server.stop()
         assert runner not in server.processes()

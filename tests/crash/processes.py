@@ -5,6 +5,8 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
+from lib.processes import alive, command_of, parent_of, state_of
+
 
 def environment(pid):
     """{} when it is gone or is not ours to read."""
@@ -13,14 +15,6 @@ def environment(pid):
     except OSError:
         return {}
     return dict(pair.decode(errors="replace").partition("=")[::2] for pair in pairs if b"=" in pair)
-
-
-def state_of(pid):
-    """"R", "S", "T", "Z" …; "" when it is gone."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return ""
 
 
 def stands(pid):
@@ -34,23 +28,9 @@ def stands(pid):
     return True
 
 
-def parent_of(pid):
-    try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    except OSError:
-        return 0
-
-
 def name_of(pid):
     try:
         return Path(f"/proc/{pid}/comm").read_text().strip()
-    except OSError:
-        return ""
-
-
-def command_line(pid):
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
     except OSError:
         return ""
 
@@ -111,7 +91,7 @@ def steps_of(world):
     found = {}
     for pid in all_pids():
         env = environment(pid)
-        if env.get("CRASH_WORLD") == world and "PELTON_JOB" in env and state_of(pid) not in ("Z", "X", ""):
+        if env.get("CRASH_WORLD") == world and "PELTON_JOB" in env and alive(pid):
             found[pid] = env
     return found
 
@@ -123,8 +103,8 @@ def belonging_to(folder):
         above.add(pid)
         pid = parent_of(pid)
     return [pid for pid in all_pids()
-            if pid not in above and state_of(pid) not in ("Z", "X", "")
-            and (str(folder) in command_line(pid) or is_below(working_folder(pid), folder))]
+            if pid not in above and alive(pid)
+            and (str(folder) in command_of(pid) or is_below(working_folder(pid), folder))]
 
 
 def send(pid, number):

@@ -13,8 +13,7 @@ def of_jobs(world):
     pids = set(world.steps()) | {held.pid for runner in world.runners for held in runner.jobs()}
     pids |= {pid for runner in world.runners for pid in processes.belonging_to(runner.folder)
              if pid != (runner.pid if runner.up else 0)}
-    return {pid: f"{processes.state_of(pid)} {processes.command_line(pid)}" for pid in pids if processes.state_of(pid)
-            not in ("Z", "X", "")}
+    return {pid: f"{processes.state_of(pid)} {processes.command_of(pid)}" for pid in pids if processes.alive(pid)}
 
 
 def of_slots(runner):
@@ -53,4 +52,4 @@ def of_mounts(world, own):
 def of_processes(world):
     """Everything of the world, when all of it was asked to end."""
     pids = set(processes.belonging_to(world.folder)) | set(world.steps())
-    return {pid: processes.command_line(pid) for pid in pids}
+    return {pid: processes.command_of(pid) for pid in pids}

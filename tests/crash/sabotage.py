@@ -222,9 +222,9 @@ def _end_machine(s, runner):
     processes.kill_all(lambda: [held.pid for held in runner.jobs()])
     mine = str(runner.folder)
     processes.kill_all(lambda: [pid for pid in {*s.world.steps(), *processes.belonging_to(mine)}
-                                if processes.state_of(pid) not in ("Z", "X", "")
+                                if processes.alive(pid)
                                 and (processes.is_below(processes.environment(pid).get("PELTON_WORKSPACE", ""), mine)
-                                     or mine in processes.command_line(pid)
+                                     or mine in processes.command_of(pid)
                                      or processes.is_below(processes.working_folder(pid), mine))])
 
 
@@ -269,7 +269,7 @@ def kill_step(s):
     if not env or not processes.send(pid, signal.SIGKILL):
         return None
     return Harm("kill step", time.time(), time.time(), job=int(env["PELTON_JOB"]), attempt=int(env["PELTON_ATTEMPT"]),
-                detail=processes.command_line(pid))
+                detail=processes.command_of(pid))
 
 
 def pause_server(s):

@@ -227,7 +227,7 @@ class World:
             process.kill()
         mine = str(self.folder)
         processes.kill_all(lambda: [pid for pid in {*processes.belonging_to(mine), *self.steps()}
-                                    if processes.state_of(pid) not in ("Z", "X", "")])
+                                    if processes.alive(pid)])
 
     def close(self):
         self.kill_everything()

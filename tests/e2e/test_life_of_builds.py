@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from lib.processes import state_of
 from lib.wait import SLOWER, wait_for
 
 EXECUTORS = ["sandbox", "shell"]
@@ -48,13 +49,6 @@ def stopped(mark):
     """The processes of the step that are stopped, once two are: the shell and what it began."""
     found = [pid for pid in marked(mark) if state_of(pid) == "T"]
     return len(found) >= 2 and found
-
-
-def state_of(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return ""
 
 
 def job(executor, *steps, rest=""):

@@ -24,11 +24,26 @@ def _own_line():
     line, pid = set(), os.getpid()
     while pid > 0:
         line.add(pid)
-        try:
-            pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-        except OSError:
-            break
+        pid = parent_of(pid)
     return line
+
+
+def _stat(pid):
+    """Its state, its parent's pid and what else stands behind its name in /proc/PID/stat; nothing when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
+def state_of(pid):
+    """"R", "S", "T", "Z" …; "" when it is gone."""
+    return next(iter(_stat(pid)), "")
+
+
+def parent_of(pid):
+    """0 when it is gone or has none."""
+    return int((_stat(pid) or (None, 0))[1])
 
 
 def processes_of(directory):
@@ -59,10 +74,7 @@ def wait_end(pid, timeout=20.0):
 
 def alive(pid):
     """A zombie is not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
+    return state_of(pid) not in ("", "Z", "X")
 
 
 def kill_all(directory):

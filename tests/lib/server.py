@@ -141,7 +141,12 @@ class Pelton:
         return [pid for pid in self.processes() if is_it(pid)]
 
     def process_of(self, name):
-        return wait_for(name, lambda: self.processes_named(name))[0]
+        """The one process of that name. A child of it that is forked and has not executed its program yet has its name and line too."""
+        def it():
+            pids = self.processes_named(name)
+            return [pid for pid in pids if processes.parent_of(pid) not in pids]
+
+        return wait_for(name, it)[0]
 
     def server_log(self):
         try:

@@ -38,7 +38,7 @@ static void reply_hit(HttpRequest *req, const CacheHit *hit) {
         jw_bool(&w, "exact", hit->exact);
         jw_bool(&w, "own", hit->own);
         jw_int(&w, "size", hit->cache->size);
-        jw_str(&w, "sha256", hit->cache->sha256);
+        jw_str(&w, "xxh64", hit->cache->xxh64);
     }
     jw_end_object(&w);
     http_reply_json(req, 200, &out);
@@ -116,7 +116,7 @@ static int put_begin(HttpRequest *req, Err *err) {
     talloc_set_destructor(call, put_free);
     call->offer = offer;
     call->attempt = (Attempt){.job = job->id, .attempt = job->attempt};
-    r = blob_upload_begin(api_of(req)->builds->blob, &call->upload, err);
+    r = blob_cache_begin(api_of(req)->builds->blob, &call->upload, err);
     if (r >= 0)
         http_set_data(req, call);
     return r;
@@ -130,10 +130,10 @@ static int put_body(HttpRequest *req, const void *data, size_t len, Err *err) {
 }
 
 /* In front of the bytes, or behind them from who sends them while they are made. */
-static const char *sha256_of(const HttpRequest *req) {
-    const char *sha256 = http_header(req, "X-Content-SHA256");
+static const char *checksum_of(const HttpRequest *req) {
+    const char *xxh64 = http_header(req, "X-Content-XXH64");
 
-    return sha256 ? sha256 : http_trailer(req, "X-Content-SHA256");
+    return xxh64 ? xxh64 : http_trailer(req, "X-Content-XXH64");
 }
 
 static int put_end(HttpRequest *req, Err *err) {
@@ -145,7 +145,7 @@ static int put_end(HttpRequest *req, Err *err) {
     Cache c;
     int r;
 
-    call->offer.sha256 = sha256_of(req);
+    call->offer.xxh64 = checksum_of(req);
     r = build_cache_keep(api_of(req)->builds, call->attempt, who->runner_id, &call->offer,
                          TAKE_PTR(call->upload), http_mem(req), &c, &kept, err);
     if (r == -ERR_CONFLICT) {
@@ -157,7 +157,7 @@ static int put_end(HttpRequest *req, Err *err) {
     jw_object(&w, NULL);
     jw_bool(&w, "kept", kept);
     jw_int(&w, "size", c.size);
-    jw_str(&w, "sha256", c.sha256);
+    jw_str(&w, "xxh64", c.xxh64);
     jw_end_object(&w);
     http_reply_json(req, kept ? 201 : 200, &out);
     return 0;
@@ -185,7 +185,7 @@ static int list(HttpRequest *req, Err *err) {
         jw_str(&w, "key", caches[i].key);
         jw_str(&w, "ref", caches[i].scope);
         jw_int(&w, "size", caches[i].size);
-        jw_str(&w, "sha256", caches[i].sha256);
+        jw_str(&w, "xxh64", caches[i].xxh64);
         jw_time(&w, "created_at", caches[i].created_at);
         jw_time(&w, "used_at", caches[i].used_at);
         jw_end_object(&w);
@@ -228,7 +228,7 @@ const HttpRoute api_caches[] = {
      .summary = "The best cache for the attempt; id 0: none",
      .request = "{\"type\":\"object\",\"required\":[\"attempt\",\"key\"]}",
      .stale = "Stale/Error",
-     .answer = "(id:int key?:text exact?:bool own?:bool size?:int sha256?:text)"},
+     .answer = "(id:int key?:text exact?:bool own?:bool size?:int xxh64?:text)"},
     {.method = HTTP_GET,
      .path = "/api/runner/jobs/{id}/cache/{cache}",
      .roles = ROLE_RUNNER,
@@ -251,7 +251,7 @@ const HttpRoute api_caches[] = {
      .status = 201,
      .also = 200,
      .stale = "Stale/Error",
-     .answer = "(kept:bool size:int sha256:text)"},
+     .answer = "(kept:bool size:int xxh64:text)"},
     {.method = HTTP_GET,
      .path = "/api/repos/{name}/caches",
      .roles = ROLE_READ,

@@ -61,7 +61,7 @@ const HttpSchema api_schemas[] = {
      "(name:text cron:text timezone:text next_at:time? last_at:time? last_build:int? message:text)"},
     {"Flake", "(description:text? packages:[text] checks:[text] apps:[text] dev_shells:[text] "
               "nixos_modules:[text])"},
-    {"Cache", "(id:int key:text ref:text size:int sha256:text created_at:time used_at:time?)"},
+    {"Cache", "(id:int key:text ref:text size:int xxh64:text created_at:time used_at:time?)"},
     {"Secret", "(name:text level:=project|organisation updated_by:text created_at:time updated_at:time)"},
     {"SecretSet", "(name:text level:=project|organisation warning:text?)"},
     {"Deployment",

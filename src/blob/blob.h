@@ -92,8 +92,10 @@ _must_check_ int blob_name_change(Blob *b, const char *sha256, const char *commi
 _must_check_ int blob_object_remove(Blob *b, const char *sha256, Err *err);
 
 /* ---- caches: archives by name (a UUID); not brought to the disk at once, for each can be made again ---- */
-/* Ends the upload as blob_upload_finish does. */
-_must_check_ int blob_cache_finish(BlobUpload *u, const char *uuid, const char *sha256, char *ret_sha,
+/* An upload that blob_cache_finish ends, as blob_upload_finish does the others; its checksum is XXH64: only
+ * damage is to be found, for who makes an archive may put anything into it. ret_sum: 17 bytes. */
+_must_check_ int blob_cache_begin(Blob *b, BlobUpload **ret, Err *err);
+_must_check_ int blob_cache_finish(BlobUpload *u, const char *uuid, const char *xxh64, char *ret_sum,
                                    uint64_t *ret_size, Err *err);
 /* One that is removed meanwhile can be read to its end. The caller closes. */
 _must_check_ int blob_cache_open(Blob *b, const char *uuid, int *ret_fd, Err *err);

@@ -17,14 +17,18 @@ static int cache_name(const char *uuid, char out[CACHE_NAME_MAX], Err *err) {
     return 0;
 }
 
-int blob_cache_finish(BlobUpload *u, const char *uuid, const char *sha256, char *ret_sha, uint64_t *ret_size,
+int blob_cache_begin(Blob *b, BlobUpload **ret, Err *err) {
+    return blob_upload_open(b, CHECKSUM_XXH64, ret, err);
+}
+
+int blob_cache_finish(BlobUpload *u, const char *uuid, const char *xxh64, char *ret_sum, uint64_t *ret_size,
                       Err *err) {
     _cleanup_(mem_blob_upload_abort_p) _unused_ BlobUpload *end = u;
-    char name[CACHE_NAME_MAX], sha[SHA256_HEX];
+    char name[CACHE_NAME_MAX], sum[CHECKSUM_HEX];
     int r = u->failed ? err_set(err, ERR_IO, "upload: a write has failed") : cache_name(uuid, name, err);
 
     if (r == 0)
-        r = blob_upload_check(u, sha256, sha, err);
+        r = blob_upload_check(u, xxh64, sum, err);
     if (r == 0)
         r = file_mkdirs_beneath(u->blob->caches, name, err);
     if (r < 0)
@@ -32,7 +36,7 @@ int blob_cache_finish(BlobUpload *u, const char *uuid, const char *sha256, char 
     if (renameat(u->blob->tmp, u->name, u->blob->caches, name) < 0)
         return err_errno(err, "file a cache");
     u->name[0] = '\0';
-    memcpy(ret_sha, sha, sizeof(sha));
+    strcpy(ret_sum, sum);
     *ret_size = u->size;
     return 0;
 }

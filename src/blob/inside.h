@@ -1,7 +1,7 @@
 /* Inside the room: the root's folders, the table of open logs, the index of lines. */
 #pragma once
 
-#include "base/sha256.h"
+#include "base/checksum.h"
 #include "blob/blob.h"
 #include <pthread.h>
 #include <stdatomic.h>
@@ -104,10 +104,12 @@ struct BlobUpload {
     int fd;
     bool failed;
     uint64_t size;
-    Sha256 sha;
+    Checksum sum;
 };
 
 DEFINE_CLEANUP(BlobUpload *, blob_upload_abort)
 
-/* The sha256 of what has come, as hex; ERR_INVALID when it is not the expected one (hex, or NULL). */
-int blob_upload_check(BlobUpload *u, const char *expected, char *ret_sha, Err *err);
+/* An upload that counts that sum. */
+int blob_upload_open(Blob *b, ChecksumKind kind, BlobUpload **ret, Err *err);
+/* The checksum of what has come, as hex; ERR_INVALID when it is not the expected one (hex, or NULL). */
+int blob_upload_check(BlobUpload *u, const char *expected, char ret[CHECKSUM_HEX], Err *err);

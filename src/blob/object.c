@@ -12,12 +12,12 @@
 
 /* ---- uploading ---- */
 
-int blob_upload_begin(Blob *b, BlobUpload **ret, Err *err) {
+int blob_upload_open(Blob *b, ChecksumKind kind, BlobUpload **ret, Err *err) {
     BlobUpload *u = mem_new(NULL, BlobUpload);
 
     u->blob = b;
     id_random(u->name, sizeof(u->name) - 1);
-    sha256_init(&u->sha);
+    checksum_init(&u->sum, kind);
     /* nobody may change an object in place: it may have many names */
     u->fd = openat(b->tmp, u->name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0444);
     if (u->fd < 0) {
@@ -28,6 +28,10 @@ int blob_upload_begin(Blob *b, BlobUpload **ret, Err *err) {
     return 0;
 }
 
+int blob_upload_begin(Blob *b, BlobUpload **ret, Err *err) {
+    return blob_upload_open(b, CHECKSUM_SHA256, ret, err);
+}
+
 int blob_upload_write(BlobUpload *u, const void *data, size_t len, Err *err) {
     int r = file_write_all(u->fd, data, len, err);
 
@@ -36,7 +40,7 @@ int blob_upload_write(BlobUpload *u, const void *data, size_t len, Err *err) {
         return err_wrap(err, "upload");
     }
     u->size += len;
-    sha256_add(&u->sha, data, len);
+    checksum_add(&u->sum, data, len);
     return 0;
 }
 
@@ -53,18 +57,9 @@ void blob_upload_abort(BlobUpload *u) {
     talloc_free(u);
 }
 
-int blob_upload_check(BlobUpload *u, const char *expected, char *ret_sha, Err *err) {
-    unsigned char sha[SHA256_SIZE], other[SHA256_SIZE];
-
-    sha256_end(&u->sha, sha);
-    str_hex(sha, sizeof(sha), ret_sha);
-    if (!expected)
-        return 0;
-    if (strlen(expected) != 2 * SHA256_SIZE || !str_unhex(expected, other, sizeof(other)))
-        return err_set(err, ERR_INVALID, "sha256: expected 64 hex digits");
-    if (memcmp(sha, other, sizeof(sha)) != 0)
-        return err_set(err, ERR_INVALID, "sha256 of what has arrived is %s, expected %s", ret_sha, expected);
-    return 0;
+int blob_upload_check(BlobUpload *u, const char *expected, char ret[CHECKSUM_HEX], Err *err) {
+    checksum_hex(&u->sum, ret);
+    return expected ? checksum_check(&u->sum, expected, err) : 0;
 }
 
 /* ---- folders ---- */

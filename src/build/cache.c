@@ -1,5 +1,6 @@
 #include "build/cache.h"
 
+#include "base/checksum.h"
 #include "base/clock.h"
 #include "base/id.h"
 #include "base/str.h"
@@ -232,7 +233,7 @@ int build_cache_check_size(Builds *b, const BlobUpload *u, Err *err) {
 
 static int keep(Builds *b, const Job *job, const CacheOffer *offer, BlobUpload **u, const void *mem, Cache *c,
                 Err *err) {
-    char *sha = mem_array(mem, char, 65), *uuid = mem_array(mem, char, ID_UUID_SIZE);
+    char *sum = mem_array(mem, char, CHECKSUM_HEX), *uuid = mem_array(mem, char, ID_UUID_SIZE);
     Removed removed = {.mem = mem};
     uint64_t size = 0;
     Build *build;
@@ -241,7 +242,7 @@ static int keep(Builds *b, const Job *job, const CacheOffer *offer, BlobUpload *
     if (r < 0)
         return r;
     id_uuid(uuid);
-    r = blob_cache_finish(TAKE_PTR(*u), uuid, offer->sha256, sha, &size, err);
+    r = blob_cache_finish(TAKE_PTR(*u), uuid, offer->xxh64, sum, &size, err);
     if (r < 0)
         return r;
     *c = (Cache){.project_id = build->project_id,
@@ -249,7 +250,7 @@ static int keep(Builds *b, const Job *job, const CacheOffer *offer, BlobUpload *
                  .scope = own_scope(build, mem),
                  .key = offer->key,
                  .size = (int64_t)size,
-                 .sha256 = sha,
+                 .xxh64 = sum,
                  .created_at = clock_now()};
     r = insert(b, c, offer->replaces, &removed, err);
     if (r < 0)

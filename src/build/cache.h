@@ -17,8 +17,8 @@ typedef struct CacheWish {
 
 typedef struct CacheOffer {
     const char *key;
-    const char *sha256; /* hex, of the bytes; NULL: not told */
-    int64_t replaces;   /* the cache of this key that the job has found damaged; 0: none */
+    const char *xxh64; /* hex, of the bytes; NULL: not told */
+    int64_t replaces;  /* the cache of this key that the job has found damaged; 0: none */
 } CacheOffer;
 
 typedef struct CacheHit {
@@ -39,8 +39,8 @@ _must_check_ int build_cache_open(Builds *b, const Job *job, int64_t id, const v
 /* ERR_TOO_LARGE as soon as what has come is more than may be kept. */
 _must_check_ int build_cache_check_size(Builds *b, const BlobUpload *u, Err *err);
 /* Keeps what was uploaded (u is ended in any case) as the attempt's; *ret_kept false: there is one with this
- * key already, not the one that it replaces, and it stays. The hash is checked. ERR_CONFLICT: the attempt is
- * stale. In mem. */
+ * key already, not the one that it replaces, and it stays. The checksum is checked. ERR_CONFLICT: the attempt
+ * is stale. In mem. */
 _must_check_ int build_cache_keep(Builds *b, Attempt attempt, int64_t runner_id, const CacheOffer *offer,
                                   BlobUpload *u, const void *mem, Cache *ret, bool *ret_kept, Err *err);
 /* id 0: all of the project's; gives their number. ERR_NOT_FOUND: not one of the project's. */

@@ -1,7 +1,7 @@
 /* Caches of a job: found and fetched before its steps, kept after them. */
+#include "base/checksum.h"
 #include "base/file.h"
 #include "base/json.h"
-#include "base/sha256.h"
 #include "base/str.h"
 #include "runner/cache_files.h"
 #include <errno.h>
@@ -23,7 +23,7 @@ typedef struct Work {
     int fd;               /* the archive */
     /* what was found: */
     int64_t id, size; /* id 0: nothing */
-    const char *found, *sha256;
+    const char *found, *xxh64;
     bool exact, own, damaged;
     /* what has come of it: */
     Err err;
@@ -41,7 +41,7 @@ typedef struct Keeping {
     size_t first_len, at; /* of them, those that this try has sent */
     int64_t came;         /* bytes of it so far */
     bool again;           /* it is to be packed once more */
-    Sha256 hash;
+    Checksum sum;
     char trailer[96];
     Err broken; /* code 0: the packer has not failed */
     int status;
@@ -71,7 +71,7 @@ static int make_keys(Work *w, Err *err) {
 
 static int read_found(Work *w, const HttpCall *call, Err *err) {
     _cleanup_json_ json_t *root = NULL;
-    const char *key = "", *sha256 = "";
+    const char *key = "", *xxh64 = "";
     int r = json_read(buf_str(&call->answer), call->answer.len, &root, err);
 
     if (r == 0)
@@ -85,9 +85,9 @@ static int read_found(Work *w, const HttpCall *call, Err *err) {
     if (r == 0)
         r = json_opt_str(root, "key", &key, err);
     if (r == 0)
-        r = json_opt_str(root, "sha256", &sha256, err);
+        r = json_opt_str(root, "xxh64", &xxh64, err);
     w->found = mem_strdup(w->mem, key);
-    w->sha256 = mem_strdup(w->mem, sha256);
+    w->xxh64 = mem_strdup(w->mem, xxh64);
     return r;
 }
 
@@ -122,7 +122,8 @@ static int fetch(Work *w, Err *err) {
         .path = mem_printf(w->mem, "/api/runner/jobs/%" PRId64 "/cache/%" PRId64 "?attempt=%" PRId64,
                            w->j->id, w->id, w->j->attempt),
         .size = w->size,
-        .sha256 = w->sha256};
+        .kind = CHECKSUM_XXH64,
+        .checksum = w->xxh64};
     int r = fetch_file(w->j->uploader, &file, w->fd, err);
 
     w->damaged = r == -ERR_INVALID || r == -ERR_NOT_FOUND;
@@ -152,7 +153,7 @@ static ssize_t take_some(Keeping *k, void *buf, size_t size, Err *err) {
         return err_errno(err, "read");
     if (n == 0 && !atomic_load(&k->packed))
         return err_set(err, ERR_CANCELLED, "the packing has ended");
-    sha256_add(&k->hash, buf, (size_t)n);
+    checksum_add(&k->sum, buf, (size_t)n);
     k->came += n;
     return n;
 }
@@ -176,13 +177,12 @@ static ssize_t read_packed(void *arg, void *buf, size_t size, Err *err) {
     return (ssize_t)len;
 }
 
-static const char *hash_packed(void *arg) {
+static const char *sum_packed(void *arg) {
     Keeping *k = arg;
-    Sha256 whole = k->hash;
-    char hex[SHA256_HEX];
+    char hex[CHECKSUM_HEX];
 
-    sha256_end_hex(&whole, hex);
-    snprintf(k->trailer, sizeof(k->trailer), "X-Content-SHA256: %s", hex);
+    checksum_hex(&k->sum, hex);
+    snprintf(k->trailer, sizeof(k->trailer), "X-Content-XXH64: %s", hex);
     return k->trailer;
 }
 
@@ -202,7 +202,7 @@ static int put_packed(Keeping *k, Err *err) {
                      .path = k->path,
                      .content_type = "application/zstd",
                      .body_read = read_packed,
-                     .trailer = hash_packed,
+                     .trailer = sum_packed,
                      .arg = k,
                      .stream = true, /* how long the packing takes is not the server's matter */
                      .timeout_us = TIMEOUT_US};
@@ -319,7 +319,7 @@ static int pack_and_keep(Keeping *k, const JobCache *cache, Err *err) {
     fcntl(ends[0], F_SETPIPE_SZ, PIPE_SIZE); /* as much as is allowed */
     k->pipe = files.others = ends[0];
     files.fd = ends[1];
-    sha256_init(&k->hash);
+    checksum_init(&k->sum, CHECKSUM_XXH64);
     return keep(k, &files, err);
 }
 

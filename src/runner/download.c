@@ -105,7 +105,8 @@ static int fetch(Work *w, const File *file, Err *err) {
         .path = mem_printf(w->mem, "/api/runner/jobs/%" PRId64 "/downloads/%" PRId64 "?attempt=%" PRId64,
                            w->j->id, file->id, w->j->attempt),
         .size = file->size,
-        .sha256 = file->sha256};
+        .kind = CHECKSUM_SHA256,
+        .checksum = file->sha256};
 
     return fetch_file(w->j->uploader, &whole, w->piece, err);
 }

@@ -1,6 +1,7 @@
 /* Inside of the job process. */
 #pragma once
 
+#include "base/checksum.h"
 #include "executor/executor.h"
 #include "pipeline/pipeline.h"
 #include "runner/job.h"
@@ -116,8 +117,9 @@ _must_check_ int send_file(Uploader *u, const char *path, int fd, int64_t *ret_s
 
 /* What is to come, and how it is known to be whole. */
 typedef struct FetchFile {
-    const char *path;   /* of the request */
-    const char *sha256; /* NULL: not known, nor is its size */
+    const char *path; /* of the request */
+    ChecksumKind kind;
+    const char *checksum; /* NULL: not known, nor is its size */
     int64_t size;
 } FetchFile;
 /* On the uploader's thread: GETs it into fd, from its beginning, again until it is answered. ERR_INVALID:

@@ -104,7 +104,7 @@ int send_file(Uploader *u, const char *path, int fd, int64_t *ret_size, int *ret
 typedef struct Incoming {
     int fd;
     int64_t size, came;
-    Sha256 hash;
+    Checksum sum;
     Err broken; /* code 0: it can be kept */
 } Incoming;
 
@@ -112,7 +112,7 @@ static int take(void *arg, const void *data, size_t len) {
     Incoming *in = arg;
 
     in->came += (int64_t)len;
-    sha256_add(&in->hash, data, len);
+    checksum_add(&in->sum, data, len);
     return in->came <= in->size ? file_write_all(in->fd, data, len, &in->broken) : 0;
 }
 
@@ -124,24 +124,25 @@ static int take_again(void *arg, Err *err) {
         return err_wrap(err, "keep what came");
     }
     in->came = 0;
-    sha256_init(&in->hash);
+    checksum_init(&in->sum, in->sum.kind);
     if (lseek(in->fd, 0, SEEK_SET) < 0 || ftruncate(in->fd, 0) < 0)
         return err_errno(err, "empty a file");
     return 0;
 }
 
 static int check_whole(Incoming *in, const FetchFile *file, Err *err) {
-    char sha256[SHA256_HEX];
+    int r = 0;
 
-    sha256_end_hex(&in->hash, sha256);
-    if (!file->sha256 || (in->came == file->size && str_eq(sha256, file->sha256)))
-        return 0;
-    return err_set(err, ERR_INVALID, "what came is damaged: its sha256 is %s, expected %s", sha256,
-                   file->sha256);
+    if (file->checksum && in->came != file->size)
+        r = err_set(err, ERR_INVALID, "%lld bytes, expected %lld", (long long)in->came,
+                    (long long)file->size);
+    else if (file->checksum)
+        r = checksum_check(&in->sum, file->checksum, err);
+    return r < 0 ? err_wrap(err, "what came is damaged") : 0;
 }
 
 int fetch_file(Uploader *u, const FetchFile *file, int fd, Err *err) {
-    Incoming in = {.fd = fd, .size = file->sha256 ? file->size : INT64_MAX};
+    Incoming in = {.fd = fd, .size = file->checksum ? file->size : INT64_MAX, .sum = {.kind = file->kind}};
     HttpCall call = {
         .method = "GET", .path = file->path, .on_data = take, .arg = &in, .timeout_us = TIMEOUT_US};
     int r = take_again(&in, err);

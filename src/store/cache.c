@@ -1,7 +1,7 @@
 #include "store/rows.h"
 #include "store/store.h"
 
-#define SELECT "SELECT id, project_id, size, created_at, used_at, uuid, scope, key, sha256 FROM cache"
+#define SELECT "SELECT id, project_id, size, created_at, used_at, uuid, scope, key, xxh64 FROM cache"
 
 static void fill(DbStmt *st, const void *mem, void *row) {
     Cache *c = row;
@@ -14,17 +14,17 @@ static void fill(DbStmt *st, const void *mem, void *row) {
     c->uuid = row_text(st, 5, mem);
     c->scope = row_text(st, 6, mem);
     c->key = row_text(st, 7, mem);
-    c->sha256 = row_text(st, 8, mem);
+    c->xxh64 = row_text(st, 8, mem);
 }
 
 int store_cache_insert(Db *db, Cache *c, Err *err) {
     int64_t id = 0;
     int r =
         db_query_int(db, &id, err,
-                     "INSERT INTO cache (uuid, project_id, scope, key, size, sha256, created_at, used_at)"
+                     "INSERT INTO cache (uuid, project_id, scope, key, size, xxh64, created_at, used_at)"
                      " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7)"
                      " ON CONFLICT (project_id, scope, key) DO NOTHING RETURNING id",
-                     "sissisi", c->uuid, c->project_id, c->scope, c->key, c->size, c->sha256, c->created_at);
+                     "sissisi", c->uuid, c->project_id, c->scope, c->key, c->size, c->xxh64, c->created_at);
 
     if (r == -ERR_NOT_FOUND)
         return err_set(err, ERR_EXISTS, "a cache with this key is there already");

@@ -518,6 +518,9 @@ static const char trigger_ways[] =
     "CREATE INDEX trigger_event_to ON trigger_event (project_id, ref, new_rev) WHERE old_rev <> '';"
     "CREATE INDEX trigger_event_from ON trigger_event (project_id, ref, old_rev) WHERE old_rev <> '';";
 
+/* Those that there are have the sum of another kind, and can be made again. */
+static const char cache_sums[] = "DELETE FROM cache; ALTER TABLE cache RENAME COLUMN sha256 TO xxh64;";
+
 const DbMigration store_migrations[] = {
     {.version = 1, .name = "foundation", .sql = foundation},
     {.version = 2, .name = "session parents", .sql = session_parents},
@@ -541,5 +544,6 @@ const DbMigration store_migrations[] = {
     {.version = 20, .name = "planned with", .sql = planned_with},
     {.version = 21, .name = "flakes", .sql = flakes},
     {.version = 22, .name = "trigger ways", .sql = trigger_ways},
+    {.version = 23, .name = "cache sums", .sql = cache_sums},
 };
 const size_t store_migration_count = ELEMENTS(store_migrations);

@@ -592,7 +592,7 @@ _must_check_ int store_secret_delete(Db *db, int64_t org_id, int64_t project_id,
  * the commit for one from a fork ---- */
 typedef struct Cache {
     int64_t id, project_id, size, created_at, used_at;
-    const char *uuid, *scope, *key, *sha256;
+    const char *uuid, *scope, *key, *xxh64;
 } Cache;
 /* Fills in id. ERR_EXISTS: the first one stays. */
 _must_check_ int store_cache_insert(Db *db, Cache *c, Err *err);

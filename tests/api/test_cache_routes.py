@@ -1,11 +1,11 @@
 """docs/runner-protocol.md: caches of an attempt."""
 
-import hashlib
 import socket
 import struct
 from urllib.parse import quote
 
 import pytest
+import xxhash
 
 from lib.client import raw_connection
 from lib.fake_runner import stale
@@ -19,9 +19,9 @@ def find(runner, job, key, restore=(), expect=200):
                               {"attempt": job["attempt"], "key": key, "restore": list(restore)}, expect=expect)
 
 
-def keep(runner, job, key, data=b"bytes", sha256=None, expect=201, more=""):
+def keep(runner, job, key, data=b"bytes", xxh64=None, expect=201, more=""):
     return runner.client.call("PUT", f"/api/runner/jobs/{job['id']}/cache?attempt={job['attempt']}&key={quote(key, safe='')}{more}", data,
-                              headers={"X-Content-SHA256": sha256 or hashlib.sha256(data).hexdigest()}, expect=expect)
+                              headers={"X-Content-XXH64": xxh64 or xxhash.xxh64(data).hexdigest()}, expect=expect)
 
 
 def get(runner, job, cache, expect=200):
@@ -48,7 +48,7 @@ def test_of_two_that_keep_one_key_the_first_wins(held):
     hit = find(runner, job, "k").json
     assert hit["exact"] and hit["own"] and hit["size"] == 5
     reply = get(runner, job, hit["id"])
-    assert reply.body == b"first" and hashlib.sha256(reply.body).hexdigest() == hit["sha256"]
+    assert reply.body == b"first" and xxhash.xxh64(reply.body).hexdigest() == hit["xxh64"]
 
 
 def test_one_that_was_found_damaged_makes_way_once(held):
@@ -60,7 +60,7 @@ def test_one_that_was_found_damaged_makes_way_once(held):
     other = find(runner, job, "other").json["id"]
     assert keep(runner, job, "k", b"x", expect=200, more=f"&replaces={other}").json["kept"] is False
     keep(runner, job, "k", b"x", expect=400, more="&replaces=x")
-    keep(runner, job, "k", b"x", sha256="0" * 64, expect=400, more=f"&replaces={first}")
+    keep(runner, job, "k", b"x", xxh64="0" * 16, expect=400, more=f"&replaces={first}")
     assert get(runner, job, first).body == b"first"
     assert keep(runner, job, "k", b"second", more=f"&replaces={first}").json["kept"] is True
     assert keep(runner, job, "k", b"third", expect=200, more=f"&replaces={first}").json["kept"] is False
@@ -93,7 +93,7 @@ def test_a_prefix_finds_the_newest_and_prefixes_are_tried_in_their_order(held):
 
 def test_bytes_that_are_not_those_of_the_hash_are_not_kept(held):
     bench, runner, job = held
-    keep(runner, job, "k", sha256="0" * 64, expect=400)
+    keep(runner, job, "k", xxh64="0" * 16, expect=400)
     assert find(runner, job, "k").json == {"id": 0}
     assert [path for path in (bench.state / "blobs" / "tmp").iterdir()] == []
 
@@ -120,14 +120,14 @@ def broken_off(bench, *what):
     wait_for("no upload", lambda: list((bench.state / "blobs" / "tmp").iterdir()) == [])
 
 
-def test_the_hash_may_come_behind_the_bytes(held):
+def test_the_checksum_may_come_behind_the_bytes(held):
     bench, runner, job = held
-    sha256 = hashlib.sha256(b"some bytes").hexdigest().encode()
-    assert b" 400 " in chunked(bench, runner, job, "k", b"0\r\nX-Content-SHA256: " + b"0" * 64 + b"\r\n\r\n")
+    xxh64 = xxhash.xxh64(b"some bytes").hexdigest().encode()
+    assert b" 400 " in chunked(bench, runner, job, "k", b"0\r\nX-Content-XXH64: " + b"0" * 16 + b"\r\n\r\n")
     broken_off(bench, runner, job, "k", b"")
-    broken_off(bench, runner, job, "k", b"0\r\nX-Content-SHA256: " + sha256)
+    broken_off(bench, runner, job, "k", b"0\r\nX-Content-XXH64: " + xxh64)
     assert find(runner, job, "k").json == {"id": 0}
-    assert b" 201 " in chunked(bench, runner, job, "k", b"0\r\nX-Content-SHA256: " + sha256 + b"\r\n\r\n")
+    assert b" 201 " in chunked(bench, runner, job, "k", b"0\r\nX-Content-XXH64: " + xxh64 + b"\r\n\r\n")
     assert get(runner, job, find(runner, job, "k").json["id"]).body == b"some bytes"
 
 

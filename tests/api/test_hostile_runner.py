@@ -11,7 +11,7 @@ from lib.world import STEP, World
 
 BYTES = [bytes(range(256)), b"\0" * 5000, b"\xff\xfe\xfd", b"\x1b[2J\x1b]0;x\x07", b"\r\n" * 3000, b"\xed\xa0\x80", b"]]>", b"</script>",
          b'"},{"', b"\n\ndata: x\n\nevent: end\n\n", b"x" * 70_000, b""]
-HASHES = ["", "x", "0" * 63, "0" * 64, "0" * 65, "zz" * 32, "../" * 21 + "x", "A" * 64, "0" * 7000, "\xff" * 64]
+HASHES = ["", "x", "0" * 15, "0" * 16, "zz" * 8, "A" * 16, "0" * 63, "0" * 64, "0" * 65, "zz" * 32, "../" * 21 + "x", "A" * 64, "0" * 7000, "\xff" * 64]
 
 
 @pytest.fixture(scope="module")
@@ -61,13 +61,14 @@ def test_whatever_is_logged_can_be_read(world, judge):
     assert set(names) == {"log", "job", "end"} and names.count("end") == 1
 
 
-@pytest.mark.parametrize("form", ["jobs/{id}/artifacts/a?attempt=1",
-                                  "jobs/{id}/artifacts/b?attempt=1&name=n&mode=000&keep=2000000000000000000",
-                                  "jobs/{id}/cache?attempt=1&key=k"])
-def test_sums_that_do_not_fit_keep_nothing(world, judge, form):
+@pytest.mark.parametrize("form, header", [
+    ("jobs/{id}/artifacts/a?attempt=1", "X-Content-SHA256"),
+    ("jobs/{id}/artifacts/b?attempt=1&name=n&mode=000&keep=2000000000000000000", "X-Content-SHA256"),
+    ("jobs/{id}/cache?attempt=1&key=k", "X-Content-XXH64")])
+def test_sums_that_do_not_fit_keep_nothing(world, judge, form, header):
     path = "/api/runner/" + form.format(id=world.job["id"])
     for value in HASHES:
-        reply = judge.send(f"hash {value:.20}", "PUT", path, b"bytes", {"X-Content-SHA256": value}, world.runner.client)
+        reply = judge.send(f"hash {value:.20}", "PUT", path, b"bytes", {header: value}, world.runner.client)
         assert reply.status in (400, 431), reply
     assert world.bench.client.get(f"/api/builds/{world.job['build']}/artifacts")["artifacts"] == []
     assert world.runner.client.call("POST", f"/api/runner/jobs/{world.job['id']}/cache", {"attempt": 1, "key": "k"}).json == {"id": 0}

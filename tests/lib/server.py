@@ -204,8 +204,8 @@ class Pelton:
     def build(self, number):
         return self.client.get(f"/api/builds/{number}")
 
-    def wait_build(self, number, status=None, timeout=60.0):
-        """The finished build; status: what it must have become."""
+    def wait_build(self, number, status=None, timeout=60.0, **options):
+        """The finished build; status: what it must have become; options: of wait_for."""
         def how():
             return f"end of build {number}: {self.build(number)}\n{self.log(number)}\n{self.server_log()}"
 
@@ -213,7 +213,7 @@ class Pelton:
             build = self.build(number)
             return build if build["status"] in FINISHED else None
 
-        build = wait_for(how, finished, timeout)
+        build = wait_for(how, finished, timeout, **options)
         assert status is None or build["status"] == status, (
             f"{build}\n{self.log(number)}\n{self.server_log()}")
         return build

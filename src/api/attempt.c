@@ -13,6 +13,12 @@ void attempt_reply_stale(HttpRequest *req, const Err *err) {
     http_reply_json(req, 409, &out);
 }
 
+int attempt_asked(HttpRequest *req, Attempt *ret, Err *err) {
+    int r = http_query_i64(req, "attempt", 1, INT64_MAX, &ret->attempt, err);
+
+    return r < 0 ? r : http_param_id(req, "id", &ret->job, err);
+}
+
 int attempt_job(HttpRequest *req, int64_t attempt, Job **ret_job, Err *err) {
     const Principal *who = http_principal(req);
     Attempt a = {.attempt = attempt};
@@ -28,9 +34,9 @@ int attempt_job(HttpRequest *req, int64_t attempt, Job **ret_job, Err *err) {
 }
 
 int attempt_begin(HttpRequest *req, Job **ret_job, Err *err) {
-    int64_t attempt = -1;
-    int r = http_query_i64(req, "attempt", 1, INT64_MAX, &attempt, err);
+    Attempt a = {0};
+    int r = attempt_asked(req, &a, err);
 
     *ret_job = NULL;
-    return r < 0 ? r : attempt_job(req, attempt, ret_job, err);
+    return r < 0 ? r : attempt_job(req, a.attempt, ret_job, err);
 }

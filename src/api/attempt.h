@@ -5,6 +5,8 @@
 
 /* {"error":"StaleAttempt"} */
 void attempt_reply_stale(HttpRequest *req, const Err *err);
+/* The job of the path's {id}, the attempt of the query, whether there is such a one or not. */
+_must_check_ int attempt_asked(HttpRequest *req, Attempt *ret, Err *err);
 /* The job of the path's {id}, which the attempt holds at this runner; a stale one is answered here: 0, and
  * *ret_job NULL. */
 _must_check_ int attempt_job(HttpRequest *req, int64_t attempt, Job **ret_job, Err *err);

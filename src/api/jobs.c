@@ -29,43 +29,59 @@ static void reply_gap(HttpRequest *req, uint64_t next, const Err *err) {
 /* ---- log ---- */
 
 typedef struct LogCall {
-    int64_t job, attempt;
+    BlobLog *log;
     uint64_t next;
     bool came; /* some bytes */
 } LogCall;
 
+static int log_call_free(LogCall *call) {
+    blob_log_leave(call->log);
+    return 0;
+}
+
 static int log_begin(HttpRequest *req, Err *err) {
     int64_t offset = 0;
+    Attempt attempt;
     LogCall *call;
     Job *job;
     int r = http_query_i64(req, "offset", 0, INT64_MAX, &offset, err);
 
     if (r >= 0)
-        r = attempt_begin(req, &job, err);
-    if (r < 0 || !job)
+        r = attempt_asked(req, &attempt, err);
+    if (r < 0)
         return r;
     call = mem_new(http_mem(req), LogCall);
-    *call = (LogCall){.job = job->id, .attempt = job->attempt, .next = (uint64_t)offset};
-    http_set_data(req, call);
+    *call = (LogCall){.log = blob_log_use(api_of(req)->builds->blob, attempt.job, attempt.attempt),
+                      .next = (uint64_t)offset};
+    talloc_set_destructor(call, log_call_free);
+    r = attempt_job(req, attempt.attempt, &job, err); /* from here on the log knows of its end */
+    if (r >= 0 && job)
+        http_set_data(req, call);
+    return r;
+}
+
+/* Of a write: a gap, or an end that was before it, is answered here. */
+static int log_written(HttpRequest *req, int r, uint64_t next, Err *err) {
+    if (r == -ERR_CONFLICT)
+        reply_gap(req, next, err);
+    else if (r == -ERR_CANCELLED)
+        attempt_reply_stale(req, err);
+    else
+        return r;
     return 0;
 }
 
 static int log_body(HttpRequest *req, const void *data, size_t len, Err *err) {
     LogCall *call = http_data(req);
-    Builds *b = api_of(req)->builds;
     uint64_t next = 0;
-    int r = disk_check(&b->disk, err);
+    int r = disk_check(&api_of(req)->builds->disk, err);
 
-    if (r >= 0)
-        r = blob_log_append(b->blob, call->job, call->attempt, call->next, data, len, &next, err);
-    if (r == -ERR_CONFLICT) {
-        reply_gap(req, next, err);
-        return 0;
-    }
     call->came = true;
     if (r >= 0)
+        r = blob_log_write(call->log, call->next, data, len, &next, err);
+    if (r >= 0)
         call->next += len;
-    return r;
+    return log_written(req, r, next, err);
 }
 
 static int log_end(HttpRequest *req, Err *err) {
@@ -76,14 +92,9 @@ static int log_end(HttpRequest *req, Err *err) {
     int r = 0;
 
     if (!call->came) /* then nobody has looked for a gap */
-        r = blob_log_append(api_of(req)->builds->blob, call->job, call->attempt, call->next, "", 0, &next,
-                            err);
-    if (r == -ERR_CONFLICT) {
-        reply_gap(req, next, err);
-        return 0;
-    }
+        r = blob_log_write(call->log, call->next, "", 0, &next, err);
     if (r < 0)
-        return r;
+        return log_written(req, r, next, err);
     jw_object(&w, NULL);
     jw_int(&w, "next", (int64_t)call->next);
     jw_end_object(&w);

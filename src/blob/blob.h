@@ -26,10 +26,18 @@ typedef enum BlobSync {
 void blob_set_sync(Blob *b, BlobSync sync);
 
 /* ---- logs: appended at (job, attempt, offset) ---- */
+/* A log for one who appends to it. Who has it before he looks whether the attempt is still running appends
+ * nothing when it is not: what comes after blob_log_keep is ERR_CANCELLED. */
+typedef struct Log BlobLog;
+BlobLog *blob_log_use(Blob *b, int64_t job, int64_t attempt);
+void blob_log_leave(BlobLog *log);
 /* Appends, skipping what is there already; a gap is ERR_CONFLICT. *ret_next: the size afterwards (filled in
  * for a gap and a full disk too). Publishes BUS_LOG, so the caller holds no lock that a wake takes. A full
  * disk is ERR_NO_SPACE and leaves the log as it was. Descriptors of busy logs are kept open, a bounded
  * number. */
+_must_check_ int blob_log_write(BlobLog *log, uint64_t offset, const void *data, size_t len,
+                                uint64_t *ret_next, Err *err);
+/* The same, of one who knows that the attempt is running. */
 _must_check_ int blob_log_append(Blob *b, int64_t job, int64_t attempt, uint64_t offset, const void *data,
                                  size_t len, uint64_t *ret_next, Err *err);
 /* Bytes so far; 0 when there is none yet. Quick for a log that is being written. */
@@ -45,10 +53,12 @@ _must_check_ int blob_log_open(Blob *b, int64_t job, int64_t attempt, int *ret_f
 /* The offset of a line (from 0), by the index: a read of at most 64 KiB of log. Past the end: the size. */
 _must_check_ int blob_log_line(Blob *b, int64_t job, int64_t attempt, uint64_t line, uint64_t *ret_offset,
                                Err *err);
-/* The attempt has ended, and its log has the bytes that it is to have: they are on the disk no later than
- * what is committed after this. A long log is synced here, which takes what the disk takes; a short one by
- * the next blob_sync. Fine when there is no log. */
+/* The attempt is about to end: its log takes no more bytes, and those that it has are on the disk no later
+ * than what is committed after this. A long log is synced here, which takes what the disk takes; a short one
+ * by the next blob_sync. Fine when there is no log. After success blob_log_unkeep, whether the attempt has
+ * ended (blob_log_end comes before) or goes on. */
 _must_check_ int blob_log_keep(Blob *b, int64_t job, int64_t attempt, Err *err);
+void blob_log_unkeep(Blob *b, int64_t job, int64_t attempt);
 /* Brings to the disk what blob_log_keep has left: to be called before commits go there. One thread at a
  * time. */
 _must_check_ int blob_sync(Blob *b, Err *err);
@@ -61,7 +71,7 @@ _must_check_ int blob_log_mend(Blob *b, int64_t job, int64_t attempt, Err *err);
 /* All such logs are mended. */
 _must_check_ int blob_mended(Blob *b, Err *err);
 #define LOG_MEND_MAX (UINT64_C(64) << 20)
-/* No more will come: closes what is kept open, publishes BUS_LOG. */
+/* The attempt has ended: its log takes no more bytes; closes what is kept open, publishes BUS_LOG. */
 void blob_log_end(Blob *b, int64_t job, int64_t attempt);
 
 /* ---- artifacts: content-addressed, sha256 checked when stored and when asked ---- */

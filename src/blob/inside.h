@@ -42,6 +42,9 @@ typedef struct Log {
     _Atomic uint64_t size;
     pthread_mutex_t lock; /* appending, and the index */
     LogIndex index;
+    /* with its lock: */
+    unsigned closed; /* to appends: how often it was kept, and for ever when its attempt has ended */
+    bool kept;       /* what it has is on the disk, or on the list of what is brought there */
     /* with the table's lock: */
     unsigned refs;
     bool ended; /* closed as soon as nobody uses it */
@@ -61,8 +64,13 @@ typedef struct LogTable {
 
 void log_table_init(LogTable *t);
 void log_table_done(LogTable *t);
-/* The open log, used by the caller until log_put. Without `create` ERR_NOT_FOUND when there is no file. */
-int log_get(Blob *b, int64_t job, int64_t attempt, bool create, Log **ret, Err *err);
+/* The log, used by the caller until log_put; its file may not be open. */
+Log *log_hold(Blob *b, int64_t job, int64_t attempt);
+/* The same, its file open; ERR_NOT_FOUND when there is none. */
+int log_get(Blob *b, int64_t job, int64_t attempt, Log **ret, Err *err);
+/* The file of a log that is held, if it is not open yet. With the log's lock. Without `create` ERR_NOT_FOUND
+ * when there is none. */
+int log_open(Log *log, bool create, Err *err);
 /* Only if it is open already; NULL otherwise. */
 Log *log_peek(Blob *b, int64_t job, int64_t attempt);
 void log_put(Log *log);

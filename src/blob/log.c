@@ -51,23 +51,45 @@ static int append(Log *log, uint64_t offset, const char *data, size_t len, Err *
     return 1;
 }
 
-int blob_log_append(Blob *b, int64_t job, int64_t attempt, uint64_t offset, const void *data, size_t len,
-                    uint64_t *ret_next, Err *err) {
-    Log *log;
-    int r = log_get(b, job, attempt, true, &log, err);
+BlobLog *blob_log_use(Blob *b, int64_t job, int64_t attempt) {
+    return log_hold(b, job, attempt);
+}
 
-    if (r == -ERR_NO_SPACE)
-        *ret_next = 0; /* it could not even be created */
-    if (r < 0)
-        return r;
+void blob_log_leave(BlobLog *log) {
+    log_put(log);
+}
+
+/* With the log's lock. */
+static int append_unless_closed(Log *log, uint64_t offset, const char *data, size_t len, Err *err) {
+    int r;
+
+    if (log->closed)
+        return err_set(err, ERR_CANCELLED, "the log of job %lld attempt %lld is closed", (long long)log->job,
+                       (long long)log->attempt);
+    r = log_open(log, true, err);
+    return r < 0 ? r : append(log, offset, data, len, err);
+}
+
+int blob_log_write(BlobLog *log, uint64_t offset, const void *data, size_t len, uint64_t *ret_next,
+                   Err *err) {
+    int r;
+
     pthread_mutex_lock(&log->lock);
-    r = append(log, offset, data, len, err);
+    r = append_unless_closed(log, offset, data, len, err);
     *ret_next = atomic_load(&log->size);
     pthread_mutex_unlock(&log->lock);
-    log_put(log);
     if (r > 0)
-        publish(b, job);
+        publish(log->blob, log->job);
     return MIN(r, 0);
+}
+
+int blob_log_append(Blob *b, int64_t job, int64_t attempt, uint64_t offset, const void *data, size_t len,
+                    uint64_t *ret_next, Err *err) {
+    BlobLog *log = blob_log_use(b, job, attempt);
+    int r = blob_log_write(log, offset, data, len, ret_next, err);
+
+    blob_log_leave(log);
+    return r;
 }
 
 /* ---- to the disk ---- */
@@ -80,25 +102,66 @@ static int sync_log(Log *log, Err *err) {
     return err_errno(err, "bring the log of job %lld to the disk", (long long)log->job);
 }
 
-int blob_log_keep(Blob *b, int64_t job, int64_t attempt, Err *err) {
-    Kept *kept;
-    Log *log;
-    int r = b->sync == BLOB_SYNC_NEVER ? -ERR_NOT_FOUND : log_get(b, job, attempt, false, &log, err);
+static void keep_later(Log *log) {
+    Kept *kept = mem_new(NULL, Kept);
+    Blob *b = log->blob;
 
-    if (r < 0)
-        return r == -ERR_NOT_FOUND ? 0 : r;
-    if (b->sync == BLOB_SYNC_NOW || atomic_load(&log->size) > SHORT_LOG) {
-        r = sync_log(log, err);
-        log_put(log);
-        return r;
-    }
-    kept = mem_new(NULL, Kept);
-    kept->log = log;
+    kept->log = log_hold(b, log->job, log->attempt);
     pthread_mutex_lock(&b->kept_lock);
     kept->next = b->kept;
     b->kept = kept;
     pthread_mutex_unlock(&b->kept_lock);
-    return 0;
+}
+
+/* Of a closed log: it does not change meanwhile. */
+static int bring_to_disk(Log *log, Err *err) {
+    BlobSync sync = log->blob->sync;
+    bool kept;
+    int r;
+
+    pthread_mutex_lock(&log->lock);
+    kept = log->kept || sync == BLOB_SYNC_NEVER;
+    r = kept ? 0 : log_open(log, false, err);
+    pthread_mutex_unlock(&log->lock);
+    if (r < 0 || kept)
+        return r == -ERR_NOT_FOUND ? 0 : r;
+    if (sync == BLOB_SYNC_NOW || atomic_load(&log->size) > SHORT_LOG)
+        r = sync_log(log, err);
+    else
+        keep_later(log);
+    pthread_mutex_lock(&log->lock);
+    log->kept = r == 0;
+    pthread_mutex_unlock(&log->lock);
+    return r;
+}
+
+static void close_log(Log *log, bool close) {
+    pthread_mutex_lock(&log->lock);
+    log->closed += close ? 1 : -1U;
+    if (log->closed == 0)
+        log->kept = false;
+    pthread_mutex_unlock(&log->lock);
+}
+
+int blob_log_keep(Blob *b, int64_t job, int64_t attempt, Err *err) {
+    Log *log = log_hold(b, job, attempt);
+    int r;
+
+    close_log(log, true);
+    r = bring_to_disk(log, err);
+    if (r < 0) {
+        close_log(log, false);
+        log_put(log);
+    }
+    return r;
+}
+
+void blob_log_unkeep(Blob *b, int64_t job, int64_t attempt) {
+    Log *log = log_hold(b, job, attempt);
+
+    close_log(log, false);
+    log_put(log); /* which blob_log_keep had */
+    log_put(log);
 }
 
 int blob_sync(Blob *b, Err *err) {
@@ -169,7 +232,7 @@ static int mend(Log *log, Err *err) {
 
 int blob_log_mend(Blob *b, int64_t job, int64_t attempt, Err *err) {
     Log *log;
-    int r = log_get(b, job, attempt, false, &log, err);
+    int r = log_get(b, job, attempt, &log, err);
 
     if (r < 0)
         return r == -ERR_NOT_FOUND ? 0 : r;
@@ -209,7 +272,7 @@ ssize_t blob_log_read(Blob *b, int64_t job, int64_t attempt, uint64_t offset, vo
     uint64_t end;
     ssize_t n = 0;
     Log *log;
-    int r = log_get(b, job, attempt, false, &log, err);
+    int r = log_get(b, job, attempt, &log, err);
 
     if (r < 0)
         return no_log(job, r, err);
@@ -249,7 +312,7 @@ int blob_log_open(Blob *b, int64_t job, int64_t attempt, int *ret_fd, uint64_t *
 
 int blob_log_line(Blob *b, int64_t job, int64_t attempt, uint64_t line, uint64_t *ret_offset, Err *err) {
     Log *log;
-    int r = log_get(b, job, attempt, false, &log, err);
+    int r = log_get(b, job, attempt, &log, err);
 
     if (r < 0)
         return no_log(job, r, err);
@@ -261,9 +324,9 @@ int blob_log_line(Blob *b, int64_t job, int64_t attempt, uint64_t line, uint64_t
 }
 
 void blob_log_end(Blob *b, int64_t job, int64_t attempt) {
-    Log *log = log_peek(b, job, attempt);
+    Log *log = log_hold(b, job, attempt);
 
-    if (log)
-        log_put_ended(log);
+    close_log(log, true);
+    log_put_ended(log);
     publish(b, job);
 }

@@ -107,7 +107,6 @@ Log *log_peek(Blob *b, int64_t job, int64_t attempt) {
     return log;
 }
 
-/* With the log's lock, by the first that needs the file. */
 static int open_file(Log *log, bool create, Err *err) {
     int flags = O_RDWR | O_NOCTTY | O_NONBLOCK | (create ? O_CREAT : 0);
     char name[LOG_NAME_MAX];
@@ -134,10 +133,13 @@ static int open_file(Log *log, bool create, Err *err) {
     return 0;
 }
 
-int log_get(Blob *b, int64_t job, int64_t attempt, bool create, Log **ret, Err *err) {
+int log_open(Log *log, bool create, Err *err) {
+    return atomic_load(&log->fd) >= 0 ? 0 : open_file(log, create, err);
+}
+
+Log *log_hold(Blob *b, int64_t job, int64_t attempt) {
     LogTable *t = &b->table;
     Log *log;
-    int r = 0;
 
     pthread_mutex_lock(&t->lock);
     log = find_used(t, job, attempt);
@@ -152,11 +154,16 @@ int log_get(Blob *b, int64_t job, int64_t attempt, bool create, Log **ret, Err *
         close_oldest(t);
     }
     pthread_mutex_unlock(&t->lock);
+    return log;
+}
+
+int log_get(Blob *b, int64_t job, int64_t attempt, Log **ret, Err *err) {
+    Log *log = log_hold(b, job, attempt);
+    int r = 0;
 
     if (atomic_load(&log->fd) < 0) {
         pthread_mutex_lock(&log->lock);
-        if (atomic_load(&log->fd) < 0)
-            r = open_file(log, create, err);
+        r = log_open(log, false, err);
         pthread_mutex_unlock(&log->lock);
     }
     if (r < 0) {

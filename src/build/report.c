@@ -147,17 +147,15 @@ static int said_before(Tx *tx, const JobReport *report, Err *err) {
     return 0;
 }
 
-int build_report(Builds *b, const JobReport *report, uint64_t *ret_next, bool *ret_stop, Err *err) {
+static int record(Builds *b, const JobReport *report, uint64_t *ret_next, bool *ret_stop, Err *err) {
     _cleanup_talloc_ void *mem = talloc_new(NULL);
     bool runs = str_eq(report->state, "running");
     Part *part = NULL;
     Job *job;
     Tx tx;
-    int r = runs ? 0 : blob_log_keep(b->blob, report->attempt.job, report->attempt.attempt, err);
+    int r = 0;
 
-    *ret_next = UINT64_MAX;
-    *ret_stop = false;
-    if (r >= 0 && report->pipeline && str_eq(report->state, "success"))
+    if (report->pipeline && str_eq(report->state, "success"))
         r = part_read(b, report->attempt.job, report->pipeline, mem, &part, err);
     if (r >= 0)
         r = tx_begin(b, &tx, err);
@@ -174,6 +172,21 @@ int build_report(Builds *b, const JobReport *report, uint64_t *ret_next, bool *r
     if (r >= 0)
         r = apply(&tx, report, part, job, err);
     return tx_end(&tx, r, err);
+}
+
+/* A long log goes to the disk before the transaction, in which nobody else could write. */
+int build_report(Builds *b, const JobReport *report, uint64_t *ret_next, bool *ret_stop, Err *err) {
+    bool runs = str_eq(report->state, "running");
+    int r = runs ? 0 : blob_log_keep(b->blob, report->attempt.job, report->attempt.attempt, err);
+
+    *ret_next = UINT64_MAX;
+    *ret_stop = false;
+    if (r < 0)
+        return r;
+    r = record(b, report, ret_next, ret_stop, err);
+    if (!runs)
+        blob_log_unkeep(b->blob, report->attempt.job, report->attempt.attempt);
+    return r;
 }
 
 int attempt_holds(Tx *tx, Attempt attempt, int64_t runner_id, Job **ret, Err *err) {

@@ -39,9 +39,23 @@ static void wake_all(Tx *tx) {
         build_reaper_wake(tx->b, tx->due);
 }
 
+/* The logs of the attempts that end: not a byte comes after the end, nor is one lost that was there.
+ * *ret_count: of how many. */
+static int keep_logs(const Tx *tx, size_t *ret_count, Err *err) {
+    int r = 0;
+
+    for (; r >= 0 && *ret_count < tx->ended_count; *ret_count += r >= 0)
+        r = blob_log_keep(tx->b->blob, tx->ended[*ret_count].job, tx->ended[*ret_count].attempt, err);
+    return r;
+}
+
 int tx_end(Tx *tx, int r, Err *err) {
+    size_t kept = 0;
+
     if (r >= 0)
         r = group_start_held(tx, err);
+    if (r >= 0)
+        r = keep_logs(tx, &kept, err);
     if (r >= 0)
         r = tx->casual ? db_commit_casually(tx->b->db, err) : db_commit(tx->b->db, err);
     if (r >= 0)
@@ -49,6 +63,8 @@ int tx_end(Tx *tx, int r, Err *err) {
     if (r >= 0)
         wake_all(tx);
     db_rollback(tx->b->db);
+    while (kept-- > 0)
+        blob_log_unkeep(tx->b->blob, tx->ended[kept].job, tx->ended[kept].attempt);
     talloc_free(tx->mem);
     return r;
 }

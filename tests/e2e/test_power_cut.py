@@ -14,6 +14,7 @@ from lib import processes
 from lib.fake_runner import FakeRunner
 from lib.machine import Disk
 from lib.server import Pelton
+from lib.wait import wait_for
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0 or not os.path.exists("/dev/loop-control") or
                                 not shutil.which("mkfs.ext4"), reason="needs root, loop devices and mkfs.ext4")
@@ -158,6 +159,19 @@ def test_a_result_that_was_taken_is_kept_with_all_of_its_log(machine, server, si
     machine.power_cut()
     assert server.build(number)["status"] == "success"
     assert server.log(number).encode() == log
+
+
+@pytest.mark.parametrize("size", [3000, 5_000_000])
+def test_the_log_of_an_attempt_that_was_lost_is_kept_too(machine, server, size):
+    runner = FakeRunner(server)
+    number = server.push("hello", JOB)[1].build
+    log = (b"a line of the log\n" * (size // 18 + 1))[:size]
+    runner.log(runner.take(), log)
+    again = wait_for("another attempt", lambda: runner.lease(running=[])["jobs"])[0]
+    assert again["attempt"] == 2
+    machine.power_cut()
+    first = server.api("GET", f"/api/builds/{number}/logs?attempt=1&offset=0", headers={"Accept": "text/plain"})
+    assert first.body == log
 
 
 def test_an_artifact_that_was_taken_is_kept_to_its_last_byte(machine, server):

@@ -320,6 +320,51 @@ static void a_single_line_of_many_mebibytes_is_one_line(void **state) {
     assert_int_equal(offset, 32 * MIB + 4);
 }
 
+static int write_text(Fixture *f, BlobLog *log, uint64_t at, const char *text) {
+    uint64_t next;
+
+    return blob_log_write(log, at, text, strlen(text), &next, &f->err);
+}
+
+static void who_uses_a_log_when_its_attempt_ends_appends_nothing_more(void **state) {
+    Fixture *f = *state;
+    BlobLog *late = blob_log_use(f->blob, 9, 1), *later = blob_log_use(f->blob, 9, 1);
+    uint64_t size;
+
+    OK(f, write_text(f, late, 0, "one\n"));
+    OK(f, blob_log_keep(f->blob, 9, 1, &f->err));
+    assert_int_equal(write_text(f, late, 4, "two\n"), -ERR_CANCELLED);
+    blob_log_unkeep(f->blob, 9, 1); /* it goes on */
+    OK(f, write_text(f, late, 4, "two\n"));
+    OK(f, blob_log_keep(f->blob, 9, 1, &f->err));
+    OK(f, blob_log_keep(f->blob, 9, 1, &f->err)); /* said twice */
+    blob_log_unkeep(f->blob, 9, 1);
+    assert_int_equal(write_text(f, late, 8, "three\n"), -ERR_CANCELLED);
+    blob_log_end(f->blob, 9, 1);
+    blob_log_unkeep(f->blob, 9, 1);
+    assert_int_equal(write_text(f, late, 8, "three\n"), -ERR_CANCELLED);
+    assert_int_equal(write_text(f, later, 8, "three\n"), -ERR_CANCELLED);
+    blob_log_leave(late);
+    blob_log_leave(later);
+    OK(f, blob_sync(f->blob, &f->err));
+    OK(f, blob_log_size(f->blob, 9, 1, &size, &f->err));
+    assert_int_equal(size, 8);
+}
+
+static void an_end_before_the_first_byte_leaves_no_file(void **state) {
+    Fixture *f = *state;
+    BlobLog *late = blob_log_use(f->blob, 9, 2);
+    uint64_t size;
+    int fd;
+
+    OK(f, blob_log_keep(f->blob, 9, 2, &f->err));
+    blob_log_end(f->blob, 9, 2);
+    blob_log_unkeep(f->blob, 9, 2);
+    assert_int_equal(write_text(f, late, 0, "late\n"), -ERR_CANCELLED);
+    blob_log_leave(late);
+    assert_int_equal(blob_log_open(f->blob, 9, 2, &fd, &size, &f->err), -ERR_NOT_FOUND);
+}
+
 /* ---- threads ---- */
 
 enum { THREADS = 4, LINES = 400, LINE = 100, OPENED = 3 };
@@ -331,7 +376,8 @@ typedef struct Appender {
 } Appender;
 
 /* All append to the same logs, where they end: whoever was quicker has the others try again. (Who appends
- * where another has just appended as much is told so too: that is what a repeated append looks like.) */
+ * where another has just appended as much is told so too: that is what a repeated append looks like.) An end
+ * closes the log to those who use it then; the next to come opens it again. */
 static void *append_lines(void *arg) {
     Appender *a = arg;
     char line[LINE];
@@ -345,8 +391,8 @@ static void *append_lines(void *arg) {
         int r;
 
         while ((r = blob_log_append(a->blob, job, 1, at, line, LINE, &next, &err)) == -ERR_CONFLICT ||
-               (r == 0 && next != at + LINE))
-            at = next;
+               r == -ERR_CANCELLED || (r == 0 && next != at + LINE))
+            at = r == -ERR_CANCELLED ? at : next;
         if (r < 0)
             atomic_fetch_add(a->errors, 1);
         if (i % 50 == 49)
@@ -419,6 +465,9 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_lost_short_or_damaged_index_is_made_again, setup, teardown),
         cmocka_unit_test_setup_teardown(a_log_that_a_crash_cut_is_continued_where_it_ends, setup, teardown),
         cmocka_unit_test_setup_teardown(a_single_line_of_many_mebibytes_is_one_line, setup, teardown),
+        cmocka_unit_test_setup_teardown(who_uses_a_log_when_its_attempt_ends_appends_nothing_more, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(an_end_before_the_first_byte_leaves_no_file, setup, teardown),
         cmocka_unit_test_setup_teardown(appends_of_many_threads_do_not_mix, setup, teardown),
     };
 

@@ -9,6 +9,7 @@
 
 /* A job that has waited so long for a runner with enough of everything is not overtaken for ever. */
 #define PATIENCE_US (30 * US_PER_S)
+#define LEAVE_US (5 * US_PER_S)         /* what a process has to be gone in, whose result we have */
 #define ANSWER_ENOUGH ((size_t)4 << 20) /* bytes of jobs at a time; the next call gets more */
 #define OUTPUTS_MAX (8 << 20)           /* bytes that one job gets of others */
 
@@ -298,7 +299,9 @@ static int renew_leases(Tx *tx, int64_t runner_id, const Attempt *running, size_
     return r;
 }
 
-/* An attempt that has just ended, and whose process is about to, needs no order; one that was lost does. */
+/* An attempt that has just ended, and whose process is about to, needs no order; one that was lost does, and
+ * one whose process is there after a while: somebody has stopped it, say, and its runner is to look after it.
+ */
 static int order_for(Builds *b, const Job *lease, StopOrder *order, const void *mem, Err *err) {
     AttemptRow *row;
     int r;
@@ -311,7 +314,8 @@ static int order_for(Builds *b, const Job *lease, StopOrder *order, const void *
     r = store_attempt_load(b->db, order->attempt.job, order->attempt.attempt, mem, &row, err);
     if (r == -ERR_NOT_FOUND)
         return 0;
-    if (r >= 0 && row->finished_at && !str_eq(row->reason, "lost"))
+    if (r >= 0 && row->finished_at && !str_eq(row->reason, "lost") &&
+        clock_now() - row->finished_at < LEAVE_US)
         order->reason = "";
     return r;
 }

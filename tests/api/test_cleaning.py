@@ -54,6 +54,22 @@ def test_a_job_process_that_hangs_is_killed_with_its_steps(start_pelton, why, ad
         pid for pid, command in server.processes().items() if "sleep 1000" in command and processes.alive(pid)])
 
 
+@pytest.mark.parametrize("adopted", [False, True], ids=["its runner", "another runner"])
+def test_a_job_process_that_hangs_when_it_is_done_is_killed_too(start_pelton, adopted):
+    """It has said how its job has ended, and has a large workspace to clear away."""
+    server = start_pelton(*FLAGS, "1s")
+    _, push = server.push("done", pipeline("seq 60000 | xargs touch"))
+    server.wait_build(push.build, "success")
+    process = server.process_of("pelton job")
+    os.kill(process, signal.SIGSTOP)
+    workspace = server.state / "runner" / "work" / "slot-0"
+    assert list(workspace.iterdir())
+    if adopted:
+        os.kill(server.process_of("pelton runner"), signal.SIGKILL)
+    wait_for("its end", lambda: not processes.alive(process) and not list(workspace.iterdir()), timeout=60)
+    assert server.build(push.build)["status"] == "success"
+
+
 def test_all_that_cleans_up_has_its_time_together(start_pelton):
     server = start_pelton(*FLAGS, "2s")
     steps = [always(f"echo step {n}; sleep 1000") for n in range(3)]

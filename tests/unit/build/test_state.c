@@ -248,6 +248,30 @@ static void an_order_is_given_once_and_none_for_what_has_ended(void **state) {
     assert_int_equal(count, 0);
 }
 
+static void who_is_still_there_long_after_his_end_is_told_so(void **state) {
+    Fixture *f = *state;
+    StopOrder *stops;
+    ClaimedJob a;
+    Attempt running;
+    size_t count;
+
+    commit_pipeline(f, "jobs:\n" JOB("a", ""));
+    start(f);
+    a = claim_one(f, 1);
+    running = (Attempt){.job = a.job.id, .attempt = 1};
+    OK(report(f, &a, "success"));
+    OK(db_begin(f->builds.db, &err));
+    OK(db_exec(f->builds.db, NULL, &err, "UPDATE attempt SET finished_at = ?1", "i",
+               clock_now() - 60 * US_PER_S));
+    OK(db_commit(f->builds.db, &err));
+    OK(build_renew(&f->builds, 1, &running, 1, f->mem, &stops, &count, &err));
+    assert_int_equal(count, 1);
+    assert_string_equal(stops[0].reason, "stale");
+    running.told = "stale";
+    OK(build_renew(&f->builds, 1, &running, 1, f->mem, &stops, &count, &err));
+    assert_int_equal(count, 0);
+}
+
 static void three_lost_attempts_fail_as_lost(void **state) {
     Fixture *f = *state;
     StopOrder *stops;
@@ -494,6 +518,7 @@ int main(void) {
         TEST(the_same_end_again_is_fine_and_another_is_stale),
         TEST(a_lost_lease_is_a_new_attempt_and_the_old_one_changes_nothing),
         TEST(an_order_is_given_once_and_none_for_what_has_ended),
+        TEST(who_is_still_there_long_after_his_end_is_told_so),
         TEST(three_lost_attempts_fail_as_lost),
         TEST(a_job_that_speaks_keeps_its_lease_without_its_runner),
         TEST(cancel_ends_what_waits_and_asks_what_runs),

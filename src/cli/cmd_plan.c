@@ -2,6 +2,7 @@
 #include "base/str.h"
 #include "cli/commands.h"
 #include "cli/planned.h"
+#include "cli/start.h"
 
 typedef struct PlanOptions {
     const char *branch, *event, *schedule, *target;
@@ -166,18 +167,11 @@ static void print_json(const Planned *p, Buf *out) {
 static int inputs_text(Cli *cli, const char **pairs, const char **ret, Err *err) {
     _cleanup_buf_ Buf out = BUF_INIT;
     JsonWriter w = JSON_WRITER(&out);
+    int r = start_pairs(&w, NULL, "--input", pairs, err);
 
-    jw_object(&w, NULL);
-    for (; pairs && *pairs; pairs++) {
-        const char *equals = strchr(*pairs, '=');
-
-        if (!equals || equals == *pairs)
-            return err_set(err, ERR_INVALID, "--input %s: expected NAME=VALUE", *pairs);
-        jw_str(&w, mem_strndup(cli->mem, *pairs, (size_t)(equals - *pairs)), equals + 1);
-    }
-    jw_end_object(&w);
-    *ret = buf_dup(&out, cli->mem);
-    return 0;
+    if (r >= 0)
+        *ret = buf_dup(&out, cli->mem);
+    return r;
 }
 
 static int check_event(const PlanOptions *options, Err *err) {

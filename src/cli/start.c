@@ -1,24 +1,22 @@
 #include "cli/start.h"
 
-#include "base/json.h"
 #include <string.h>
 
-/* `flag` K=V, as members of an object. */
-static int add_pairs(JsonWriter *w, const char *name, const char *flag, const char **pairs, Err *err) {
-    if (!pairs)
-        return 0;
-    jw_object(w, name);
-    for (; *pairs; pairs++) {
-        const char *equals = strchr(*pairs, '=');
-        _cleanup_talloc_ char *key = NULL;
+int start_pairs(JsonWriter *w, const char *name, const char *flag, const char **pairs, Err *err) {
+    _cleanup_buf_ Buf wrong = BUF_INIT;
 
-        if (!equals || equals == *pairs)
-            return err_set(err, ERR_INVALID, "%s %s: expected NAME=VALUE", flag, *pairs);
-        key = mem_strndup(NULL, *pairs, (size_t)(equals - *pairs));
-        jw_str(w, key, equals + 1);
+    jw_object(w, name);
+    for (; pairs && *pairs; pairs++) {
+        size_t len = strcspn(*pairs, "=");
+        _cleanup_talloc_ char *key = mem_strndup(NULL, *pairs, len);
+
+        if (len == 0 || (*pairs)[len] == '\0')
+            buf_addf(&wrong, "%s%s %s", wrong.len ? ", " : "", flag, *pairs);
+        else
+            jw_str(w, key, *pairs + len + 1);
     }
     jw_end_object(w);
-    return 0;
+    return wrong.len ? err_set(err, ERR_INVALID, "%s: expected NAME=VALUE", buf_str(&wrong)) : 0;
 }
 
 int start_body(const StartBody *start, Buf *body, Err *err) {
@@ -36,9 +34,9 @@ int start_body(const StartBody *start, Buf *body, Err *err) {
             jw_str(&w, NULL, *job);
         jw_end_array(&w);
     }
-    r = add_pairs(&w, "env", "--env", start->env, err);
-    if (r >= 0)
-        r = add_pairs(&w, "inputs", "--input", start->inputs, err);
+    r = start->env ? start_pairs(&w, "env", "--env", start->env, err) : 0;
+    if (r >= 0 && start->inputs)
+        r = start_pairs(&w, "inputs", "--input", start->inputs, err);
     jw_end_object(&w);
     return r;
 }

@@ -74,6 +74,7 @@ PlanInput *lang_inputs_plan(const LangItems *inputs, const void *mem) {
 /* ---- what was given ---- */
 
 static _printf_(2, 3) void refuse(LangReader *r, const char *fmt, ...) {
+    size_t before = r->problems->count;
     char text[400];
     va_list ap;
 
@@ -81,7 +82,7 @@ static _printf_(2, 3) void refuse(LangReader *r, const char *fmt, ...) {
     vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
     problems_add(r->problems, 0, 0, "%s", text);
-    r->problems->given = true;
+    problems_set_kind(r->problems, before, PLAN_PROBLEM_GIVEN);
 }
 
 static const char *text_of(const json_t *value, const void *mem) {
@@ -135,9 +136,10 @@ static void check_given(LangReader *r, const json_t *given, const LangItems *inp
         while (i < inputs->count && !str_eq(all[i].name->text, name))
             i++;
         if (i == inputs->count)
-            refuse(r, "there is no input \"%s\"%s%s", problems_show(r->problems, name),
-                   inputs->count ? "; the first is " : " in this pipeline",
-                   inputs->count ? problems_show(r->problems, all[0].name->text) : "");
+            refuse(r, "there is no input \"%s\"%s%s%s", problems_show(r->problems, name),
+                   inputs->count ? " (the first is " : " in this pipeline",
+                   inputs->count ? problems_show(r->problems, all[0].name->text) : "",
+                   inputs->count ? ")" : "");
     }
 }
 

@@ -116,8 +116,9 @@ typedef struct Plan {
 
 /* In the order in which they are told when one alone is told. */
 typedef enum PlanProblemKind {
-    PLAN_PROBLEM_FORM = -1, /* YAML's form, which comes before what the file says */
-    PLAN_PROBLEM_MISTAKE,
+    PLAN_PROBLEM_GIVEN = -2, /* not of the file, but of what was given for its inputs */
+    PLAN_PROBLEM_FORM,       /* YAML's form, which comes before what the file says */
+    PLAN_PROBLEM_MISTAKE = 0,
     PLAN_PROBLEM_CONFIG, /* the config of a step that a connector or a container engine would run */
     PLAN_PROBLEM_LATER,  /* no mistake: a coming version runs what stands there */
 } PlanProblemKind;
@@ -142,7 +143,8 @@ extern const char *const plan_files[];
 /* Whether plan_files[file] says what is to be done: of others it is guessed. */
 bool plan_file_tells(size_t file);
 
-/* What was given for inputs and is wrong is no fault of the file: ERR_INVALID without problems.
+/* What was given for inputs and is wrong is no fault of the file: ERR_INVALID without problems, err telling
+ * all of it.
  * contents[i] (NULL: absent) belongs to plan_files[i]. All problems are found at once: ERR_INVALID, err
  * holding the first as "file:line:column: message" and *ret_problems all (both in mem). ERR_NOT_FOUND:
  * nothing to build, saying what would be looked for. */

@@ -8,6 +8,8 @@
 #include "pipeline/spec.h"
 #include "pipeline/stages.h"
 
+#define GIVEN_BYTES 440 /* of an error, for what is wrong with inputs */
+
 enum { FILE_YML, FILE_YAML, FILE_STAGES, FILE_MAKE_FIRST, FILE_MAKE_LAST = FILE_MAKE_FIRST + 2, FILE_FLAKE };
 
 /* make takes the first of its three names that is there (GNU make manual, 3.2). */
@@ -234,11 +236,31 @@ static int fail_first(const char *file, const PlanProblems *all, Err *err) {
     return err_set(err, ERR_INVALID, "%s: %s", file, first->message);
 }
 
+/* Whoever gave them hears of all, as far as an error has room. */
+static int fail_given(const PlanProblems *all, Err *err) {
+    _cleanup_buf_ Buf text = BUF_INIT;
+    size_t more = 0;
+
+    for (size_t i = 0; i < all->count; i++) {
+        const PlanProblem *p = &all->items[i];
+
+        if (p->kind != PLAN_PROBLEM_GIVEN)
+            continue;
+        if (text.len && text.len + strlen(p->message) > GIVEN_BYTES)
+            more++;
+        else
+            buf_addf(&text, "%s%s", text.len ? "; " : "", p->message);
+    }
+    if (more)
+        buf_addf(&text, "; and %zu more", more);
+    return err_set(err, ERR_INVALID, "%s", buf_str(&text));
+}
+
 static int fail(const char *file, Problems *problems, PlanProblems **ret_problems, Err *err) {
     PlanProblems *all = problems_take(problems);
 
-    if (problems->given && all->items[0].line == 0)
-        return err_set(err, ERR_INVALID, "%s", all->items[0].message);
+    if (plan_problems_first(all)->kind == PLAN_PROBLEM_GIVEN)
+        return fail_given(all, err);
     *ret_problems = all;
     return fail_first(file, all, err);
 }

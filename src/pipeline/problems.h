@@ -16,7 +16,6 @@ typedef struct Problems {
     const void *mem;
     PlanProblem *items;
     size_t count;
-    bool given;             /* one is not of the file, but of what was given to the build */
     bool lacking;           /* a part could not be read: what may stand in it is not missed */
     ProblemSource *sources; /* the first one is the pipeline file */
     size_t source_count;

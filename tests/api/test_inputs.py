@@ -33,6 +33,21 @@ def test_the_inputs_of_a_ref_are_those_that_its_build_takes(pelton):
     assert len(inputs(pelton, "asks", answer["commit"])["inputs"]) == 4
 
 
+def test_all_wrong_inputs_of_a_start_are_told_at_once(pelton):
+    pelton.push("asks", {".pelton.yml": INPUTS})
+    before = pelton.client.get("/api/builds?repo=asks")["builds"]
+    body = {"inputs": {"level": "most", "dry": "perhaps", "who": "ada", "note": [1]}}
+    reply = pelton.api("POST", "/api/repos/asks/builds", body, expect=[400]).json
+    assert reply["message"] == (
+        'input "dry": expected true or false, got "perhaps"; '
+        'input "level": expected one of quick, full, got "most"; '
+        'input "minutes" is required; '
+        'input "note": expected a text, a number, true or false; '
+        'there is no input "who" (the first is level)')
+    assert reply["details"]["code"] == "invalid"
+    assert pelton.client.get("/api/builds?repo=asks")["builds"] == before
+
+
 def test_what_takes_none_has_none(pelton):
     pelton.push("plain", {"Makefile": "all:\n\techo hi\n"})
     assert inputs(pelton, "plain")["inputs"] == []

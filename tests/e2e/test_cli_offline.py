@@ -62,6 +62,14 @@ def test_usage_mistakes_exit_with_2(run, line):
     assert line == "repo" or out.stderr.startswith("pelton: ")
 
 
+@pytest.mark.parametrize("verb", ["build start r", "plan"])
+def test_all_inputs_without_a_name_or_a_value_are_told_at_once(run, tmp_path, verb):
+    (tmp_path / ".pelton.yml").write_text("jobs: {t: {steps: ['true']}}\n")
+    out = run(*verb.split(), "--input", "level", "--input", "who=ada", "--input", "=full", PELTON_URL=nobody())
+    assert out.returncode == 2
+    assert "--input level, --input =full: expected NAME=VALUE" in out.stderr
+
+
 def test_the_nearest_verb_is_named(run):
     assert 'did you mean "builds"?' in run("buidls").stderr
     assert 'did you mean "repo create"?' in run("repo", "craete").stderr

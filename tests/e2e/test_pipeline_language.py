@@ -106,7 +106,7 @@ def test_inputs_have_defaults_on_a_push_and_values_by_hand(pelton):
 
 @pytest.mark.parametrize("inputs, message", [
     ({"level": "most"}, 'input "level": expected one of quick, full, got "most"'),
-    ({"leve": "full"}, 'there is no input "leve"; the first is level'),
+    ({"leve": "full"}, 'there is no input "leve" (the first is level)'),
     ({"count": "many"}, 'input "count": expected a number, got "many"'),
 ])
 def test_a_wrong_input_is_refused_and_starts_nothing(pelton, inputs, message):
@@ -115,6 +115,13 @@ def test_a_wrong_input_is_refused_and_starts_nothing(pelton, inputs, message):
     reply = pelton.api("POST", "/api/repos/refused/builds", {"inputs": inputs}, expect=[400])
     assert message in reply.json["message"]
     assert len(pelton.client.get("/api/builds?repo=refused")["builds"]) == 1
+
+
+def test_all_wrong_inputs_of_a_start_are_told_at_once(pelton):
+    pelton.push("refused", {".pelton.yml": INPUTS})
+    told = pelton.run("build", "start", "refused", "--input", "level=most", "--input", "count=many", expect=2)
+    assert ('input "count": expected a number, got "many"; input "level": expected one of quick, full, got "most"'
+            in told.stderr)
 
 
 def test_templates_are_beneath_the_jobs_that_extend_them(pelton):

@@ -175,6 +175,16 @@ def test_a_run_of_no_such_job_names_those_that_are(tree, scratch):
     assert_nothing_left(scratch)
 
 
+def test_all_wrong_inputs_of_a_run_are_told_at_once(tree, scratch):
+    (tree / ".pelton.yml").write_text(
+        "inputs: {n: {type: number}, who: {required: true}}\njobs: {t: {steps: ['true']}}\n")
+    out = run(tree, scratch, "--input", "n=many", "--input", "whom=ada")
+    assert out.returncode == 2
+    assert ('input "n": expected a number, got "many"; input "who" is required; there is no input "whom" (the first is n)'
+            in out.stderr)
+    assert_nothing_left(scratch)
+
+
 def test_a_variable_of_ours_cannot_be_given(tree, scratch):
     out = run(tree, scratch, "make", "--env", "PELTON_JOB=7")
     assert out.returncode == 2 and "Pelton sets PELTON_JOB in every step" in out.stderr

@@ -121,13 +121,44 @@ static void expect_given(const char *given, const char *expected) {
     assert_string_equal(c.err.msg, expected);
 }
 
+static void expect_given_to_end(const char *given, const char *end) {
+    _cleanup_case_ Case c = plan_given(INPUTS, "manual", given);
+
+    assert_int_equal(c.result, -ERR_INVALID);
+    assert_true(str_ends(c.err.msg, end));
+}
+
 static void wrong_inputs_are_no_fault_of_the_file(void **state) {
     expect_given("{\"level\":\"ful\"}", "input \"level\": expected one of quick, full, got \"ful\"");
     expect_given("{\"n\":\"x\"}", "input \"n\": expected a number, got \"x\"");
     expect_given("{\"dry\":\"yes\"}", "input \"dry\": expected true or false, got \"yes\"");
     expect_given("{\"text\":[1]}", "input \"text\": expected a text, a number, true or false");
-    expect_given("{\"lvl\":1}", "there is no input \"lvl\"; the first is level");
+    expect_given("{\"lvl\":1}", "there is no input \"lvl\" (the first is level)");
     expect_given("[]", "inputs: expected a mapping of names to values");
+}
+
+static void all_wrong_inputs_are_told_at_once(void **state) {
+    _cleanup_buf_ Buf many = BUF_INIT;
+
+    expect_given("{\"level\":\"ful\",\"dry\":\"yes\",\"lvl\":1}",
+                 "input \"dry\": expected true or false, got \"yes\"; "
+                 "input \"level\": expected one of quick, full, got \"ful\"; "
+                 "there is no input \"lvl\" (the first is level)");
+    for (int i = 10; i < 30; i++)
+        buf_addf(&many, "%c\"wrong%d\":1", i == 10 ? '{' : ',', i);
+    buf_addc(&many, '}');
+    expect_given_to_end(buf_str(&many), "\"wrong17\" (the first is level); and 12 more");
+}
+
+static void a_mistake_of_the_file_does_not_hide_what_was_given(void **state) {
+    _cleanup_case_ Case c =
+        plan_given("inputs: {a: {type: number}, b: {type: number}}\n" JOB("    timeout: ${{ inputs.a }}m\n"),
+                   "manual", "{\"a\":\"x\",\"b\":\"y\"}");
+
+    assert_int_equal(c.result, -ERR_INVALID);
+    assert_null(c.problems);
+    assert_string_equal(c.err.msg, "input \"a\": expected a number, got \"x\"; "
+                                   "input \"b\": expected a number, got \"y\"");
 }
 
 static void a_pipeline_without_inputs_takes_none(void **state) {
@@ -241,6 +272,8 @@ int main(void) {
         cmocka_unit_test(templates_do_not_multiply_without_end),
         cmocka_unit_test(inputs_have_defaults_and_what_is_given),
         cmocka_unit_test(wrong_inputs_are_no_fault_of_the_file),
+        cmocka_unit_test(all_wrong_inputs_are_told_at_once),
+        cmocka_unit_test(a_mistake_of_the_file_does_not_hide_what_was_given),
         cmocka_unit_test(a_pipeline_without_inputs_takes_none),
         cmocka_unit_test(a_required_input_must_be_given_by_hand),
         cmocka_unit_test(bad_inputs_of_a_file_are_refused),

@@ -150,6 +150,21 @@ static void docker_stop(ExecutorJob *job) {
     job->shared->running = false;
 }
 
+static void docker_look_back(ExecutorJob *job, void (*say)(void *arg, const char *line), void *arg) {
+    _cleanup_talloc_ void *mem = talloc_new(NULL);
+    HttpClient *c;
+    Err err;
+    int r;
+
+    if (job->container.service_count == 0)
+        return;
+    r = engine_open(mem, &c, &err);
+    if (r >= 0)
+        r = services_tell(c, job, say, arg, &err);
+    if (r < 0)
+        log_err("executor", "look how a job's services are", &err);
+}
+
 static void docker_finish(ExecutorJob *job) {
     Err err;
 
@@ -166,6 +181,7 @@ const ExecutorOps executor_docker = {
     .own_system = true,
     .available = engine_available,
     .prepare = docker_prepare,
+    .look_back = docker_look_back,
     .finish = docker_finish,
     .sweep = docker_sweep,
     .start = docker_start,

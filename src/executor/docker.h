@@ -87,6 +87,9 @@ _must_check_ int container_run(HttpClient *c, ExecutorJob *job, const ExecutorSt
 _must_check_ int services_start(HttpClient *c, const ExecutorJob *job, int out, Err *err);
 /* The last lines of what they said. */
 void services_show(HttpClient *c, const ExecutorJob *job, int out);
+/* Says of each that has ended how it has, if nobody was told. */
+_must_check_ int services_tell(HttpClient *c, const ExecutorJob *job,
+                               void (*say)(void *arg, const char *line), void *arg, Err *err);
 
 /* ---- docker_sweep.c ---- */
 void docker_sweep(const char *runner, bool (*keep)(void *arg, int slot), void *arg);

@@ -294,22 +294,28 @@ int services_start(HttpClient *c, const ExecutorJob *job, int out, Err *err) {
     return r;
 }
 
-/* "said last", or how it has ended; NULL: there is none, it was never made. */
-static const char *how_it_is(HttpClient *c, const char *container, const void *mem) {
+/* ---- their ends ---- */
+
+/* *ret: how it has ended, in mem; NULL: it has not. */
+static int how_it_ended(HttpClient *c, const char *container, const void *mem, const char **ret, Err *err) {
     _cleanup_json_ json_t *seen = NULL;
     EngineCall call = {.method = "GET",
                        .path = mem_printf(mem, "/containers/%s/json", container),
                        .timeout_us = ENGINE_SHORT_US};
     const json_t *state;
-    Err err;
+    char status[100];
+    int r = engine_call(c, &call, &seen, err);
 
-    if (engine_call(c, &call, &seen, &err) < 0)
-        return err.code == ERR_NOT_FOUND ? NULL : "said last";
+    if (r < 0)
+        return r;
+    *ret = NULL;
     state = json_object_get(seen, "State");
     if (!str_eq(json_string_value(json_object_get(state, "Status")), "exited"))
-        return "said last";
-    return mem_printf(mem, "has ended with exit status %lld, and said last",
-                      (long long)json_integer_value(json_object_get(state, "ExitCode")));
+        return 0;
+    executor_name_status((int)json_integer_value(json_object_get(state, "ExitCode")), status, sizeof(status));
+    *ret = mem_printf(mem, "%s%s", status,
+                      json_is_true(json_object_get(state, "OOMKilled")) ? ", out of memory" : "");
+    return 0;
 }
 
 void services_show(HttpClient *c, const ExecutorJob *job, int out) {
@@ -317,16 +323,38 @@ void services_show(HttpClient *c, const ExecutorJob *job, int out) {
     Err err;
 
     for (size_t i = 0; i < job->container.service_count; i++) {
-        const char *container = service_name(mem, job, i), *how = how_it_is(c, container, mem);
+        const char *container = service_name(mem, job, i), *how = NULL;
         EngineCall call = {
             .method = "GET",
             .path = mem_printf(mem, "/containers/%s/logs?stdout=1&stderr=1&tail=" SHOWN_LINES, container),
             .timeout_us = ENGINE_SHORT_US};
 
-        if (!how)
-            continue;
-        dprintf(out, "==> service %s %s:\n", job->container.services[i].name, how);
+        if (how_it_ended(c, container, mem, &how, &err) == -ERR_NOT_FOUND)
+            continue; /* it was never made */
+        job->shared->told[i] = how != NULL;
+        dprintf(out, "==> service %s %s:\n", job->container.services[i].name,
+                how ? mem_printf(mem, "has ended with %s, and said last", how) : "said last");
         if (engine_attach(c, &call, out, NULL, NULL, &err) < 0)
             dprintf(out, "%s\n", err.msg);
     }
+}
+
+int services_tell(HttpClient *c, const ExecutorJob *job, void (*say)(void *arg, const char *line), void *arg,
+                  Err *err) {
+    _cleanup_talloc_ void *mem = talloc_new(NULL);
+    int r = 0;
+
+    for (size_t i = 0; i < job->container.service_count && r >= 0; i++) {
+        const char *how = NULL;
+
+        if (job->shared->told[i])
+            continue;
+        r = how_it_ended(c, service_name(mem, job, i), mem, &how, err);
+        if (r == -ERR_NOT_FOUND) /* somebody has removed it, whom that tells nothing */
+            r = 0;
+        if (how)
+            say(arg, mem_printf(mem, "service %s has ended by itself, before the steps were over: %s",
+                                job->container.services[i].name, how));
+    }
+    return r;
 }

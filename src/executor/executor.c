@@ -4,6 +4,7 @@
 #include "executor/tree.h"
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -16,6 +17,14 @@ const ExecutorOps *executor_find(const char *name) {
         if (str_eq(executors[i]->name, name))
             return executors[i];
     return NULL;
+}
+
+void executor_name_status(int status, char *out, size_t size) {
+    if (status > 128)
+        snprintf(out, size, "exit status %d (%s)", status,
+                 sigdescr_np(status - 128) ? sigdescr_np(status - 128) : "signal");
+    else
+        snprintf(out, size, "exit status %d", status);
 }
 
 static void limit(int what, uint64_t value) {

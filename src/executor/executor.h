@@ -7,6 +7,7 @@
 #include <sys/types.h>
 
 #define EXECUTOR_PROCESSES 4096 /* of a sandboxed job that sets no limit */
+#define EXECUTOR_SERVICES 50    /* of one job, at most */
 
 /* Where a step sees ExecutorJob.handover, when it does not see the machine's own paths. */
 #define EXECUTOR_HANDOVER "/run/pelton"
@@ -34,7 +35,7 @@ typedef struct ExecutorContainer {
     const char *pull;  /* "missing", "always", "never" */
     const char *user;  /* "": the image's, or the runner's own; see docker_user.c */
     const ExecutorService *services;
-    size_t service_count;
+    size_t service_count;   /* at most EXECUTOR_SERVICES */
     const char *const *env; /* of all steps, NULL-terminated */
     const char
         *registry_login; /* the text of EXECUTOR_LOGIN: a Docker config.json with `auths`; NULL: none */
@@ -61,10 +62,11 @@ typedef struct ExecutorNix {
 typedef struct ExecutorShared {
     Err err; /* code 0: none; else the child exits 1 with it */
     bool oom;
-    bool running; /* the container may be */
-    bool shown;   /* the services' logs were */
-    int above;    /* processes above a step's own ones that a signal to it shall not reach */
-    uid_t uid;    /* of the container's processes */
+    bool running;                 /* the container may be */
+    bool shown;                   /* the services' logs were */
+    bool told[EXECUTOR_SERVICES]; /* of services whose end was */
+    int above;                    /* processes above a step's own ones that a signal to it shall not reach */
+    uid_t uid;                    /* of the container's processes */
     gid_t gid;
 } ExecutorShared;
 
@@ -107,6 +109,9 @@ typedef struct ExecutorOps {
     /* Optional: begins what is needed before the first step (images, services) in a child, like `start`; its
      * words go to `out`. */
     int (*prepare)(ExecutorJob *job, int out, pid_t *ret_pid, Err *err);
+    /* Optional: after the last step, before `finish`: says, a line each, what of that which ran beside the
+     * steps has ended before them. Bounded in time. */
+    void (*look_back)(ExecutorJob *job, void (*say)(void *arg, const char *line), void *arg);
     /* Optional: after the last step: removes what `prepare` and the steps have made. */
     void (*finish)(ExecutorJob *job);
     /* Optional: removes what dead job processes of the runner (CgroupHost.name) have left behind in the slots
@@ -129,6 +134,9 @@ extern const ExecutorOps executor_nix;
 extern const ExecutorOps *const executors[];
 /* NULL: there is none of that name. */
 const ExecutorOps *executor_find(const char *name);
+
+/* "exit status 137 (Killed)": of a process, or of a shell or a container whose process it was. */
+void executor_name_status(int status, char *out, size_t size);
 
 /* For executors: runs fn in a child that dies with its parent, as `start` must; what fn gives is its exit
  * status, and a negative one leaves the error in job->shared. */

@@ -8,7 +8,6 @@
 #define CACHES_MAX 100
 #define ARTIFACTS_MAX 10000
 #define DOWNLOADS_MAX 10000
-#define SERVICES_MAX 50
 
 static int read_env(const json_t *from, const char *key, Env *env, Err *err) {
     json_t *object = NULL, *value;
@@ -210,8 +209,8 @@ static int read_services(const json_t *spec, const void *mem, ExecutorContainer 
     count = json_array_size(array);
     if (r < 0 || count == 0)
         return r;
-    if (count > SERVICES_MAX)
-        return err_set(err, ERR_INVALID, "%zu services; at most %d", count, SERVICES_MAX);
+    if (count > EXECUTOR_SERVICES)
+        return err_set(err, ERR_INVALID, "%zu services; at most %d", count, EXECUTOR_SERVICES);
     services = mem_array(mem, ExecutorService, count);
     json_array_foreach (array, i, value) {
         r = json_is_object(value) ? read_service(value, mem, &services[i], err)

@@ -124,14 +124,6 @@ static const char *executor_reason(const Err *err) {
     }
 }
 
-static void name_signal(int status, char *out, size_t size) {
-    if (status > 128)
-        snprintf(out, size, "exit status %d (%s)", status,
-                 sigdescr_np(status - 128) ? sigdescr_np(status - 128) : "signal");
-    else
-        snprintf(out, size, "exit status %d", status);
-}
-
 /* A group of v2 counts what the machine has killed, too. */
 static void name_oom(const JobProcess *j, char *out, size_t size) {
     if (j->spec->limits.memory > 0)
@@ -150,7 +142,7 @@ static void judge(JobProcess *j, size_t i, WatchEnd end, const Watch *w, bool oo
     clock_human(result->finished_at - result->started_at, took);
     result->exit_code = w->status;
     result->state = end == WATCH_CANCELLED ? STEP_CANCELLED : STEP_FAILED;
-    name_signal(w->status, what, sizeof(what));
+    executor_name_status(w->status, what, sizeof(what));
     if (end == WATCH_STALE)
         return;
     if (end == WATCH_EXITED && w->status == 0) {
@@ -301,10 +293,16 @@ static bool fill_values(JobProcess *j) {
     return false;
 }
 
+static void say_line(void *arg, const char *line) {
+    job_say(arg, "%s", line);
+}
+
 void steps_run(JobProcess *j) {
+    bool contained = *j->spec->container.image;
+
     if (!fill_values(j))
         return;
-    if (j->ops->prepare && *j->spec->container.image && !prepare_executor(j))
+    if (j->ops->prepare && contained && !prepare_executor(j))
         return;
     for (size_t i = 0; i < j->spec->step_count && !j->stale; i++) {
         if (shall_run(j, i)) {
@@ -314,6 +312,8 @@ void steps_run(JobProcess *j) {
             j->steps[i].log_start = j->steps[i].log_end = uploader_size(j->uploader);
         }
     }
+    if (j->ops->look_back && contained && !j->stale)
+        j->ops->look_back(&j->run, say_line, j);
     if (status_so_far(j) == COND_SUCCESS)
         handover_pipeline(j);
 }

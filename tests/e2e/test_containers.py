@@ -20,7 +20,7 @@ def engine(request):
 
 @pytest.fixture
 def server(start_pelton, engine):
-    yield start_pelton(env=engine.env)
+    yield start_pelton("--cancel-grace", "1s", env=engine.env)
     assert wait_for("no containers, no networks", lambda: not engine.ours())
 
 
@@ -43,6 +43,68 @@ jobs:
     assert "from the commit\n/workspace\n0\n" in log
     assert "it's there\n" in log
     assert build["jobs"][0]["executor"] == "docker"
+
+
+BESIDE = f"""
+jobs:
+  a:
+    image: {IMAGE}
+    services:
+      good: {{image: "{IMAGE}", command: [sleep, "600"]}}
+      bad: {{image: "{IMAGE}", command: [sh, -c, "until [ -e /go ]; do sleep 0.1; done; END"]}}
+    steps:
+      - "echo begun; until [ -e /go ]; do sleep 0.1; done"
+      - STEP
+"""
+
+
+def end_a_service(server, engine, end, step, limit=(), kill=False):
+    """A build in whose job the second service ends by `end`, or is killed, while the first step runs; `step` is the second."""
+    _, push = server.push("hello", {".pelton.yml": BESIDE.replace("END", end).replace("STEP", step)})
+    wait_for("its first line", lambda: "begun" in server.log(push.build))
+    service = next(name for name in engine.ours() if name.endswith("-service-1"))
+    job = next(name for name in engine.ours() if name.endswith("slot-0"))
+    if limit:
+        engine.run("update", *limit, service)
+    engine.run(*["kill", service] if kill else ["exec", service, "touch", "/go"])
+    wait_for("the service's end", lambda: engine.run("inspect", "-f", "{{.State.Status}}", service).stdout == "exited\n")
+    engine.run("exec", job, "touch", "/go")
+    return push.build
+
+
+@pytest.mark.parametrize("end, kill, how", [
+    ("exit 3", False, "exit status 3"), ("exit 0", False, "exit status 0"), ("", True, "exit status 137 (Killed)"),
+])
+def test_a_service_that_ends_while_its_job_goes_on_is_told(server, engine, end, kill, how):
+    build = end_a_service(server, engine, end, "echo went on", kill=kill)
+    server.wait_build(build, "success")
+    log = server.log(build)
+    assert log.endswith(f"went on\n==> service bad has ended by itself, before the steps were over: {how}\n"), log
+    assert "service good has" not in log
+
+
+def test_a_service_whose_memory_was_out_is_told_so(server, engine):
+    if engine.kind != "docker":
+        pytest.skip("Podman does not tell on every machine")
+    build = end_a_service(server, engine, "exec tail /dev/zero", "true", ["--memory", "64m", "--memory-swap", "64m"])
+    server.wait_build(build, "success")
+    assert "before the steps were over: exit status 137 (Killed), out of memory\n" in server.log(build)
+
+
+def test_a_service_s_end_is_told_once_where_a_step_fails(server, engine):
+    build = end_a_service(server, engine, "echo farewell; exit 3", "exit 1")
+    server.wait_build(build, "failed")
+    log = server.log(build)
+    assert "==> service bad has ended with exit status 3, and said last:\nfarewell\n" in log
+    assert "==> service good said last:\n" in log and "by itself" not in log
+
+
+def test_a_service_s_end_is_told_where_the_job_is_cancelled(server, engine):
+    build = end_a_service(server, engine, "exit 3", "trap '' TERM; echo second; while :; do sleep 1; done")
+    wait_for("its second step", lambda: "second\n" in server.log(build))
+    server.run("cancel", build)
+    server.wait_build(build, "cancelled")
+    assert "==> service bad has ended by itself, before the steps were over: exit status 3\n" in server.log(build)
 
 
 def test_what_another_job_made_runs_in_a_container(server):

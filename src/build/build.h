@@ -305,3 +305,5 @@ _must_check_ int build_reaper_start(Builds *b, Err *err);
 void build_reaper_stop(Builds *b);
 /* Something new is due then (wall clock). */
 void build_reaper_wake(Builds *b, int64_t due);
+/* Somebody got nothing because the disk is low: once it is not, whoever waits for a job hears of it. */
+void build_reaper_await_room(Builds *b);

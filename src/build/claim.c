@@ -245,6 +245,8 @@ int build_claim(Builds *b, const BuildClaim *claim, const void *mem, Claimed *re
     claimed.paused = low || look.bar.paused;
     claimed.drained = look.bar.drained && look.held.jobs == 0;
     *ret = claimed;
+    if (low)
+        build_reaper_await_room(b);
     if (claimed.count)
         build_reaper_wake(b, clock_now() + b->options.lease_us);
     return 0;

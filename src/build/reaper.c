@@ -1,5 +1,5 @@
-/* Ends leases that nobody renews, and does what is due. One thread that sleeps until the next of both, or for
- * ever while there is none. */
+/* Ends leases that nobody renews, does what is due, and tells of room on the disk. One thread that sleeps
+ * until the next of these, or for ever while there is none. */
 #include "build/state.h"
 
 #include "base/clock.h"
@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/eventfd.h>
 #include <sys/timerfd.h>
 
@@ -20,8 +21,9 @@ struct Reaper {
     int wake_fd;  /* written when it shall look, or end */
     int clock_fd; /* readable when the wall clock was set */
     bool stop;
-    int64_t next;  /* when it looks again; INT64_MAX: when it is woken */
-    int64_t asked; /* to look at, since it last began to */
+    int64_t next;        /* when it looks again; INT64_MAX: when it is woken */
+    int64_t asked;       /* to look at, since it last began to */
+    atomic_bool crowded; /* somebody waits for room on the disk */
     /* the thread's own, while leases are due: */
     int64_t tick;         /* when it wants to be awake next; 0: none is due */
     int64_t steady_until; /* they are ended then, if it was awake all the time */
@@ -33,6 +35,7 @@ struct Reaper {
 #define RETURN_US (10 * US_PER_S)
 #define STEADY_US (500 * US_PER_MS)
 #define STEADY_TICKS 5
+#define ROOM_US US_PER_S
 #define LATE_MAX 20 /* then the machine is so busy that it is like this for ever */
 
 /* One lease, in a transaction of its own: one that cannot be ended does not keep the others. */
@@ -187,20 +190,35 @@ static int64_t look_at_clock(Builds *b) {
     return clock_now() + US_PER_S;
 }
 
+/* Nothing tells us of room on a disk, so we look as long as somebody waits for it. */
+static int64_t look_at_room(Reaper *reaper) {
+    Builds *b = reaper->b;
+
+    if (!reaper->crowded)
+        return INT64_MAX;
+    if (disk_is_low(&b->disk))
+        return clock_now() + ROOM_US;
+    reaper->crowded = false;
+    bus_publish(b->bus, BUS_QUEUE, 0);
+    bus_publish(b->bus, BUS_DEPLOY, 0);
+    return INT64_MAX;
+}
+
 static void *run(void *arg) {
     Reaper *reaper = arg;
 
     pthread_mutex_lock(&reaper->lock);
     while (!reaper->stop) {
-        int64_t clock, leases, timers, next;
+        int64_t clock, leases, timers, room, next;
 
         reaper->asked = INT64_MAX;
         pthread_mutex_unlock(&reaper->lock);
         clock = look_at_clock(reaper->b);
         leases = look_at_leases(reaper);
         timers = look_at_timers(reaper->b);
+        room = look_at_room(reaper);
         pthread_mutex_lock(&reaper->lock);
-        reaper->next = MIN(clock, MIN(leases, timers));
+        reaper->next = MIN(MIN(clock, room), MIN(leases, timers));
         next = reaper->stop ? 0 : MIN(reaper->next, reaper->asked);
         pthread_mutex_unlock(&reaper->lock);
         sleep_until(reaper, next);
@@ -295,6 +313,13 @@ void build_reaper_wake(Builds *b, int64_t due) {
         eventfd_write(reaper->wake_fd, 1);
     reaper->asked = MIN(reaper->asked, due);
     pthread_mutex_unlock(&reaper->lock);
+}
+
+void build_reaper_await_room(Builds *b) {
+    if (!b->reaper)
+        return;
+    b->reaper->crowded = true;
+    build_reaper_wake(b, clock_now() + ROOM_US);
 }
 
 void build_reaper_stop(Builds *b) {

@@ -370,7 +370,7 @@ static void *agent_main(void *arg) {
     while (!a->stop) {
         struct timespec until;
         int64_t next;
-        bool room, low;
+        bool room;
 
         a->look = false;
         collect(a);
@@ -378,13 +378,12 @@ static void *agent_main(void *arg) {
         pthread_mutex_unlock(&a->lock);
         if (a->runs)
             renew(a);
-        low = disk_is_low(&a->b->disk); /* nobody tells us when there is room again */
         room = room && claim_next(a);
         pthread_mutex_lock(&a->lock);
         next = clock_now() + a->b->options.lease_us / 4;
         until = (struct timespec){.tv_sec = next / US_PER_S, .tv_nsec = next % US_PER_S * 1000};
         while (!a->stop && !a->look && !room) {
-            if (!a->runs && !low)
+            if (!a->runs)
                 pthread_cond_wait(&a->changed, &a->lock);
             else if (pthread_cond_timedwait(&a->changed, &a->lock, &until) != 0)
                 break;

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lib import processes
-from lib.fake_runner import FakeRunner
+from lib.fake_runner import FakeRunner, Later
 from lib.machine import small_disk
 from lib.server import Pelton
 from lib.wait import wait_for
@@ -146,6 +146,21 @@ def test_jobs_wait_say_why_and_start_when_there_is_room(full):
     later = runner.lease_later()
     ballast.drop()
     assert later.result(60)["jobs"][0]["build"] == number
+
+
+def test_a_runner_that_waits_is_woken_when_there_is_room(full):
+    server, ballast = start(full)
+    number = server.push("hello", JOB)[1].build
+    runner, other = FakeRunner(server), FakeRunner(server, "other", executors=["docker"])
+    ballast.leave(2 * MIB)
+    # its call ends by itself before the other's could, and nothing is there for it
+    clock = Later(lambda: other.lease(wait=9))
+    later = Later(lambda: runner.lease(wait=60))
+    wait_for("both", lambda: all(one["last_seen"] for one in server.client.get("/api/runners")["runners"]
+                                 if one["id"] in (runner.id, other.id)))
+    ballast.drop()
+    assert [job["build"] for job in later.result()["jobs"]] == [number]
+    assert not clock.done, "it has waited for the end of its call"
 
 
 def test_a_job_whose_log_fills_the_servers_disk_fails_for_that_with_what_was_kept(full, tmp_path):

@@ -1,7 +1,10 @@
 """Caches: what a job leaves for later ones, and for whom."""
 
 import json
+import socket
+import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -231,3 +234,84 @@ def test_a_cancel_ends_the_keeping_too(start_pelton, tmp_path):
     pelton.wait_build(number, "cancelled")
     wait_for("no upload", lambda: [path for path in (pelton.state / "blobs" / "tmp").iterdir()] == [])
     assert "kept" not in pelton.log(number) and caches(pelton) == [] and not packing(pelton)
+
+
+class Cutter:
+    """Stands between a runner and its server. Connections break in the midst of a cache that is sent, `cuts` times."""
+
+    def __init__(self, server, cuts, size):
+        host, port = server.address.rsplit(":", 1)
+        self.to, self.cuts, self.size, self.came = (host, int(port)), cuts, size, 0
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+
+    def __enter__(self):
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self.listener.close()
+
+    def _accept(self):
+        while True:
+            try:
+                ours = self.listener.accept()[0]
+            except OSError:
+                return
+            theirs = socket.create_connection(self.to)
+            for way in ((ours, theirs, self._hears_a_cache), (theirs, ours, lambda data: False)):
+                threading.Thread(target=self._copy, args=way, daemon=True).start()
+
+    def _hears_a_cache(self, data):
+        """A request begins with what it is for. Whether its connection is to break."""
+        if not (data.startswith(b"PUT /api/runner/jobs/") and b"/cache?" in data.split(b"\r\n")[0]):
+            return False
+        self.came += 1
+        return self.came <= self.cuts
+
+    def _copy(self, source, to, breaks):
+        left = None  # bytes until it breaks
+        try:
+            while data := source.recv(65536):
+                if left is None and breaks(data):
+                    left = self.size
+                if left is not None:
+                    data = data[:left]
+                    left -= len(data)
+                to.sendall(data)
+                if left == 0:
+                    break
+        except OSError:
+            pass
+        for one in (source, to):
+            try:
+                one.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+
+@pytest.fixture
+def cut_off(start_pelton, start_runner):
+    """cut_off(cuts): (what is between, the server, the log) of a job whose cache's connection broke that often in its midst."""
+    def run(cuts):
+        pelton = start_pelton("--runners", "0")
+        with Cutter(pelton, cuts, 1_000_000) as cutter:
+            start_runner(SimpleNamespace(binary=pelton.binary, url=cutter.url), "--token", pelton.registration_token())
+            work = pelton.work("hello", pipeline("mkdir deps; head -c 3000000 /dev/urandom >deps/f"))
+            number = work.push().build
+            pelton.wait_build(number, "success", timeout=120)
+            return cutter, pelton, pelton.log(number)
+
+    return run
+
+
+def test_a_cache_whose_connection_breaks_each_time_is_packed_five_times_and_the_job_succeeds(cut_off):
+    cutter, pelton, log = cut_off(1000)
+    assert log.count("cache: k is not kept: ") == 1 and "cache: k kept" not in log, log
+    assert cutter.came == 5 and caches(pelton) == []
+
+
+def test_a_cache_whose_connection_breaks_four_times_is_kept(cut_off):
+    cutter, pelton, log = cut_off(4)
+    assert "cache: k kept, " in log and "not kept" not in log, log
+    assert cutter.came == 5 and [one["key"] for one in caches(pelton)] == ["k"]

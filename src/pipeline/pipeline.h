@@ -100,8 +100,8 @@ typedef struct PlanNotice {
 } PlanNotice;
 
 typedef struct Plan {
-    const char *planner; /* "pelton", "stages", "make" */
-    const char *file;    /* ".pelton.yml", "pelton-stages.yml", "Makefile" */
+    const char *planner; /* "pelton", "stages", "make", "flake" */
+    const char *file;    /* ".pelton.yml", "pelton-stages.yml", "Makefile", "flake.nix" */
     PlanConcurrency concurrency;
     int64_t timeout_us; /* of the whole build, from its start; 0: none */
     PlanJob *jobs;

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include <strings.h>
+#include <sys/socket.h>
 
 /* ---- the answer ---- */
 
@@ -375,6 +376,14 @@ static enum MHD_Result take_body(HttpRequest *req, const char *data, size_t *siz
     return MHD_YES;
 }
 
+/* libmicrohttpd takes a read that got less than it could for the last until the next event. An end that came
+ * before such a read makes no other one, unless it is shut down once more here; what came is read all the
+ * same. */
+static void mind_the_end(const HttpRequest *req, size_t size) {
+    if (req->seen + size != req->length && conn_hung_up(req->conn))
+        shutdown(req->conn->fd, SHUT_RD);
+}
+
 /* ---- the end ---- */
 
 static enum MHD_Result answer_settled(HttpRequest *req, void **context) {
@@ -419,8 +428,10 @@ enum MHD_Result handle_call(void *arg, struct MHD_Connection *mhd, const char *u
         return MHD_NO;
     if (!req->begun)
         return begin_request(req, method, version, context);
-    if (*size)
+    if (*size) {
+        mind_the_end(req, *size);
         return req->task ? take_task_body(req, data, size) : take_body(req, data, size, context);
+    }
     if (req->task) {
         int state = task_finish(req);
 

@@ -3,7 +3,6 @@
 
 #include "base/str.h"
 #include <errno.h>
-#include <poll.h>
 #include <strings.h>
 
 #define COLLECT_PIECE 4096
@@ -294,12 +293,7 @@ bool http_still_allowed(HttpRequest *req) {
 }
 
 bool http_peer_gone(const HttpRequest *req) {
-    struct pollfd p = {.events = POLLRDHUP};
-
     if (req->task)
         return task_peer_gone((HttpRequest *)req);
-    if (!req->conn)
-        return true;
-    p.fd = req->conn->fd;
-    return poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL));
+    return !req->conn || conn_hung_up(req->conn);
 }

@@ -154,6 +154,8 @@ void server_request_done(HttpServer *s);
 void conn_set_phase(Conn *c, ConnPhase phase);
 /* A socket of our own for the connection's, which libmicrohttpd will close; -1: descriptors ran out. */
 int conn_take_over(Conn *c);
+/* Whether the peer will send no more. */
+bool conn_hung_up(const Conn *c);
 
 /* guard.c */
 void guard_start(Conn *c);

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -117,6 +118,12 @@ void conn_set_phase(Conn *c, ConnPhase phase) {
     atomic_store_explicit(&c->since, clock_mono(), memory_order_relaxed);
     /* whoever sees the new phase sees the new time: an old one would end the connection */
     atomic_store_explicit(&c->phase, phase, memory_order_release);
+}
+
+bool conn_hung_up(const Conn *c) {
+    struct pollfd p = {.fd = c->fd, .events = POLLRDHUP};
+
+    return poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL));
 }
 
 int conn_take_over(Conn *c) {

@@ -146,16 +146,11 @@ bool task_abandon(HttpRequest *req) {
 }
 
 bool task_peer_gone(HttpRequest *req) {
-    struct pollfd p = {.events = POLLRDHUP};
     Task *t = req->task;
     bool gone;
 
     pthread_mutex_lock(&t->lock);
-    gone = t->abandoned;
-    if (!gone) {
-        p.fd = req->conn->fd;
-        gone = poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL));
-    }
+    gone = t->abandoned || conn_hung_up(req->conn);
     pthread_mutex_unlock(&t->lock);
     return gone;
 }

@@ -309,6 +309,7 @@ def test_a_cache_whose_connection_breaks_each_time_is_packed_five_times_and_the_
     cutter, pelton, log = cut_off(1000)
     assert log.count("cache: k is not kept: ") == 1 and "cache: k kept" not in log, log
     assert cutter.came == 5 and caches(pelton) == []
+    wait_for("no upload", lambda: [path for path in (pelton.state / "blobs" / "tmp").iterdir()] == [])
 
 
 def test_a_cache_whose_connection_breaks_four_times_is_kept(cut_off):

@@ -1,7 +1,7 @@
 /* THREADED handlers. */
 #include "support.h"
 
-static Gate asleep = GATE_INIT, worked = GATE_INIT;
+static Gate asleep = GATE_INIT, worked = GATE_INIT, awake = GATE_INIT;
 
 static int upper_handle(HttpRequest *req, Err *err) {
     char piece[5000];
@@ -37,6 +37,13 @@ static int sum_handle(HttpRequest *req, Err *err) {
              http_header(req, "X-Name") ? http_header(req, "X-Name") : "-");
     http_reply_text(req, 200, text);
     return 0;
+}
+
+/* Reads the body when it is told to. */
+static int late_handle(HttpRequest *req, Err *err) {
+    gate_add(&asleep);
+    gate_wait(&awake, 1);
+    return sum_handle(req, err);
 }
 
 /* Answers without a look at the body. */
@@ -89,6 +96,11 @@ static const HttpRoute table[] = {
      .handle = refuse_handle,
      .mode = HTTP_THREADED,
      .max_body = UINT64_MAX},
+    {.method = HTTP_POST,
+     .path = "/late",
+     .handle = late_handle,
+     .mode = HTTP_THREADED,
+     .max_body = UINT64_MAX},
     {.method = HTTP_GET, .path = "/broken", .handle = broken_handle, .mode = HTTP_THREADED},
     {.method = HTTP_GET, .path = "/flood", .handle = flood_handle, .mode = HTTP_THREADED},
     {.method = HTTP_GET, .path = "/worker", .handle = fixed, .mode = HTTP_THREADED},
@@ -98,6 +110,7 @@ static const HttpRoute table[] = {
 static int setup(void **state) {
     gate_reset(&asleep);
     gate_reset(&worked);
+    gate_reset(&awake);
     *state = server_new_for(table);
     return 0;
 }
@@ -226,6 +239,19 @@ static void a_worker_hears_of_a_peer_that_leaves(void **state) {
     gate_wait(&worked, 2);
 }
 
+/* More than the ring holds, so that the connection sleeps when its end comes. */
+static void a_worker_that_is_late_hears_of_a_peer_that_has_left(void **state) {
+    _cleanup_free_ char *data = letters(300 * 1024);
+    int fd = raw_connect(*state);
+
+    raw_send(fd, "POST /late HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n");
+    raw_send(fd, data);
+    gate_wait(&asleep, 1);
+    close(fd);
+    gate_add(&awake);
+    gate_wait(&worked, 1);
+}
+
 static void an_answer_that_breaks_is_not_taken_for_whole(void **state) {
     HttpClient *c = client_of(*state);
     HttpCall call = {.method = "GET", .path = "/broken", .timeout_us = 20 * US_PER_S};
@@ -297,6 +323,7 @@ int main(void) {
         TEST(a_worker_may_refuse_before_the_body),
         TEST(a_worker_hears_of_a_body_over_its_limit),
         TEST(a_worker_hears_of_a_peer_that_leaves),
+        TEST(a_worker_that_is_late_hears_of_a_peer_that_has_left),
         TEST(an_answer_that_breaks_is_not_taken_for_whole),
         TEST(a_slow_reader_holds_a_worker_only_for_the_idle_time),
         TEST(more_calls_than_workers_wait_their_turn),

@@ -179,7 +179,7 @@ static int check_depth(const char *text, size_t len, Err *err) {
     return 0;
 }
 
-int json_read(const char *text, size_t len, json_t **ret, Err *err) {
+static int read_value(const char *text, size_t len, size_t flags, json_t **ret, Err *err) {
     json_error_t why;
     json_t *root;
     char *near;
@@ -187,7 +187,7 @@ int json_read(const char *text, size_t len, json_t **ret, Err *err) {
 
     if (r < 0)
         return r;
-    root = json_loadb(len ? text : "", len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &why);
+    root = json_loadb(len ? text : "", len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | flags, &why);
     if (root) {
         *ret = root;
         return 0;
@@ -198,6 +198,14 @@ int json_read(const char *text, size_t len, json_t **ret, Err *err) {
     return err_set(err, ERR_INVALID, "line %d, column %d: %s", MAX(why.line, 1), MAX(why.column, 0),
                    json_error_code(&why) == json_error_null_character ? "\\u0000 in a text is not taken"
                                                                       : why.text);
+}
+
+int json_read(const char *text, size_t len, json_t **ret, Err *err) {
+    return read_value(text, len, 0, ret, err);
+}
+
+int json_read_log(const char *text, size_t len, json_t **ret, Err *err) {
+    return read_value(text, len, JSON_ALLOW_NUL, ret, err);
 }
 
 static const char *kind_word(const json_t *value) {

@@ -38,6 +38,8 @@ void jw_raw(JsonWriter *w, const char *key, const char *json, size_t len);
 
 /* Reads one JSON value and nothing behind it. The error says line, column and what is wrong. */
 _must_check_ int json_read(const char *text, size_t len, json_t **ret, Err *err);
+/* The same for what may hold a log: its texts may have zero bytes inside, json_string_length() is theirs. */
+_must_check_ int json_read_log(const char *text, size_t len, json_t **ret, Err *err);
 
 /* Fields of an object. The errors name the field: `field "ref": expected a string, got a number`.
  * Optional ones leave *ret untouched when the field is absent or null. Strings are borrowed from obj.

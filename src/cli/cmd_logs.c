@@ -69,7 +69,7 @@ static int on_data(void *arg, const void *data, size_t len) {
 static int print_json_log(LogSink *sink, Err *err) {
     _cleanup_json_ json_t *answer = NULL;
     const char *text = "";
-    int r = json_read(sink->json.data, sink->json.len, &answer, err);
+    int r = json_read_log(sink->json.data, sink->json.len, &answer, err);
 
     if (r < 0)
         return r;

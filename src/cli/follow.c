@@ -53,23 +53,24 @@ static FollowJob *find_job(FollowJobs *jobs, const void *mem, const char *name, 
 }
 
 /* The next byte of the log as it stands in the text: itself, or a replacement character. */
-static const char *step(const char *s) {
-    return s + (memcmp(s, "\xEF\xBF\xBD", strnlen(s, 3)) == 0 && s[1] && s[2] ? 3 : 1);
+static const char *step(const char *s, const char *end) {
+    return s + (end - s >= 3 && memcmp(s, "\xEF\xBF\xBD", 3) == 0 ? 3 : 1);
 }
 
 const char *follow_new_part(FollowJobs *jobs, const void *mem, const char *job, int64_t attempt,
-                            int64_t offset, const char *text) {
+                            int64_t offset, const char *text, size_t *len) {
     FollowJob *pos = find_job(jobs, mem, job, attempt, offset);
-    const char *start = text;
+    const char *start = text, *end = text + *len;
     int64_t at = offset;
 
-    while (*start && at < pos->next) {
-        start = step(start);
+    while (start < end && at < pos->next) {
+        start = step(start, end);
         at++;
     }
-    for (const char *s = start; *s; s = step(s))
+    for (const char *s = start; s < end; s = step(s, end))
         at++;
     pos->next = MAX(pos->next, at);
+    *len = (size_t)(end - start);
     return start;
 }
 
@@ -162,10 +163,11 @@ static int say(Follow *f, Style style, const char *line) {
 static int take_log(Follow *f, const json_t *data) {
     const char *job = field_text(f->cli->mem, data, "job"), *part;
     const char *text = field_text(f->cli->mem, data, "text");
+    size_t len = json_string_length(json_object_get(data, "text"));
     int64_t attempt = field_int(data, "attempt", 1);
 
-    part = follow_new_part(&f->jobs, f->cli->mem, job, attempt, field_int(data, "offset", 0), text);
-    if (!*part)
+    part = follow_new_part(&f->jobs, f->cli->mem, job, attempt, field_int(data, "offset", 0), text, &len);
+    if (len == 0)
         return 0;
     if (!str_eq(f->current, job) || f->current_attempt != attempt) {
         bool first = !f->current;
@@ -179,7 +181,7 @@ static int take_log(Follow *f, const json_t *data) {
         if ((!first || attempt > 1) && say(f, STYLE_BOLD, line) < 0)
             return -f->err.code;
     }
-    buf_adds(&f->text, part);
+    buf_add(&f->text, part, len);
     return 0;
 }
 
@@ -222,17 +224,17 @@ static int print_event(Follow *f, const char *event, json_t *data) {
 /* As JSON a log event holds only what is new, too. */
 static int print_log_event(Follow *f, json_t *data) {
     const char *text = field_text(f->cli->mem, data, "text");
+    size_t len = json_string_length(json_object_get(data, "text"));
     int64_t offset = field_int(data, "offset", 0);
     const char *part = follow_new_part(&f->jobs, f->cli->mem, field_text(f->cli->mem, data, "job"),
-                                       field_int(data, "attempt", 1), offset, text);
+                                       field_int(data, "attempt", 1), offset, text, &len);
 
-    if (!*part)
+    if (len == 0)
         return 0;
     if (part != text) {
-        for (const char *s = text; s < part; s = step(s))
+        for (const char *s = text; s < part; s = step(s, part))
             offset++;
-        part = mem_strdup(f->cli->mem, part);
-        json_object_set_new(data, "text", json_string(part));
+        json_object_set_new(data, "text", json_stringn(part, len));
         json_object_set_new(data, "offset", json_integer(offset));
     }
     return print_event(f, "log", data);
@@ -246,7 +248,7 @@ static int on_event(void *arg, const char *event, const Buf *text) {
 
     if (!log && !job && !end)
         return 0;
-    if (json_read(buf_str(text), text->len, &data, &f->err) < 0)
+    if (json_read_log(buf_str(text), text->len, &data, &f->err) < 0)
         return err_wrap(&f->err, "the server's event \"%s\" cannot be read", event);
     if (end) {
         f->result = mem_strdup(f->cli->mem, field_text(f->cli->mem, data, "status"));

@@ -18,10 +18,11 @@ typedef struct FollowJobs {
     size_t count;
 } FollowJobs;
 
-/* The part of an event's text that was not printed yet, and notes that it is now: a piece that comes twice,
- * or overlaps, gives only what is new. A replacement character counts as the one byte that it stands for. */
+/* The part of an event's text that was not printed yet, and its length for *len; notes that it is printed
+ * now: a piece that comes twice, or overlaps, gives only what is new. A replacement character counts as the
+ * one byte that it stands for. */
 const char *follow_new_part(FollowJobs *jobs, const void *mem, const char *job, int64_t attempt,
-                            int64_t offset, const char *text);
+                            int64_t offset, const char *text, size_t *len);
 
 /* Prints the log of the build (of one job when job is not NULL) to standard output until it ends. Each byte
  * once. Gives CLI_DONE after success, CLI_FAILED after anything else. */

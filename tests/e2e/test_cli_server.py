@@ -277,6 +277,14 @@ def test_follow_as_json_is_an_event_a_line(run, server):
     assert [e["event"] for e in events] == ["log", "end"]
 
 
+def test_follow_takes_a_zero_byte_as_any_other(run, server):
+    streams = [[log(1, "a\0b\n", 0)], [log(1, "a\0b\n", 0), log(2, "b\nc\0", 2), (3, "end", {"status": "success"})]] * 2
+    server.routes["GET", "/api/builds/12/logs"] = lambda r: r.stream(*streams.pop(0))
+    assert run("logs", "-f", "12").stdout == "a\0b\nc\0"
+    events = [json.loads(line) for line in run("logs", "-f", "12", "--json").stdout.splitlines()]
+    assert [(e["offset"], e["text"]) for e in events[:-1]] == [(0, "a\0b\n"), (4, "c\0")]
+
+
 def test_follow_of_no_build_is_3(run):
     assert run("logs", "-f", "99").returncode == 3
 
@@ -288,6 +296,8 @@ def test_a_log_comes_as_text_or_as_json(run, server):
     assert "job=a%2Fb" in server.seen[0].path
     server.routes["GET", "/api/builds/12/logs"] = (200, {"logs": "hello ä\n"})
     assert run("logs", "12").stdout == "hello ä\n"
+    server.routes["GET", "/api/builds/12/logs"] = (200, {"logs": "zero \0\n"})
+    assert json.loads(run("logs", "12", "--json").stdout) == {"logs": "zero \0\n"}
 
 
 # ---- artifacts ----

@@ -79,25 +79,35 @@ static void an_event_without_end_is_noticed(void **state) {
 
 /* ---- each byte once ---- */
 
+/* What is new is the end of the text, and so ends as a string. */
+static const char *new_part(FollowJobs *jobs, const void *mem, const char *job, int64_t attempt,
+                            int64_t offset, const char *text) {
+    size_t len = strlen(text);
+    const char *part = follow_new_part(jobs, mem, job, attempt, offset, text, &len);
+
+    assert_int_equal(len, strlen(part));
+    return part;
+}
+
 static void what_comes_twice_is_printed_once(void **state) {
     _cleanup_talloc_ void *mem = talloc_new(NULL);
     FollowJobs jobs = {0};
 
-    assert_string_equal(follow_new_part(&jobs, mem, "a", 1, 0, "hello\n"), "hello\n");
-    assert_string_equal(follow_new_part(&jobs, mem, "a", 1, 0, "hello\n"), "");
-    assert_string_equal(follow_new_part(&jobs, mem, "a", 1, 6, "world"), "world");
-    assert_string_equal(follow_new_part(&jobs, mem, "a", 1, 3, "lo\nworld!"), "!");
-    assert_string_equal(follow_new_part(&jobs, mem, "a", 1, 12, "end"), "end");
+    assert_string_equal(new_part(&jobs, mem, "a", 1, 0, "hello\n"), "hello\n");
+    assert_string_equal(new_part(&jobs, mem, "a", 1, 0, "hello\n"), "");
+    assert_string_equal(new_part(&jobs, mem, "a", 1, 6, "world"), "world");
+    assert_string_equal(new_part(&jobs, mem, "a", 1, 3, "lo\nworld!"), "!");
+    assert_string_equal(new_part(&jobs, mem, "a", 1, 12, "end"), "end");
 }
 
 static void jobs_and_attempts_are_apart(void **state) {
     _cleanup_talloc_ void *mem = talloc_new(NULL);
     FollowJobs jobs = {0};
 
-    assert_string_equal(follow_new_part(&jobs, mem, "a", 1, 0, "one"), "one");
-    assert_string_equal(follow_new_part(&jobs, mem, "b", 1, 0, "one"), "one");
-    assert_string_equal(follow_new_part(&jobs, mem, "a", 2, 0, "one"), "one");
-    assert_string_equal(follow_new_part(&jobs, mem, "a", 1, 0, "one"), "");
+    assert_string_equal(new_part(&jobs, mem, "a", 1, 0, "one"), "one");
+    assert_string_equal(new_part(&jobs, mem, "b", 1, 0, "one"), "one");
+    assert_string_equal(new_part(&jobs, mem, "a", 2, 0, "one"), "one");
+    assert_string_equal(new_part(&jobs, mem, "a", 1, 0, "one"), "");
 }
 
 static void a_replaced_byte_counts_one(void **state) {
@@ -105,15 +115,15 @@ static void a_replaced_byte_counts_one(void **state) {
     FollowJobs jobs = {0};
 
     /* the log's bytes are "a", FF, "b": 3 of them, in 5 bytes of text */
-    assert_string_equal(follow_new_part(&jobs, mem, "a", 1, 0,
-                                        "a\xEF\xBF\xBD"
-                                        "b"),
+    assert_string_equal(new_part(&jobs, mem, "a", 1, 0,
+                                 "a\xEF\xBF\xBD"
+                                 "b"),
                         "a\xEF\xBF\xBD"
                         "b");
-    assert_string_equal(follow_new_part(&jobs, mem, "a", 1, 3, "c"), "c");
-    assert_string_equal(follow_new_part(&jobs, mem, "a", 1, 1,
-                                        "\xEF\xBF\xBD"
-                                        "bcd"),
+    assert_string_equal(new_part(&jobs, mem, "a", 1, 3, "c"), "c");
+    assert_string_equal(new_part(&jobs, mem, "a", 1, 1,
+                                 "\xEF\xBF\xBD"
+                                 "bcd"),
                         "d");
 }
 

@@ -78,6 +78,7 @@ static const char *name_of(Cli *cli, const char *folder) {
     for (char *c = name; *c; c++)
         if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_", *c))
             *c = '-';
+    name += strspn(name, "-"); /* of ".dotfiles" the dash that stands for the dot */
     return str_is_name(name, 100) ? name : "folder";
 }
 

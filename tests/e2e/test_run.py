@@ -206,6 +206,15 @@ def test_a_folder_without_a_repository_runs_too(scratch, tmp_path):
     assert [path.name for path in folder.iterdir()] == ["Makefile"]
 
 
+@pytest.mark.parametrize("name, project", [(".dotfiles", "dotfiles"), ("--x", "x"), ("日本", "folder"), ("x" * 101, "folder")])
+def test_a_folder_may_have_any_name(scratch, tmp_path, name, project):
+    folder = tmp_path / name
+    folder.mkdir()
+    (folder / "Makefile").write_text("all:\n\t@echo this is $$PELTON_PROJECT\n")
+    out = run(folder, scratch)
+    assert out.returncode == 0 and f"this is {project}\n" in out.stdout, out
+
+
 def test_a_shallow_clone_runs_too(tree, scratch, tmp_path):
     (tree / "note").write_text("changed\n")
     git(tree, "commit", "-qam", "second")

@@ -63,6 +63,8 @@ static const char *why_not(const JobProcess *j, const WalkFile *file) {
         return "below " OUR_PATHS ", where Pelton keeps its own";
     if (mask_finds(j->masker, file->path))
         return "named after a secret of the job";
+    if (file_check_path(file->path, NULL) < 0) /* the server would refuse it, and with it the job */
+        return "named in a way that cannot be kept (UTF-8 without control characters, at most 1024 bytes)";
     if (S_ISREG(file->mode))
         return NULL;
     return S_ISLNK(file->mode) ? "a symbolic link" : "not a regular file";

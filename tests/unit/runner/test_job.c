@@ -200,6 +200,21 @@ static void artifacts_are_stored_and_links_are_not(void **state) {
     world_clean();
 }
 
+static void a_file_of_a_name_that_cannot_be_kept_is_left_out(void **state) {
+    FakeJob *job;
+
+    world_start_runner();
+    job = world_finish(world_job("shell",
+                                 ONE("mkdir d; echo 1 > d/a; echo 2 > \\\"d/$(printf 'b\\\\377')\\\"; "
+                                     "echo 3 > \\\"$(printf 'd/c\\\\nd')\\\"; echo 4 > d/ü"),
+                                 ",\"artifacts\":[\"d/**\"]"));
+    assert_string_equal(buf_str(&job->artifacts), "d/a 2\nd/ü 2\n");
+    assert_non_null(strstr(buf_str(&job->log), "d/b\xff is named in a way that cannot be kept"));
+    assert_non_null(strstr(buf_str(&job->log), "d/c d is named in a way that cannot be kept"));
+    assert_non_null(strstr(buf_str(&job->report), "\"state\":\"success\""));
+    world_clean();
+}
+
 /* More fields of the specification, of a job that has a secret: the JOB has it beside its specification. */
 #define WITH_SECRET(more) more "},\"secrets\":{\"TOKEN\":\"super%secret-9x\""
 
@@ -294,6 +309,7 @@ int main(int argc, char **argv) {
         TEST(a_step_that_listens_ends_by_itself_when_cancelled),
         TEST(a_stale_attempt_ends_without_a_word),
         TEST(artifacts_are_stored_and_links_are_not),
+        TEST(a_file_of_a_name_that_cannot_be_kept_is_left_out),
         TEST(what_a_file_is_called_shows_no_secret),
         TEST(a_secret_is_in_no_jobs_that_a_job_makes),
         TEST(nothing_of_a_job_is_taken_for_what_we_keep_ourselves),

@@ -49,10 +49,11 @@ void app_log_tail(const char *dir, char *out, size_t size) {
 
     if (fd >= 0 && fstat(fd, &st) == 0)
         n = pread(fd, out, size - 1, MAX(0, st.st_size - (off_t)size + 1));
-    out[MAX(n, 0)] = '\0';
-    if (fd >= 0 && n > 0 && st.st_size > n && (line = memchr(out, '\n', (size_t)n)))
-        memmove(out, line + 1, strlen(line + 1) + 1);
-    for (char *c = out; *c; c++)
+    n = MAX(n, 0);
+    out[n] = '\0';
+    for (char *c = out; c < out + n; c++) /* zero bytes too, which would hide what is behind them */
         if ((unsigned char)*c < ' ' && *c != '\n' && *c != '\t')
             *c = '?';
+    if (n > 0 && st.st_size > n && (line = strchr(out, '\n')))
+        memmove(out, line + 1, strlen(line + 1) + 1);
 }

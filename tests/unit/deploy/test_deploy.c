@@ -561,9 +561,9 @@ static void the_output_is_kept_in_bounds(void **state) {
     app_log_open(&log, dirfd);
     for (off_t done = 0; done < 3 * APP_LOG_SIZE; done += (off_t)sizeof(block))
         app_log_write(&log, block, sizeof(block));
-    app_log_write(&log, "the\033 end\n", 9);
+    app_log_write(&log, "a\0b\nthe\033 end\n", 13);
     app_log_tail(f->root, tail, sizeof(tail));
-    assert_string_equal(tail, "the? end\n");
+    assert_string_equal(tail, "a?b\nthe? end\n");
     for (int i = 0; i < 2; i++) {
         snprintf(path, sizeof(path), "%s/app.log%s", f->root, i ? ".1" : "");
         assert_int_equal(stat(path, &st), 0);

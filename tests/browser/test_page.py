@@ -313,7 +313,9 @@ def test_a_session_that_ends_asks_for_the_token_and_goes_on_where_it_was(pelton,
 
 
 def test_long_names_push_nothing_out_of_a_narrow_page(pelton, browser):
-    _, push = pelton.push(LONG, {".pelton.yml": "jobs:\n  " + LONG + ":\n    checkout: false\n    steps: [exit 3]\n"})
+    work = pelton.work(LONG, {".pelton.yml": f"jobs:\n  {LONG}:\n    checkout: false\n    steps: [{{name: {'s' * 100}, run: exit 3}}]\n"})
+    work.commit({"note": "x"}, message="m" * 300)
+    push = work.push(f"HEAD:refs/heads/{LONG}")
     pelton.wait_build(push.build, "failed")
     browser.set_window_size(500, 900)
     log_in(browser, pelton)

@@ -1,5 +1,6 @@
 #include "runner/walk.h"
 
+#include "base/buf.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include <dirent.h>
@@ -15,27 +16,28 @@
 typedef struct Walker {
     const void *mem;
     Walk *walk;
+    Buf path; /* of what it is at; one for all levels, for the thread that walks has a small stack */
 } Walker;
 
-static int walk_folder(Walker *w, int dirfd, const char *prefix, int depth, Err *err);
+static int walk_folder(Walker *w, int dirfd, int depth, Err *err);
 
-static int walk_entry(Walker *w, int dirfd, const char *prefix, const char *name, int depth, Err *err) {
-    char path[PATH_MAX];
+/* What lies at w->path. */
+static int walk_entry(Walker *w, int dirfd, const char *name, int depth, Err *err) {
     WalkFile file = {0};
     struct stat st;
     int fd;
 
-    if (snprintf(path, sizeof(path), "%s%s%s", prefix, *prefix ? "/" : "", name) >= (int)sizeof(path))
-        return err_set(err, ERR_TOO_LARGE, "%s/%s: the path is too long", prefix, name);
+    if (w->path.len >= PATH_MAX)
+        return err_set(err, ERR_TOO_LARGE, "a path is too long: %.100s…", w->path.data);
     if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-        return errno == ENOENT ? 0 : err_errno(err, "%s", path);
+        return errno == ENOENT ? 0 : err_errno(err, "%s", buf_str(&w->path));
     if (S_ISDIR(st.st_mode)) {
         fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        return fd < 0 ? err_errno(err, "%s", path) : walk_folder(w, fd, path, depth + 1, err);
+        return fd < 0 ? err_errno(err, "%s", buf_str(&w->path)) : walk_folder(w, fd, depth + 1, err);
     }
     if (w->walk->count >= WALK_FILES_MAX)
         return err_set(err, ERR_TOO_LARGE, "more than %d files", WALK_FILES_MAX);
-    file.path = mem_strdup(w->mem, path);
+    file.path = buf_dup(&w->path, w->mem);
     file.mode = st.st_mode;
     file.size = st.st_size;
     file.mtime = st.st_mtim.tv_sec;
@@ -44,21 +46,27 @@ static int walk_entry(Walker *w, int dirfd, const char *prefix, const char *name
 }
 
 /* Takes over dirfd. */
-static int walk_folder(Walker *w, int dirfd, const char *prefix, int depth, Err *err) {
+static int walk_folder(Walker *w, int dirfd, int depth, Err *err) {
     struct dirent *entry;
     DIR *dir = fdopendir(dirfd);
+    size_t own = w->path.len;
     int r = 0;
 
     if (!dir) {
-        r = err_errno(err, "%s", prefix);
+        r = err_errno(err, "%s", buf_str(&w->path));
         mem_close(dirfd);
         return r;
     }
     if (depth > WALK_DEPTH_MAX)
-        r = err_set(err, ERR_TOO_LARGE, "%s: more than %d folders deep", prefix, WALK_DEPTH_MAX);
-    while (r == 0 && (entry = readdir(dir)))
-        if (!str_eq(entry->d_name, ".") && !str_eq(entry->d_name, "..") && !str_eq(entry->d_name, ".git"))
-            r = walk_entry(w, dirfd, prefix, entry->d_name, depth, err);
+        r = err_set(err, ERR_TOO_LARGE, "more than %d folders deep: %.100s…", WALK_DEPTH_MAX,
+                    buf_str(&w->path));
+    while (r == 0 && (entry = readdir(dir))) {
+        if (str_eq(entry->d_name, ".") || str_eq(entry->d_name, "..") || str_eq(entry->d_name, ".git"))
+            continue;
+        buf_addf(&w->path, "%s%s", own ? "/" : "", entry->d_name);
+        r = walk_entry(w, dirfd, entry->d_name, depth, err);
+        w->path.data[w->path.len = own] = '\0';
+    }
     closedir(dir);
     return r;
 }
@@ -69,12 +77,13 @@ static int by_path(const void *a, const void *b) {
 
 int walk_tree(const char *root, const void *mem, Walk *ret, Err *err) {
     Walk walk = {0};
-    Walker w = {.mem = mem, .walk = &walk};
+    Walker w = {.mem = mem, .walk = &walk, .path = BUF_INIT};
     int fd = open(root, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), r;
 
     if (fd < 0)
         return err_errno(err, "open %s", root);
-    r = walk_folder(&w, fd, "", 0, err);
+    r = walk_folder(&w, fd, 0, err);
+    buf_done(&w.path);
     if (r < 0)
         return r;
     if (walk.count)

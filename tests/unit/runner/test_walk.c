@@ -5,9 +5,12 @@
 
 #include <cmocka.h>
 
+#include "base/buf.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "runner/walk.h"
+#include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -61,7 +64,7 @@ static void links_must_stay_inside(void **state) {
 }
 
 static void put(const char *dir, const char *name) {
-    char path[256];
+    char path[2048];
     Err err;
 
     snprintf(path, sizeof(path), "%s/%s", dir, name);
@@ -70,7 +73,7 @@ static void put(const char *dir, const char *name) {
 }
 
 static void folder(const char *dir, const char *name) {
-    char path[256];
+    char path[2048];
 
     snprintf(path, sizeof(path), "%s/%s", dir, name);
     assert_int_equal(mkdir(path, 0755), 0);
@@ -101,6 +104,59 @@ static void the_files_come_sorted_without_git_and_links_are_not_followed(void **
     assert_int_equal(file_remove_tree(dir, &err), 0);
 }
 
+typedef struct Deep {
+    const char *dir, *found;
+    void *mem;
+    Err err;
+    int result;
+} Deep;
+
+static void *walk_deep(void *arg) {
+    Deep *deep = arg;
+    Walk walk = {0};
+
+    deep->result = walk_tree(deep->dir, deep->mem, &walk, &deep->err);
+    deep->found = walk.count == 1 ? walk.files[0].path : "";
+    return NULL;
+}
+
+/* A file in so many folders is looked for, on a stack like that of the thread that walks in a job process. */
+static void look_for(Deep *deep, int folders) {
+    char dir[] = "/tmp/pelton-walk-XXXXXX";
+    _cleanup_buf_ Buf path = BUF_INIT;
+    pthread_attr_t attr;
+    pthread_t thread;
+    Err err;
+
+    *deep = (Deep){.dir = mkdtemp(dir), .mem = deep->mem};
+    assert_non_null(deep->dir);
+    for (int i = 0; i < folders; i++) {
+        buf_adds(&path, i ? "/dddd" : "dddd");
+        folder(dir, path.data);
+    }
+    buf_adds(&path, "/file");
+    put(dir, path.data);
+    pthread_attr_init(&attr);
+    pthread_attr_setstacksize(&attr, (size_t)256 * 1024);
+    assert_int_equal(pthread_create(&thread, &attr, walk_deep, deep), 0);
+    pthread_join(thread, NULL);
+    pthread_attr_destroy(&attr);
+    assert_int_equal(file_remove_tree(dir, &err), 0);
+    if (deep->result == 0)
+        assert_string_equal(deep->found, path.data);
+}
+
+static void many_folders_in_each_other_take_no_stack_and_too_many_are_told(void **state) {
+    _cleanup_talloc_ void *mem = talloc_new(NULL);
+    Deep deep = {.mem = mem};
+
+    look_for(&deep, 200);
+    assert_int_equal(deep.result, 0);
+    look_for(&deep, 202);
+    assert_int_equal(deep.result, -ERR_TOO_LARGE);
+    assert_non_null(strstr(deep.err.msg, "more than 200 folders deep: dddd/dddd/"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_glob_matches_files_and_all_below_a_folder),
@@ -108,6 +164,7 @@ int main(void) {
         cmocka_unit_test(the_build_servers_rule),
         cmocka_unit_test(links_must_stay_inside),
         cmocka_unit_test(the_files_come_sorted_without_git_and_links_are_not_followed),
+        cmocka_unit_test(many_folders_in_each_other_take_no_stack_and_too_many_are_told),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -228,6 +228,7 @@ int cli_main(int argc, char **argv, const Command *const *extra) {
     int status;
 
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGCHLD, SIG_DFL); /* who started us may ignore it: no child could be waited for */
     cli.json = wants_json(argc, argv);
     term_init(&cli.out, STDOUT_FILENO);
     term_init(&cli.err, STDERR_FILENO);

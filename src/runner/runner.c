@@ -206,7 +206,8 @@ static int fill_host(RunnerHost *host, const RunnerOptions *options, const void 
         r = make_folders(&host->o, err);
     if (r < 0)
         return r;
-    if (!realpath(host->o.dir, real) || stat(real, &st) < 0)
+    /* git is started where we are, and the folder that we were started in may be removed */
+    if (!realpath(host->o.dir, real) || stat(real, &st) < 0 || chdir(real) < 0)
         return err_errno(err, "%s", host->o.dir);
     host->o.dir = mem_strdup(mem, real);
     detect_capacity(&host->o);
@@ -246,6 +247,7 @@ static int block_signals(int *ret_fd, Err *err) {
 static int start(Runner *r, const RunnerOptions *options, const void *mem, Err *err) {
     int e = block_signals(&r->signal_fd, err);
 
+    umask(022); /* a step's files are the same whoever started us */
     if (e == 0)
         e = fill_host(&r->host, options, mem, err);
     if (e < 0)

@@ -431,10 +431,17 @@ static void raise_descriptors(void) {
     }
 }
 
+/* Where git is started: the folder that we were started in may be removed. What settings name has been read.
+ */
+static int stay_in_state(Server *s, Err *err) {
+    return chdir(s->state) < 0 ? err_errno(err, "state directory %s", s->state) : 0;
+}
+
 static int start(Server *s, Err *err) {
     bool first = false;
     int r = block_signals(s, err);
 
+    umask(022); /* jobs and releases, which are other users, pass through our folders */
     raise_descriptors();
     if (r >= 0)
         r = open_state(s, err);
@@ -463,6 +470,8 @@ static int start(Server *s, Err *err) {
         r = tell(s, first, err);
     if (r >= 0)
         r = start_notify(s, err);
+    if (r >= 0)
+        r = stay_in_state(s, err);
     if (r >= 0)
         r = start_runners(s, err);
     if (r >= 0 && deploys(s))

@@ -4,7 +4,10 @@ import http.client
 import os
 import signal
 import sqlite3
+import tempfile
 import threading
+
+import pytest
 
 from lib import processes
 from lib.client import wait_page
@@ -123,6 +126,18 @@ def test_a_release_outlives_the_server_and_is_there_after_its_restart(pelton):
     _, build = push_page(pelton, work, "second")
     pelton.wait_build(build, "success")
     pelton.wait_page("site", lambda reply: reply.text == "second")
+
+
+def in_a_folder_that_is_gone():
+    folder = tempfile.mkdtemp()
+    os.chdir(folder)
+    os.rmdir(folder)
+
+
+@pytest.mark.parametrize("prepare", [lambda: os.umask(0o077), lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN),
+                                     in_a_folder_that_is_gone], ids=["umask", "ignored children", "folder"])
+def test_what_who_starts_the_server_has_set_does_not_matter(start_pelton, prepare):
+    live_site(start_pelton(prepare=prepare), "seen")
 
 
 def release_pids(pelton):

@@ -26,13 +26,14 @@ def base_env(home):
 class Pelton:
     """`with Pelton(tmp_path) as server`, or the fixture `pelton`. Ports are free ones."""
 
-    def __init__(self, folder, *flags, env=None, binary=BINARY, descriptors=0):
-        """flags: further ones of `pelton server`; env: further variables of it; descriptors: at most so many."""
+    def __init__(self, folder, *flags, env=None, binary=BINARY, descriptors=0, prepare=None):
+        """flags: further ones of `pelton server`; env: further variables of it; descriptors: at most so many;
+        prepare: called in its process before it becomes the server."""
         self.folder, self.binary = Path(folder), Path(binary)
         self.state = self.folder / "state"
         self.log_path = self.folder / "server.log"
         self.flags, self.env = list(flags), dict(env or {})
-        self.descriptors = descriptors
+        self.descriptors, self.prepare = descriptors, prepare
         self.process = None
         assert self.binary.exists(), f"{self.binary} is missing: ./setup builds it"
 
@@ -49,7 +50,7 @@ class Pelton:
             command = ["prlimit", f"--nofile={self.descriptors}:{self.descriptors}", *command]
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(command, cwd=self.folder, env={**base_env(self.folder), **self.env},
-                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=self.prepare)
         self.where = wait_for(lambda: f"server.json\n{self.server_log()}", self._read_where)
         self.client = Client(self.where["url"], (self.state / "admin.token").read_text().strip())
         self.client.schemas = schemas.of(self.client, self.binary)

@@ -65,13 +65,18 @@ static const Setting help_flags[] = {
      .help = "the man page, as roff"},
 };
 
-static void commands_json(const Command *const *commands, Buf *out) {
+/* Those whose name is the verb or begins with it as a word; all without one. How many there were. */
+static size_t commands_json(const Command *const *commands, const char *verb, Buf *out) {
     JsonWriter w = JSON_WRITER(out);
+    size_t count = 0;
 
     jw_array(&w, NULL);
     for (; *commands; commands++) {
-        if ((*commands)->hidden)
+        const char *rest = verb ? str_after((*commands)->name, verb) : "";
+
+        if ((*commands)->hidden || !rest || (*rest && *rest != ' '))
             continue;
+        count++;
         jw_object(&w, NULL);
         jw_str(&w, "name", (*commands)->name);
         jw_str(&w, "brief", (*commands)->brief);
@@ -84,6 +89,7 @@ static void commands_json(const Command *const *commands, Buf *out) {
     }
     jw_end_array(&w);
     buf_addc(out, '\n');
+    return count;
 }
 
 static int no_verb(Cli *cli, const char *verb, Err *err) {
@@ -97,6 +103,7 @@ static int no_verb(Cli *cli, const char *verb, Err *err) {
 static int help_run(Cli *cli, void *arg, Err *err) {
     const HelpOptions *options = arg;
     const char *verb = cli->arg_count > 0 ? cli->args[0] : NULL;
+    const char *whole = cli->arg_count > 1 ? mem_printf(cli->mem, "%s %s", verb, cli->args[1]) : verb;
     _cleanup_buf_ Buf out = BUF_INIT;
     const Command *command;
     size_t words = 0;
@@ -106,16 +113,17 @@ static int help_run(Cli *cli, void *arg, Err *err) {
             return no_verb(cli, verb, err);
         return cli_print_text(cli, "man", &out, err);
     }
+    if (cli->json && commands_json(cli->commands, whole, &out) == 0)
+        return no_verb(cli, whole, err);
     if (cli->json)
-        commands_json(cli->commands, &out);
-    else if (!verb)
+        return cli_print(&out, err);
+    if (!verb)
         help_overview(cli->commands, &cli->out, &out);
     else if ((command = cli_find(cli->commands, cli->args, cli->arg_count, &words)) &&
              words == cli->arg_count)
         help_command(command, &cli->out, &out);
     else if (cli->arg_count > 1 || !help_group(cli->commands, verb, &cli->out, &out))
-        return no_verb(cli, cli->arg_count > 1 ? mem_printf(cli->mem, "%s %s", verb, cli->args[1]) : verb,
-                       err);
+        return no_verb(cli, whole, err);
     return cli_print(&out, err);
 }
 

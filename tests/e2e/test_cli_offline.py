@@ -44,6 +44,14 @@ def test_help_of_every_verb_has_usage_flags_and_examples(run, name):
     assert "\x1b" not in out.stdout
 
 
+@pytest.mark.parametrize("words, names", [("logs", ["logs"]), ("build show", ["build show"]),
+                                          ("build", ["build start", "build approve", "build show"]), ("nope", None), ("build nope", None)])
+def test_help_of_a_verb_as_json_is_of_that_verb(run, words, names):
+    out = run("help", *words.split(), "--json")
+    assert out.returncode == (2 if names is None else 0)
+    assert (json.loads(out.stdout) if out.stdout else None) == (None if names is None else [c for c in commands() if c["name"] in names])
+
+
 def test_no_verb_prints_the_overview_and_is_usage(run):
     out = run()
     assert out.returncode == 2 and "repo create" in out.stdout

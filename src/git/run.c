@@ -15,16 +15,20 @@ static int start_failed(Err *err) {
     return err_wrap(err, "git is needed");
 }
 
-/* git's last words, without "fatal: ", on one line. */
+/* git's last words from the first "error: " or "fatal: " on, on one line: an error is the reason of what is
+ * fatal behind it. */
 static int command_failed(const char *what, int status, const char *said, Err *err) {
     _cleanup_talloc_ char *line = mem_strdup(NULL, said);
-    char *start = line, *nl;
-    const char *rest;
+    char *start = line, *nl, *fatal, *error;
 
     while ((nl = strrchr(start, '\n')) != NULL && !nl[1])
         *nl = '\0';
-    rest = strstr(start, "fatal: ");
-    start = rest ? (char *)rest + strlen("fatal: ") : start;
+    fatal = strstr(start, "fatal: ");
+    error = strstr(start, "error: ");
+    if (error && (!fatal || error < fatal))
+        start = error + strlen("error: ");
+    else if (fatal)
+        start = fatal + strlen("fatal: ");
     for (char *c = start; *c; c++)
         if ((unsigned char)*c < ' ')
             *c = ' ';

@@ -215,6 +215,12 @@ def test_a_folder_may_have_any_name(scratch, tmp_path, name, project):
     assert out.returncode == 0 and f"this is {project}\n" in out.stdout, out
 
 
+def test_what_git_cannot_take_of_the_tree_is_named(tree, scratch):
+    git(tree, "init", "-q", "begun")  # a repository without a commit
+    out = run(tree, scratch)
+    assert out.returncode != 0 and "begun/" in out.stderr and "does not have a commit checked out" in out.stderr
+
+
 def test_a_shallow_clone_runs_too(tree, scratch, tmp_path):
     (tree / "note").write_text("changed\n")
     git(tree, "commit", "-qam", "second")

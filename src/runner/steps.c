@@ -4,6 +4,7 @@
 #include "executor/sandbox.h"
 #include "runner/handover.h"
 #include "runner/process.h"
+#include <errno.h>
 #include <stdio.h>
 
 /* What the system is like, where it is not an image's own. */
@@ -178,6 +179,13 @@ static void judge(JobProcess *j, size_t i, WatchEnd end, const Watch *w, bool oo
         job_fail(j, reason, w->status, "step %zu (%s): %s", i + 1, j->spec->steps[i].name, what);
 }
 
+/* A try again would not mend it. */
+static int too_long(Err *err) {
+    return err_set(err, ERR_INVALID,
+                   "the command or a variable is longer than a program can be given (128 KiB): put it into a "
+                   "file, a script of the repository say");
+}
+
 static int start_step(JobProcess *j, size_t i, Watch *w, Err *err) {
     _cleanup_talloc_ void *mem = talloc_new(NULL);
     const JobStep *step = &j->spec->steps[i];
@@ -201,7 +209,7 @@ static int start_step(JobProcess *j, size_t i, Watch *w, Err *err) {
     r = ops->start(&j->run, &start, &w->pid, err);
     if (r == 0)
         w->out = TAKE_FD(in);
-    return r;
+    return r < 0 && err->sys == E2BIG ? too_long(err) : r;
 }
 
 static void run_step(JobProcess *j, size_t i) {

@@ -252,6 +252,24 @@ def test_a_job_that_fails_once_is_retried_and_both_logs_stay(server, tmp_path):
     assert [(row["attempt"], row["status"], row["exit_code"]) for row in rows] == [(1, "failed", 7), (2, "success", 0)]
 
 
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_what_no_program_can_be_given_is_the_pipelines_mistake_and_not_tried_again(server, executor):
+    number = server.push("long", {".pelton.yml": f"""
+jobs:
+  script:
+    runs-on: {{executor: {executor}}}
+    retry: 1
+    steps: ["true {"x" * 131072}"]
+  variable:
+    runs-on: {{executor: {executor}}}
+    retry: 1
+    env: {{LONG: {"x" * 131072}}}
+    steps: ["true"]
+"""})[1].build
+    for row in server.wait_build(number, "failed")["jobs"]:
+        assert (row["reason"], row["attempt"]) == ("invalid", 1) and "longer than a program can be given" in row["message"], row
+
+
 def test_a_newer_push_stops_the_older_one_and_starts_when_it_has_ended(server, mark):
     files = job("sandbox", sleeper(mark))
     files[".pelton.yml"] = 'concurrency: {group: "${{ branch }}", cancel: running}\n' + files[".pelton.yml"]

@@ -20,8 +20,9 @@ def _dockerd(folder, host):
 
 
 def _podman(folder, host):
-    # its rules for packets and its mounts are gone with their name spaces
-    alone = ["unshare", "--net", "--mount", "sh", "-c", 'ip link set lo up && exec "$@"', "-"]
+    # its rules for packets and its mounts are gone with their name spaces; its names of containers are in one place for all engines
+    Path("/run/containers").mkdir(exist_ok=True)
+    alone = ["unshare", "--net", "--mount", "sh", "-c", 'ip link set lo up && mount -t tmpfs none /run/containers && exec "$@"', "-"]
     return [*alone, "/usr/bin/podman", "--root", folder / "data", "--runroot", folder / "exec", "--tmpdir", folder / "tmp",
             "system", "service", "--time=0", host]
 
@@ -72,9 +73,11 @@ class Engine:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _settings(self):
-        """Podman's: by itself it asks for limits that a machine without CAP_SYS_RESOURCE cannot give."""
+        """Podman's: by itself it asks for limits that a machine without CAP_SYS_RESOURCE cannot give, and has its networks with
+        those of all others on the machine."""
         path = self.folder / "containers.conf"
-        path.write_text('[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]\n')
+        path.write_text('[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]\n'
+                        f'[network]\nnetwork_config_dir = "{self.folder / "networks"}"\n')
         return path
 
     def _answers(self):

@@ -184,12 +184,20 @@ static void prepare_sandbox(const RunnerOptions *o) {
         mem_close(fd);
 }
 
+/* For when we have left the folder that it is told from. */
+static const char *absolute(const char *path, const void *mem) {
+    char here[PATH_MAX];
+
+    return path && *path != '/' && getcwd(here, sizeof(here)) ? mem_printf(mem, "%s/%s", here, path) : path;
+}
+
 static int fill_host(RunnerHost *host, const RunnerOptions *options, const void *mem, Err *err) {
     char real[PATH_MAX], name[64];
     struct stat st;
     int r;
 
     host->o = *options;
+    host->o.server_file = absolute(options->server_file, mem);
     host->pid = getpid();
     if (host->o.spool_bytes == 0)
         host->o.spool_bytes = SPOOL_BYTES;

@@ -28,8 +28,9 @@ class Elsewhere:
         token = server.client.post("/api/tokens", {"name": "r", "role": "registration"})["token"]
         with open(folder.parent / "runner.log", "wb") as log:
             self.process = subprocess.Popen(
-                [server.binary, "runner", "--server", server.url, "--server-file", server.state / "server.json", "--dir",
-                 folder, "--name", "elsewhere", "--allow-shell", *flags], env={**base_env(folder), "PELTON_TOKEN": token},
+                [server.binary, "runner", "--server", server.url, "--server-file",
+                 os.path.relpath(server.state / "server.json", folder.parent), "--dir", folder.name, "--name", "elsewhere",
+                 "--allow-shell", *flags], env={**base_env(folder), "PELTON_TOKEN": token}, cwd=folder.parent,
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def __enter__(self):

@@ -119,11 +119,15 @@ def test_what_is_ended_in_a_download_has_only_the_time_for_cleaning_up(start_pel
     def job():
         return next(job for job in server.build(push.build)["jobs"] if job["name"] == "t")
 
-    wait_for("the job", lambda: job()["status"] == "running", 60)
+    def process():
+        """Its job process: the runner has heard of it, and not only the server given it."""
+        return [pid for pid, command in server.processes().items() if f"pelton job {job()['id']} " in command]
+
+    running = wait_for("the job", lambda: job()["status"] == "running" and process(), 60)
     os.kill(server.pid, signal.SIGSTOP)
     try:
-        for process in server.processes_named("pelton job") if why == "cancel" else ():
-            os.kill(process, signal.SIGTERM)  # as its runner tells it
+        for pid in running if why == "cancel" else ():
+            os.kill(pid, signal.SIGTERM)  # as its runner tells it
         wait_for("the cleaning step", lambda: any("sleep 1000" in command for command in server.processes().values()))
     finally:
         os.kill(server.pid, signal.SIGCONT)

@@ -36,7 +36,7 @@ int blob_cache_finish(BlobUpload *u, const char *uuid, const char *xxh64, char *
     if (renameat(u->blob->tmp, u->name, u->blob->caches, name) < 0)
         return err_errno(err, "file a cache");
     u->name[0] = '\0';
-    strcpy(ret_sum, sum);
+    memcpy(ret_sum, sum, strlen(sum) + 1);
     *ret_size = u->size;
     return 0;
 }

@@ -1,5 +1,6 @@
 """The processes that belong to a directory: what a server has started and what outlives it."""
 
+import errno
 import os
 import select
 import signal
@@ -64,7 +65,9 @@ def wait_end(pid, timeout=20.0):
     """Whether the process, which need not be a child, is gone in time."""
     try:
         fd = os.pidfd_open(pid)
-    except ProcessLookupError:
+    except OSError as error:
+        # EINVAL: its number is still that of a session or a group
+        assert error.errno in (errno.ESRCH, errno.EINVAL), error
         return True
     try:
         return bool(select.select([fd], [], [], timeout * SLOWER)[0])

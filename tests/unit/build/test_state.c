@@ -226,50 +226,50 @@ static void a_lost_lease_is_a_new_attempt_and_the_old_one_changes_nothing(void *
     assert_build(f, id, "success");
 }
 
-static void an_order_is_given_once_and_none_for_what_has_ended(void **state) {
-    Fixture *f = *state;
-    StopOrder *stops;
-    ClaimedJob a;
-    Attempt running;
-    size_t count;
-
+/* The only job of a build, claimed. */
+static Attempt claim_alone(Fixture *f, ClaimedJob *ret) {
     commit_pipeline(f, "jobs:\n" JOB("a", ""));
     start(f);
-    a = claim_one(f, 1);
-    running = (Attempt){.job = a.job.id, .attempt = 1};
+    *ret = claim_one(f, 1);
+    return (Attempt){.job = ret->job.id, .attempt = 1};
+}
+
+/* The reason of the order that its runner gets for it; NULL: it gets none. */
+static const char *order_for(Fixture *f, Attempt running, const char *told) {
+    StopOrder *stops;
+    size_t count;
+
+    running.told = told;
+    OK(build_renew(&f->builds, 1, &running, 1, f->mem, &stops, &count, &err));
+    assert_in_range(count, 0, 1);
+    return count ? stops[0].reason : NULL;
+}
+
+static void an_order_is_given_once_and_none_for_what_has_ended(void **state) {
+    Fixture *f = *state;
+    ClaimedJob a;
+    Attempt running = claim_alone(f, &a);
+
     OK(build_cancel(&f->builds, a.build->id, "", &err));
-    OK(build_renew(&f->builds, 1, &running, 1, f->mem, &stops, &count, &err));
-    assert_int_equal(count, 1);
-    running.told = "user";
-    OK(build_renew(&f->builds, 1, &running, 1, f->mem, &stops, &count, &err));
-    assert_int_equal(count, 0);
+    assert_string_equal(order_for(f, running, NULL), "user");
+    assert_null(order_for(f, running, "user"));
     OK(report(f, &a, "cancelled"));
-    OK(build_renew(&f->builds, 1, &running, 1, f->mem, &stops, &count, &err));
-    assert_int_equal(count, 0);
+    assert_null(order_for(f, running, "user"));
 }
 
 static void who_is_still_there_long_after_his_end_is_told_so(void **state) {
     Fixture *f = *state;
-    StopOrder *stops;
     ClaimedJob a;
-    Attempt running;
-    size_t count;
+    Attempt running = claim_alone(f, &a);
 
-    commit_pipeline(f, "jobs:\n" JOB("a", ""));
-    start(f);
-    a = claim_one(f, 1);
-    running = (Attempt){.job = a.job.id, .attempt = 1};
     OK(report(f, &a, "success"));
+    assert_null(order_for(f, running, NULL));
     OK(db_begin(f->builds.db, &err));
     OK(db_exec(f->builds.db, NULL, &err, "UPDATE attempt SET finished_at = ?1", "i",
                clock_now() - 60 * US_PER_S));
     OK(db_commit(f->builds.db, &err));
-    OK(build_renew(&f->builds, 1, &running, 1, f->mem, &stops, &count, &err));
-    assert_int_equal(count, 1);
-    assert_string_equal(stops[0].reason, "stale");
-    running.told = "stale";
-    OK(build_renew(&f->builds, 1, &running, 1, f->mem, &stops, &count, &err));
-    assert_int_equal(count, 0);
+    assert_string_equal(order_for(f, running, NULL), "stale");
+    assert_null(order_for(f, running, "stale"));
 }
 
 static void three_lost_attempts_fail_as_lost(void **state) {

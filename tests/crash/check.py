@@ -14,6 +14,7 @@ CATEGORIES = (LOST, DOUBLED, HOLE, RESULT, LEFT, DIED)
 MAX_ATTEMPTS = 3
 NO_OUTPUT = 98  # of step.c: it could not write a file
 OUR_LINES = re.compile(rb"\n?(==> [^\n]*\n)*")
+OUR_START = re.compile(rb"\A(==> [^\n]*\n)+")  # where the log was cut before a step's own begin
 OUR_END = re.compile(rb"\n?(==> [^\n]*\n)+\Z")
 SHELL_SAYS = re.compile(rb"(Killed|Terminated)\n?\Z")  # of a command of its that a signal ended
 NOT_THERE = re.compile(rb"/bin/sh: \d+: \./crash-step: not found\n")  # of a clean-up step after a checkout that was cancelled
@@ -328,7 +329,7 @@ class Check:
             open_end = cut and step is steps[-1]
             end = len(log) if open_end else step["log_end"]
             data = log[step["log_start"]:end]
-            self._slice(what, build, job, plan.steps[step["position"]], step, OUR_END.sub(b"", data) if open_end else data)
+            self._slice(what, build, job, plan.steps[step["position"]], step, OUR_END.sub(b"", OUR_START.sub(b"", data)) if open_end else data)
             if at is not None and not OUR_LINES.fullmatch(log[at:step["log_start"]]):
                 self.wrong(HOLE, f"{what}: foreign bytes before step {step['position'] + 1}: {log[at:at + 200]!r}")
             at = end
